@@ -1,0 +1,29 @@
+# Every target sets up what it needs; see deploy/setup.sh for what that is.
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup test check demo bench clean
+
+$(BIN)/.ready: pyproject.toml setup.py deploy/setup.sh $(wildcard deploy/build/*.py)
+	VENV=$(VENV) bash deploy/setup.sh
+	touch $@
+
+setup: $(BIN)/.ready
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests
+
+demo: setup
+	$(BIN)/python deploy/demo.py
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info kplane/api/data

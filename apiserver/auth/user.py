@@ -1,0 +1,29 @@
+"""Who a request comes from, and the names that have a meaning to the API server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+ANONYMOUS_NAME = "system:anonymous"
+AUTHENTICATED_GROUP = "system:authenticated"
+UNAUTHENTICATED_GROUP = "system:unauthenticated"
+MASTERS_GROUP = "system:masters"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An authenticated (or anonymous) identity."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+ANONYMOUS = User(ANONYMOUS_NAME, groups=(UNAUTHENTICATED_GROUP,))
+
+
+def authenticated(name: str, uid: str = "", groups: tuple[str, ...] = ()) -> User:
+    """A user whose identity was proved: a member of `system:authenticated` besides their own groups."""
+    return User(name, uid, (*groups, AUTHENTICATED_GROUP))

@@ -1,0 +1,95 @@
+"""What a cluster has from its first moment: its namespaces, and the `kubernetes` Service.
+
+Runs at every start, before requests are served; what exists already is left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kplane.api.clock import Clock, rfc3339
+from kplane.api.errors import AlreadyExists
+from kplane.api.resource import Key, Object
+
+from .admission.namespacelifecycle import IMMORTAL
+from .auth.user import MASTERS_GROUP, authenticated
+from .config import Network
+from .registry.allocators import ServiceClaims
+from .registry.generic import Registry
+from .registry.writing import Author
+from .storage import codec
+
+SELF = Author(authenticated("system:apiserver", groups=(MASTERS_GROUP,)), lambda text: None)
+"""As whom the server writes on its own account."""
+
+FindRegistry = Callable[[str, str, str], Registry]
+"""By group, version and plural."""
+
+
+class Bootstrap:
+    def __init__(
+        self, registry: FindRegistry, claims: ServiceClaims, services: Network, clock: Clock
+    ) -> None:
+        self._registry = registry
+        self._claims = claims
+        self._range = services
+        self._clock = clock
+
+    async def run(self, port: int) -> None:
+        """`port` is the one that the `kubernetes` Service leads to."""
+        namespaces = self._registry("", "v1", "namespaces")
+        for name in IMMORTAL:
+            await ensure(namespaces, {"metadata": {"name": name}}, "")
+        await self._ensure_range()
+        services = self._registry("", "v1", "services")
+        listed = await services.cache.list()
+        await self._claims.release_orphans(
+            [codec.decode(item.wire) for item in listed.items], self._clock.now()
+        )
+        await ensure(services, kubernetes_service(str(self._range[1]), port), "default")
+
+    async def _ensure_range(self) -> None:
+        """The ServiceCIDR that tells clients which addresses Services have."""
+        ready = {
+            "type": "Ready",
+            "status": "True",
+            "reason": "",
+            "message": "Kubernetes default Service CIDR is ready",
+            "lastTransitionTime": rfc3339(self._clock.now()),
+        }
+        cidrs = self._registry("networking.k8s.io", "v1", "servicecidrs")
+        wanted = {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [str(self._range)]}}
+        if await ensure(cidrs, wanted, ""):
+            status = {"conditions": [ready]}
+            await cidrs.amend(Key("", "kubernetes"), lambda obj: obj | {"status": status}, SELF)
+
+
+def kubernetes_service(address: str, port: int) -> Object:
+    """The Service under which pods find the API."""
+    return {
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"component": "apiserver", "provider": "kubernetes"},
+        },
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": address,
+            "clusterIPs": [address],
+            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}],
+            "sessionAffinity": "None",
+        },
+    }
+
+
+async def ensure(registry: Registry, obj: Object, namespace: str) -> bool:
+    """Create the object unless it exists; whether it was created."""
+    if await registry.cache.get(namespace, obj["metadata"]["name"]) is not None:
+        return False
+    row = registry.info
+    try:
+        await registry.create({"kind": row.kind, "apiVersion": row.api_version} | obj, namespace, SELF)
+    except AlreadyExists:
+        # Another server started at the same moment.
+        return False
+    return True

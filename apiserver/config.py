@@ -1,0 +1,144 @@
+"""The API server's settings and the flags they are read from, under upstream's names.
+
+`ApiServerConfig` is what a server needs, whoever fills it in: `parse` from a command line, tests by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from kplane.runtime.process import Fatal, FlagParser
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+DEFAULT_SERVICE_RANGE: Network = ipaddress.ip_network("10.96.0.0/12")
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiServerConfig:
+    """Exactly one of `etcd_servers` and `storage_dir` says where objects are kept."""
+
+    storage_dir: Path | None = None
+    etcd_servers: tuple[str, ...] = ()
+    etcd_cafile: Path | None = None
+    etcd_certfile: Path | None = None
+    etcd_keyfile: Path | None = None
+    etcd_prefix: str = "/registry"
+    bind_address: str = "0.0.0.0"  # noqa: S104
+    secure_port: int = 6443
+    advertise_address: str = ""
+    tls_cert_file: Path | None = None
+    tls_private_key_file: Path | None = None
+    client_ca_file: Path | None = None
+    token_auth_file: Path | None = None
+    service_cluster_ip_range: Network = DEFAULT_SERVICE_RANGE
+    service_node_port_range: range = range(30000, 32768)
+    kubelet_client_certificate: Path | None = None
+    kubelet_client_key: Path | None = None
+    kubelet_certificate_authority: Path | None = None
+    max_requests_inflight: int = 600
+    """Requests served at once, watches and other long-running ones not counted; more get a 429."""
+    request_timeout: float = 60.0
+    event_ttl: int = 3600
+    """Seconds that Events are kept."""
+    verbosity: int = 0
+
+
+def parse(argv: Sequence[str] | None = None) -> ApiServerConfig:
+    """The settings of a command line. Raises Fatal with one line on unknown flags and bad values."""
+    args = vars(_parser().parse_args(argv))
+    if bool(args.get("etcd_servers")) == bool(args.get("storage_dir")):
+        raise Fatal("pass either --etcd-servers or --storage-dir, to say where objects are kept")
+    if ("tls_cert_file" in args) != ("tls_private_key_file" in args):
+        raise Fatal("--tls-cert-file and --tls-private-key-file belong together: pass both")
+    return ApiServerConfig(**args)
+
+
+def _parser() -> FlagParser:
+    parser = FlagParser("kplane apiserver", "The Kubernetes API server.")
+
+    def flag(name: str, kind: Callable[[str], object], text: str, field: str = "") -> None:
+        field = field or name.replace("-", "_")
+        parser.add_argument(f"--{name}", dest=field, type=kind, default=argparse.SUPPRESS, help=text)
+
+    flag("storage-dir", Path, "folder of the embedded SQLite store, made if it is missing")
+    flag("etcd-servers", _list, "addresses of etcd, separated by commas (scheme://host:port)")
+    flag("etcd-cafile", _file, "certificate authority of etcd's certificate")
+    flag("etcd-certfile", _file, "client certificate for etcd")
+    flag("etcd-keyfile", _file, "key of the client certificate for etcd")
+    flag("etcd-prefix", str, "what every key in the store begins with")
+    flag("bind-address", _address, "address to listen on")
+    flag("secure-port", _port, "port to listen on; 0 takes any free one")
+    flag("advertise-address", _address, "address under which pods and nodes reach this server")
+    flag("tls-cert-file", _file, "serving certificate")
+    flag("tls-private-key-file", _file, "key of the serving certificate")
+    flag("client-ca-file", _file, "authority whose client certificates are accepted")
+    flag("token-auth-file", _file, "CSV file of static tokens: token,user,uid[,groups]")
+    flag("service-cluster-ip-range", _network, "range of the Services' cluster addresses")
+    flag("service-node-port-range", _port_range, "range of NodePorts, such as 30000-32767")
+    flag("kubelet-client-certificate", _file, "client certificate for kubelets")
+    flag("kubelet-client-key", _file, "key of the client certificate for kubelets")
+    flag("kubelet-certificate-authority", _file, "authority of the kubelets' certificates")
+    flag("max-requests-inflight", int, "requests served at once, long-running ones not counted; 0: no limit")
+    flag("request-timeout", _seconds, "how long a request may take, such as 1m0s")
+    flag("event-ttl", lambda text: int(_seconds(text)), "how long Events are kept, such as 1h0m0s")
+    flag("v", int, "verbosity of the log", field="verbosity")
+    return parser
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    return path
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an IP address") from None
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port between 0 and 65535")
+    return int(text)
+
+
+def _port_range(text: str) -> range:
+    first, separator, last = text.partition("-")
+    ports = (_port(first), _port(last)) if separator else (0, 0)
+    if not 0 < ports[0] <= ports[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port range such as 30000-32767")
+    return range(ports[0], ports[1] + 1)
+
+
+def _network(text: str) -> Network:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a range such as 10.96.0.0/12") from None
+    if network.num_addresses < 8:
+        raise argparse.ArgumentTypeError(f"the range {text} is too small: it needs 8 addresses at least")
+    return network
+
+
+def _seconds(text: str) -> float:
+    """A Go duration such as `1m30s`."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 1m30s")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)

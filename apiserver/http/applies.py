@@ -1,0 +1,110 @@
+"""Server-side apply: the configuration in the body of a PATCH, and the options that come with it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from kplane.api import schema
+from kplane.api.check import cannot_handle, check
+from kplane.api.decode import (
+    DecodeError,
+    decode_json,
+    decode_yaml,
+    duplicate_keys,
+    duplicate_yaml_keys,
+)
+from kplane.api.decode import unrecognized as unreadable
+from kplane.api.errors import ApiError, BadRequest, invalid
+from kplane.api.field import Path
+from kplane.api.resource import Object
+from kplane.api.scheme import ResourceInfo
+
+from .call import Call
+from .decoding import field_validation
+from .requestinfo import is_true
+
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+class Configuration(NamedTuple):
+    """What is to be applied, as JSON: each attempt decodes its own copy."""
+
+    body: bytes
+    force: bool
+
+
+async def read_configuration(call: Call, row: ResourceInfo) -> Configuration:
+    """Raises BadRequest and Invalid, and ApiError for fields that the schema does not know."""
+    policy = field_validation(call, "PatchOptions")
+    if not call.query("fieldManager"):
+        fault = Path("fieldManager").required("is required for apply patch")
+        raise invalid("PatchOptions", "meta.k8s.io", "", [fault])
+    config = _decode(call, await call.body(), row, policy)
+    _check_kind(config, row)
+    # Its name may come from the URL alone.
+    metadata = config.setdefault("metadata", {})
+    if isinstance(metadata, dict):
+        metadata.setdefault("name", call.info.name)
+        if namespace := call.info.namespace_of(row):
+            metadata.setdefault("namespace", namespace)
+    _check_fields(config, row)
+    _check_place(call, config["metadata"], row)
+    return Configuration(msgspec.json.encode(config), is_true(call.info.query.get("force")))
+
+
+def _decode(call: Call, body: bytes, row: ResourceInfo, policy: str) -> Object:
+    is_json = body.lstrip()[:1] == b"{"
+    try:
+        config = decode_json(body) if is_json else decode_yaml(body)
+    except DecodeError as error:
+        raise BadRequest(f"error decoding YAML: {unreadable(row.kind, str(error), body)}") from error
+    if policy == "Ignore":
+        return config
+    repeated = [f'duplicate field "{path}"' for path in duplicate_keys(body, config)] if is_json else []
+    faults = repeated if is_json else duplicate_yaml_keys(body)
+    if policy == "Strict" and faults:
+        raise BadRequest(f"error decoding YAML: strict decoding error: {', '.join(faults)}")
+    for text in faults:
+        call.warn(text)
+    return config
+
+
+def _check_kind(config: Object, row: ResourceInfo) -> None:
+    kind, version = config.get("kind"), config.get("apiVersion")
+    for name, value in (("Kind", kind), ("apiVersion", version)):
+        if not value or not isinstance(value, str):
+            raise BadRequest(f"invalid object type: Object '{name}' is missing")
+    if (version, kind) != (row.api_version, row.kind):
+        raise BadRequest(
+            "Incorrect version specified in apply patch. Specified patch version: "
+            f"{version}, Kind={kind}, expected: {row.api_version}, Kind={row.kind}"
+        )
+
+
+def _check_fields(config: Object, row: ResourceInfo) -> None:
+    found = check(config, schema.node(row.definition))
+    if found.errors:
+        raise BadRequest(cannot_handle(row.kind, row.version, found.errors[0]))
+    config.setdefault("metadata", {})
+    if found.unknown:
+        meta = config["metadata"]
+        where = f"{meta.get('namespace', '')}/{meta.get('name', '')}; {row.api_version}, Kind={row.kind}"
+        faults = [f".{path}: field not declared in schema" for path in found.unknown]
+        text = faults[0] if len(faults) == 1 else "errors:\n  " + "\n  ".join(faults)
+        raise ApiError(f"failed to create typed patch object ({where}): {text}")
+
+
+def _check_place(call: Call, metadata: Object, row: ResourceInfo) -> None:
+    if "managedFields" in metadata:
+        raise BadRequest("metadata.managedFields must be nil")
+    name, namespace = metadata.get("name", ""), metadata.get("namespace", "")
+    if name != call.info.name:
+        raise BadRequest(
+            f"the name of the object ({name}) does not match the name on the URL ({call.info.name})"
+        )
+    if namespace != call.info.namespace_of(row):
+        raise BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )

@@ -1,0 +1,181 @@
+"""The request boundary: the one middleware around everything else.
+
+It reads what is asked for, finds out who asks and whether they may, limits how many requests run at once,
+measures, and turns every failure into a `Status`. No other module writes an error response, and this is the
+only one of the server that catches `Exception`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+from starlette.types import ASGIApp
+
+from kplane.api.clock import Clock, Entropy
+from kplane.api.errors import ApiError, Forbidden, InternalError, Timeout, TooManyRequests, Unauthorized
+from kplane.api.scheme import Scheme
+from kplane.runtime.serving import peer_certificate
+
+from ..auth.authenticator import Authenticator
+from ..auth.authorizer import Authorizer
+from ..auth.user import ANONYMOUS, User
+from ..storage.store import StoreError
+from .call import Call, ClientGone, Receive, Scope, Send, attach
+from .metrics import RequestMetrics
+from .requestinfo import RequestInfo, is_true, read
+
+log = logging.getLogger(__name__)
+
+_LONG_RUNNING = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+_PANIC = (
+    "This request caused apiserver to panic. Look in the logs for details."  # upstream's words, with no cause
+)
+
+
+class Boundary:
+    """Pure ASGI. `max_inflight` 0 means no limit; `timeout` (seconds) spares long-running requests."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        scheme: Scheme,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        metrics: RequestMetrics,
+        clock: Clock,
+        entropy: Entropy,
+        max_inflight: int,
+        timeout: float,
+    ) -> None:
+        self._app = app
+        self._scheme = scheme
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._metrics = metrics
+        self._clock = clock
+        self._entropy = entropy
+        self._max_inflight = max_inflight
+        self._timeout = timeout
+        self._inflight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+        info = read(scope["method"], path, scope["query_string"])
+        call = Call(scope, receive, info, dict(scope["headers"]), ANONYMOUS)
+        attach(scope, call)
+        reply = _Reply(send, call, self._entropy.uid())
+        began = self._clock.monotonic()
+        counted = not _is_long_running(info)
+        self._enter(info, counted)
+        try:
+            await self._answer(call, receive, reply)
+        finally:
+            self._leave(counted)
+            known = self._scheme.by_path(info.group, info.version, info.resource) is not None
+            self._metrics.ended(info, known, reply.code, self._clock.monotonic() - began, counted=counted)
+
+    def _enter(self, info: RequestInfo, counted: bool) -> None:
+        if counted:
+            self._inflight += 1
+            self._metrics.started(info)
+        else:
+            self._metrics.long_running.inc()
+
+    def _leave(self, counted: bool) -> None:
+        if counted:
+            self._inflight -= 1
+        else:
+            self._metrics.long_running.dec()
+
+    async def _answer(self, call: Call, receive: Receive, reply: _Reply) -> None:
+        try:
+            self._check(call)
+            async with asyncio.timeout(None if _is_long_running(call.info) else self._timeout):
+                await self._app(call.scope, receive, reply.send)
+        except ApiError as error:
+            await reply.fail(error)
+        except ClientGone:
+            return
+        except TimeoutError:
+            await reply.fail(Timeout("Timeout: request did not complete within the allotted timeout"))
+        except StoreError as error:
+            log.error("store failed method=%s path=%s error=%s", call.info.method, call.info.path, error)
+            await reply.fail(InternalError(f"Internal error occurred: {error}"))
+        except Exception:
+            log.exception("request failed method=%s path=%s", call.info.method, call.info.path)
+            await reply.fail(InternalError(_PANIC))
+
+    def _check(self, call: Call) -> None:
+        """Who asks, may they, is there room. Raises Unauthorized, Forbidden, TooManyRequests."""
+        user = self._authenticate(call)
+        call.user = user
+        if any(name.startswith(b"impersonate-") for name in call.headers):
+            raise Forbidden(f'User "{user.name}" cannot impersonate: impersonation is not supported')
+        if not self._authorizer.allows(user, call.info):
+            if user is ANONYMOUS:
+                raise Unauthorized
+            raise _refused(user, call.info)
+        if self._max_inflight and self._inflight > self._max_inflight and not _is_long_running(call.info):
+            raise TooManyRequests("too many requests, please try again later", retry_after=1)
+
+    def _authenticate(self, call: Call) -> User:
+        certificate = peer_certificate(call.scope)
+        return self._authenticator.authenticate(certificate, call.headers.get(b"authorization"))
+
+
+def _is_long_running(info: RequestInfo) -> bool:
+    return info.verb == "watch" or info.subresource in _LONG_RUNNING
+
+
+def _refused(user: User, info: RequestInfo) -> Forbidden:
+    if not info.resource:
+        return Forbidden(f'User "{user.name}" cannot {info.verb} path "{info.path}"')
+    where = f'in the namespace "{info.namespace}"' if info.namespace else "at the cluster scope"
+    what = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+    return Forbidden(
+        f'User "{user.name}" cannot {info.verb} resource "{what}" in API group "{info.group}" {where}'
+    )
+
+
+class _Reply:
+    """The response on its way out: adds what every response carries, and remembers the status code."""
+
+    def __init__(self, send: Send, call: Call, audit_id: str) -> None:
+        self._send = send
+        self._call = call
+        self._audit_id = audit_id.encode()
+        self.code = 0
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.code = message["status"]
+            headers = message["headers"]
+            headers.append((b"audit-id", self._audit_id))
+            headers.append((b"cache-control", b"no-cache, private"))
+            for text in self._call.warnings:
+                headers.append((b"warning", f'299 - "{_escaped(text)}"'.encode()))
+        await self._send(message)
+
+    async def fail(self, error: ApiError) -> None:
+        """Answer with a Status; too late for that if the response has begun, then the stream just ends."""
+        if self.code:
+            log.warning("response broken off path=%s reason=%s", self._call.info.path, error.reason)
+            raise ConnectionAbortedError(error.message) from error
+        body = msgspec.json.encode(error.status())
+        if is_true(self._call.info.query.get("pretty")):
+            body = msgspec.json.format(body, indent=2)
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % (len(body) + 1))]
+        if error.retry_after is not None:
+            headers.append((b"retry-after", b"%d" % error.retry_after))
+        await self.send({"type": "http.response.start", "status": error.http_code, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body + b"\n"})
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,98 @@
+"""One request on its way through the server: what was asked, by whom, and what the answer must also carry."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from kplane.api.errors import RequestEntityTooLarge
+
+from ..auth.user import User
+from .negotiation import Output, output_of
+from .requestinfo import RequestInfo, is_true
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MAX_BODY = 3 * 1024 * 1024
+_KEY = "kplane.call"
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was complete; nobody is left to answer."""
+
+
+@dataclass(slots=True)
+class Call:
+    """`headers` has lower-case names; `user` is known once the request was authenticated."""
+
+    scope: Scope
+    receive: Receive
+    info: RequestInfo
+    headers: dict[bytes, bytes]
+    user: User
+    warnings: list[str] = field(default_factory=list)
+    """Texts for `Warning:` headers, in order and without repetition."""
+
+    def header(self, name: bytes) -> str:
+        return self.headers.get(name, b"").decode("latin-1")
+
+    def query(self, name: str) -> str:
+        return self.info.query.get(name, "")
+
+    @property
+    def pretty(self) -> bool:
+        """Whether JSON is to be indented: asked for, or read by a person with curl or a browser."""
+        asked = self.info.query.get("pretty")
+        if asked is not None:
+            return is_true(asked)
+        return self.headers.get(b"user-agent", b"").startswith((b"curl", b"Wget", b"Mozilla/5.0"))
+
+    def output(self, *, convertible: bool = True) -> Output:
+        """The form of the answer. Raises NotAcceptable."""
+        return output_of(self.header(b"accept"), convertible=convertible)
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    async def body(self) -> bytes:
+        """The whole body. Raises RequestEntityTooLarge, and ClientGone where it never became complete."""
+        declared = self.headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > MAX_BODY:
+            raise too_large()
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body") and len(body) <= MAX_BODY:
+            return body
+        return await self._rest_of_body(body)
+
+    async def _rest_of_body(self, first: bytes) -> bytes:
+        body, more = bytearray(first), True
+        while more and len(body) <= MAX_BODY:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        if len(body) > MAX_BODY:
+            raise too_large()
+        return bytes(body)
+
+
+def too_large() -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(f"Request entity too large: limit is {MAX_BODY}")
+
+
+def attach(scope: Scope, call: Call) -> None:
+    scope[_KEY] = call
+
+
+def call_of(scope: Scope) -> Call:
+    """The Call that the boundary attached to this scope."""
+    call: Call = scope[_KEY]
+    return call

@@ -1,0 +1,156 @@
+"""Request bodies into objects of the resource that they are sent to, checked against its schema.
+
+What is wrong with a body is either refused (it cannot be read, it is of another kind, a field has the wrong
+type) or, where it is only superfluous, treated as `fieldValidation` says. Bodies are JSON, YAML or protobuf.
+"""
+
+from __future__ import annotations
+
+from kplane.api import protobuf, schema
+from kplane.api.check import cannot_handle, check, strict_faults
+from kplane.api.decode import (
+    DecodeError,
+    decode_json,
+    decode_yaml,
+    duplicate_keys,
+    duplicate_yaml_keys,
+    unrecognized,
+)
+from kplane.api.errors import BadRequest, Invalid, invalid
+from kplane.api.field import Path
+from kplane.api.resource import Object
+from kplane.api.scheme import ResourceInfo
+
+from .call import Call
+from .negotiation import JSON, PROTOBUF, YAML, input_of, unsupported
+
+MAX_FIELD_MANAGER = 128
+_POLICIES = ("", "Ignore", "Strict", "Warn")
+
+
+def options_invalid(kind: str, field: str, value: str, supported: tuple[str, ...]) -> Invalid:
+    fault = Path(field).not_supported(value, supported)
+    return invalid(kind, "meta.k8s.io", "", [fault])
+
+
+def field_validation(call: Call, options_kind: str) -> str:
+    """Ignore, Strict or Warn. Raises Invalid."""
+    policy = call.query("fieldValidation")
+    if policy not in _POLICIES:
+        raise options_invalid(options_kind, "fieldValidation", policy, _POLICIES)
+    return policy or "Warn"
+
+
+def dry_run(call: Call, options_kind: str) -> bool:
+    """Whether nothing is to be stored. Raises Invalid."""
+    value = call.query("dryRun")
+    if value not in ("", "All"):
+        raise options_invalid(options_kind, "dryRun", value, ("All",))
+    return value == "All"
+
+
+def field_manager(call: Call, options_kind: str) -> str:
+    """Who is recorded as the manager of what is written: as asked, or by the User-Agent. Raises Invalid."""
+    manager = call.query("fieldManager")
+    if not manager:
+        agent = call.header(b"user-agent").partition("/")[0]
+        return "".join(filter(str.isprintable, agent))[:MAX_FIELD_MANAGER]
+    faults = []
+    if len(manager.encode()) > MAX_FIELD_MANAGER:
+        faults.append(Path("fieldManager").too_long(MAX_FIELD_MANAGER))
+    for index, letter in enumerate(manager):
+        if not letter.isprintable():
+            text = f"invalid character U+{ord(letter):04X} (at position {index})"
+            faults.append(Path("fieldManager").invalid(manager, text))
+    if faults:
+        raise invalid(options_kind, "meta.k8s.io", "", faults)
+    return manager
+
+
+async def read_object(call: Call, row: ResourceInfo, options_kind: str) -> Object:
+    """The object in the body of a create or update of `row`'s kind."""
+    body = await call.body()
+    policy = field_validation(call, options_kind)
+    obj = parse(call, body, row.kind, row.definition)
+    _check_kind(obj, row, body)
+    repeated = [] if policy == "Ignore" else _repeated_keys(call, body, obj)
+    check_fields(call, obj, row, policy, repeated)
+    return obj
+
+
+def parse(call: Call, body: bytes, kind: str, definition: str) -> Object:
+    """The object of a body that should hold one of this kind. Raises BadRequest and UnsupportedMediaType."""
+    media_type = _media_type(call)
+    if media_type == PROTOBUF:
+        return _parse_protobuf(body, kind, definition)
+    decode = decode_json if media_type == JSON else decode_yaml
+    try:
+        return decode(body)
+    except DecodeError as error:
+        raise BadRequest(unrecognized(kind, str(error), body)) from error
+
+
+def _media_type(call: Call) -> str:
+    return input_of(call.header(b"content-type"))
+
+
+def _parse_protobuf(body: bytes, kind: str, definition: str) -> Object:
+    if not protobuf.is_known(definition):
+        raise unsupported(JSON, YAML)
+    try:
+        envelope = protobuf.unwrap(body)
+    except DecodeError as error:
+        raise BadRequest(unrecognized(kind, str(error), body)) from error
+    named = {"kind": envelope.kind or kind, "apiVersion": envelope.api_version}
+    if envelope.kind not in ("", kind):
+        # Its bytes are of another message; the caller refuses it by its name.
+        return named
+    try:
+        return protobuf.decode(envelope.raw, definition) | named
+    except DecodeError as error:
+        version = envelope.api_version.rpartition("/")[2]
+        raise BadRequest(cannot_handle(kind, version, str(error))) from error
+
+
+def _repeated_keys(call: Call, body: bytes, decoded: Object) -> list[str]:
+    """Strict decoding's texts for keys that the body repeats; protobuf merges, or takes the last."""
+    media_type = _media_type(call)
+    if media_type == PROTOBUF:
+        return []
+    if media_type == YAML:
+        return duplicate_yaml_keys(body)
+    return strict_faults([], duplicate_keys(body, decoded))
+
+
+def check_fields(call: Call, obj: Object, row: ResourceInfo, policy: str, repeated: list[str]) -> None:
+    """Types must be right; unknown fields are dropped. Fills in metadata, kind and apiVersion."""
+    found = check(obj, schema.node(row.definition))
+    if found.errors:
+        raise BadRequest(cannot_handle(row.kind, row.version, found.errors[0]))
+    faults = repeated + strict_faults(found.unknown, [])
+    if policy == "Strict" and faults:
+        strict = "strict decoding error: " + ", ".join(faults)
+        raise BadRequest(cannot_handle(row.kind, row.version, strict))
+    if policy == "Warn":
+        for text in faults:
+            call.warn(text)
+    obj["kind"], obj["apiVersion"] = row.kind, row.api_version
+    obj.setdefault("metadata", {})
+
+
+def _check_kind(obj: Object, row: ResourceInfo, body: bytes) -> None:
+    for name in ("kind", "apiVersion"):
+        if not isinstance(obj.get(name, ""), str):
+            raise BadRequest(unrecognized(row.kind, f"couldn't get version/kind; {name} is no string", body))
+    kind, api_version = obj.get("kind") or row.kind, obj.get("apiVersion") or row.api_version
+    if api_version != row.api_version:
+        raise BadRequest(
+            f"the API version in the data ({api_version}) does not match the expected API version "
+            f"({row.api_version})"
+        )
+    if kind != row.kind:
+        version = row.version
+        raise BadRequest(
+            f'{kind} in version "{version}" cannot be handled as a {row.kind}: '
+            f"converting ({version}.{kind}) to ({version}.{row.kind}): unknown conversion"
+        )

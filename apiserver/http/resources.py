@@ -1,0 +1,282 @@
+"""The resource API: one generic endpoint for every resource, dispatching on verb and subresource.
+
+Order of a request: the boundary has read it and knows the user; here its row is found, its verb checked
+against what discovery says, its body decoded, and the registry called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from kplane.api.clock import Clock, Entropy
+from kplane.api.errors import BadRequest, MethodNotAllowed, NotFound
+from kplane.api.resource import Key, Object
+from kplane.api.scheme import ResourceInfo, Scheme
+
+from ..registry.generic import Registry
+from ..registry.registry import Registries
+from ..registry.strategy import Subresource
+from ..registry.writing import Author
+from ..storage import codec
+from . import lists, watches
+from .applies import APPLY_PATCH, read_configuration
+from .call import Call, call_of
+from .decoding import dry_run, field_manager, read_object
+from .deletes import read_delete
+from .negotiation import Output
+from .output import object_response, render, wire_response
+from .patches import patch_type, read_patch
+from .revisions import parse_revision
+from .transforms import Form
+
+UNKNOWN = "the server could not find the requested resource"
+NOT_ALLOWED = "the server does not allow this method on the requested resource"
+
+_OF_COLLECTIONS = frozenset({"create", "list", "deletecollection"})
+
+SubresourceHandler: TypeAlias = Callable[[Call, ResourceInfo], Awaitable[Response]]
+"""Answers every verb of one subresource that is not (part of) the object: binding, eviction, scale."""
+
+StreamHandler: TypeAlias = Callable[[Call, ResourceInfo, Scope, Receive, Send], Awaitable[None]]
+"""The same for requests that take over the connection: log, exec, attach, portforward, proxy."""
+
+
+class ResourceApi:
+    """An ASGI application. `handlers` and `streams` are by (group, plural, subresource)."""
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        registries: Registries,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        handlers: Mapping[tuple[str, str, str], SubresourceHandler],
+        streams: Mapping[tuple[str, str, str], StreamHandler],
+    ) -> None:
+        self._scheme = scheme
+        self._registries = registries
+        self._clock = clock
+        self._entropy = entropy
+        self._handlers = handlers
+        self._streams = streams
+        self._verbs: Mapping[str, Callable[[Call, Registry], Awaitable[Response]]] = {
+            "get": self._get,
+            "list": self._list,
+            "watch": self._watch,
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patch,
+            "delete": self._delete,
+            "deletecollection": self._delete_collection,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = call_of(scope)
+        info = call.info
+        row = self._scheme.by_path(info.group, info.version, info.resource)
+        if row is None:
+            raise NotFound(UNKNOWN)
+        _check_place(call, row)
+        key = (row.group, row.plural, info.subresource)
+        if stream := self._streams.get(key):
+            await stream(call, row, scope, receive, send)
+            return
+        if handler := self._handlers.get(key):
+            response = await handler(call, row)
+        else:
+            registry = self._registries.of(row)
+            # A subresource that neither has a handler nor is (part of) the object is not served.
+            object_subresource(call, registry)
+            response = await self._verbs[info.verb](call, registry)
+        await response(scope, receive, send)
+
+    def form(self, call: Call, row: ResourceInfo, output: Output) -> Form | None:
+        """What the stored bytes must be turned into; None where they are the answer."""
+        if not output.form and not row.stored_as:
+            return None
+        return Form(row, output, call.query("includeObject"), self._clock)
+
+    async def _get(self, call: Call, registry: Registry) -> Response:
+        output = call.output()
+        info = call.info
+        revision = parse_revision(call.query("resourceVersion"))
+        item = await registry.cache.get(info.namespace_of(registry.info), info.name, at_least=revision)
+        if item is None:
+            raise registry.missing(info.name)
+        return wire_response(call, output, item.wire, self.form(call, registry.info, output))
+
+    async def _list(self, call: Call, registry: Registry) -> Response:
+        output, row = call.output(), registry.info
+        form = Form(row, output, call.query("includeObject"), self._clock)
+        spliced = not output.form and not row.stored_as
+        return await lists.list_response(call, registry, output, form, spliced=spliced)
+
+    async def _watch(self, call: Call, registry: Registry) -> Response:
+        form = self.form(call, registry.info, call.output())
+        return await watches.watch_response(call, registry, form, self._clock, self._entropy)
+
+    async def _create(self, call: Call, registry: Registry) -> Response:
+        output = call.output()
+        author = writer_of(call, "CreateOptions")
+        obj = await read_object(call, registry.info, "CreateOptions")
+        written = await registry.create(obj, call.info.namespace_of(registry.info), author)
+        return wire_response(call, output, written.wire, self.form(call, registry.info, output), 201)
+
+    async def _update(self, call: Call, registry: Registry) -> Response:
+        output = call.output()
+        author = writer_of(call, "UpdateOptions")
+        obj = await read_object(call, registry.info, "UpdateOptions")
+        require_name(call, obj)
+        body = msgspec.json.encode(obj)
+        subresource = object_subresource(call, registry)
+        written = await registry.modify(
+            key_of(call, registry.info),
+            # A lost race runs the change again, on a body that nothing has touched yet.
+            lambda _: codec.decode(body),
+            author,
+            subresource=subresource,
+            create=None if subresource else lambda: obj,
+        )
+        code = 201 if written.created else 200
+        return wire_response(call, output, written.wire, self.form(call, registry.info, output), code)
+
+    async def _patch(self, call: Call, registry: Registry) -> Response:
+        output = call.output()
+        if patch_type(call) == APPLY_PATCH:
+            return await self._apply(call, registry)
+        author = writer_of(call, "PatchOptions")
+        change = await read_patch(call, registry.info)
+        written = await registry.modify(
+            key_of(call, registry.info), change, author, subresource=object_subresource(call, registry)
+        )
+        return wire_response(call, output, written.wire, self.form(call, registry.info, output))
+
+    async def _apply(self, call: Call, registry: Registry) -> Response:
+        output, row = call.output(), registry.info
+        author = replace(writer_of(call, "PatchOptions"), applies=True)
+        config = await read_configuration(call, row)
+        written = await registry.apply(
+            key_of(call, row),
+            config.body,
+            author,
+            force=config.force,
+            subresource=object_subresource(call, registry),
+        )
+        code = 201 if written.created else 200
+        return wire_response(call, output, written.wire, self.form(call, row, output), code)
+
+    async def _delete(self, call: Call, registry: Registry) -> Response:
+        output = call.output()
+        request = await read_delete(call)
+        author = author_of(call, request.dry_run)
+        removed = await registry.delete(key_of(call, registry.info), request.options, author)
+        if not removed.gone or registry.info.returns_deleted:
+            return wire_response(call, output, removed.wire, self.form(call, registry.info, output))
+        return object_response(call, deleted_status(registry.info, codec.decode(removed.wire)))
+
+    async def _delete_collection(self, call: Call, registry: Registry) -> Response:
+        request = await read_delete(call)
+        author = author_of(call, request.dry_run)
+        page = await lists.read_page(call, registry)
+        objects: list[Object] = []
+        for item in page.items:
+            try:
+                removed = await registry.delete(Key(item.namespace, item.name), request.options, author)
+            except NotFound:
+                # Somebody else deleted it first, which is what was asked for.
+                continue
+            objects.append(codec.decode(removed.wire))
+        metadata = lists.list_metadata(page, registry.cache.key("", ""))
+        output = call.output()
+        body = Form(registry.info, output, "", self._clock).listing(objects, metadata)
+        return Response(render(call, body, output), media_type=output.media_type)
+
+
+def author_of(call: Call, dry_run: bool) -> Author:
+    return Author(call.user, call.warn, dry_run)
+
+
+def writer_of(call: Call, options_kind: str) -> Author:
+    """The author of a write whose fields are tracked. Raises Invalid."""
+    manager = field_manager(call, options_kind)
+    return replace(
+        author_of(call, dry_run(call, options_kind)), manager=manager, subresource=call.info.subresource
+    )
+
+
+def key_of(call: Call, row: ResourceInfo) -> Key:
+    return Key(call.info.namespace_of(row), call.info.name)
+
+
+def object_subresource(call: Call, registry: Registry) -> Subresource | None:
+    """The subresource that the request writes through; None for the object itself."""
+    name = call.info.subresource
+    if not name:
+        return None
+    subresource = registry.subresource(name)
+    if subresource is None:
+        raise NotFound(UNKNOWN)
+    return subresource
+
+
+def deleted_status(row: ResourceInfo, obj: Object) -> Object:
+    """The Status that answers a DELETE which removed the object."""
+    details = {
+        "name": obj["metadata"]["name"],
+        "group": row.group,
+        "kind": row.plural,
+        "uid": obj["metadata"]["uid"],
+    }
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {key: value for key, value in details.items() if value},
+    }
+
+
+def _check_place(call: Call, row: ResourceInfo) -> None:
+    """Whether this method exists at this path: verbs, subresources, and namespaces where they belong."""
+    info = call.info
+    if row.namespaced:
+        if info.name and not info.namespace:
+            raise NotFound(UNKNOWN)
+        if info.verb in ("create", "deletecollection") and not info.namespace:
+            raise MethodNotAllowed(NOT_ALLOWED)
+    elif info.namespace and row.plural != "namespaces":
+        raise NotFound(UNKNOWN)
+    verbs = row.verbs
+    if info.subresource:
+        subresource = row.subresource(info.subresource)
+        if subresource is None or (info.rest and info.subresource != "proxy"):
+            raise NotFound(UNKNOWN)
+        verbs = subresource.verbs
+    elif bool(info.name) == (info.verb in _OF_COLLECTIONS) and info.verb != "watch":
+        raise MethodNotAllowed(NOT_ALLOWED)
+    if info.verb not in verbs:
+        raise MethodNotAllowed(NOT_ALLOWED)
+
+
+def require_name(call: Call, obj: Object) -> None:
+    """The body of an update must be of the object that the URL names."""
+    metadata, info = obj["metadata"], call.info
+    name, namespace = metadata.get("name"), metadata.get("namespace")
+    if not name:
+        raise BadRequest(
+            f"the name of the object ({info.name} based on URL) was undeterminable: name must be provided"
+        )
+    if name != info.name:
+        raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({info.name})")
+    if namespace and info.namespace and info.resource != "namespaces" and namespace != info.namespace:
+        raise BadRequest(
+            f"the namespace of the object ({namespace}) does not match the namespace on the request "
+            f"({info.namespace})"
+        )

@@ -1,0 +1,155 @@
+"""What `resourceVersion`, its match, `continue` and `sendInitialEvents` ask for, and their errors.
+
+Wording: apimachinery `meta/internalversion/validation`, apiserver `storage/continue.go`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from kplane.api.errors import BadRequest, Expired, invalid
+from kplane.api.field import FieldError, Path
+from kplane.api.resource import Object
+
+from .call import Call
+from .requestinfo import is_true
+
+_TOKEN_VERSION = "meta.k8s.io/v1"  # noqa: S105 - a format, no secret
+_EXACT, _NOT_OLDER = "Exact", "NotOlderThan"
+
+CONTINUE_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new "
+    "list without the continue parameter, or use the continue token in this response to retrieve the "
+    "remainder of the results. Continuing with the provided token results in an inconsistent list - objects "
+    "that were created, modified, or deleted between the time the first chunk was returned and now may show "
+    "up in the list."
+)
+LIST_EXPIRED = "The resourceVersion for the provided list is too old."
+
+
+class ContinueExpired(Expired):
+    """The snapshot behind a continue token is gone; `token` continues in the present instead."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(CONTINUE_EXPIRED)
+        self._token = token
+
+    def status(self) -> Object:
+        return super().status() | {"metadata": {"continue": self._token}}
+
+
+@dataclass(frozen=True, slots=True)
+class ListFrom:
+    """Which state a list shows: `exact`, or one that is `at_least` so fresh; from key `start` on."""
+
+    at_least: int | None = None
+    exact: int = 0
+    start: str = ""
+
+
+def parse_revision(text: str) -> int | None:
+    """None where the client named none. Raises BadRequest."""
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        fault = Path("resourceVersion").invalid(
+            text, f"strconv.ParseUint: parsing {msgspec.json.encode(text).decode()}: invalid syntax"
+        )
+        raise BadRequest(f"invalid resource version: {fault}")
+    return int(text)
+
+
+def list_from(call: Call, prefix: str, limit: int) -> ListFrom:
+    """Raises BadRequest and Invalid for parameters that contradict each other."""
+    _refuse(_list_faults(call))
+    revision = parse_revision(call.query("resourceVersion"))
+    if token := call.query("continue"):
+        if revision:
+            raise BadRequest("specifying resource version is not allowed when using continue")
+        exact, start = decode_continue(token)
+        return ListFrom(exact=exact, start=prefix + start)
+    match = call.query("resourceVersionMatch")
+    # Older clients page through an exact revision by giving a limit without saying "Exact".
+    if revision and (match == _EXACT or (limit and not match)):
+        return ListFrom(exact=revision)
+    return ListFrom(at_least=revision)
+
+
+def _list_faults(call: Call) -> Iterator[FieldError]:
+    match = call.query("resourceVersionMatch")
+    path = Path("resourceVersionMatch")
+    if "sendInitialEvents" in call.info.query:
+        yield Path("sendInitialEvents").forbidden("sendInitialEvents is forbidden for list")
+    if not match:
+        return
+    revision = call.query("resourceVersion")
+    if call.query("continue"):
+        yield path.forbidden("resourceVersionMatch is forbidden when continue is provided")
+    if not revision:
+        yield path.forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided")
+    if match not in (_EXACT, _NOT_OLDER):
+        yield path.not_supported(match, (_EXACT, _NOT_OLDER))
+    if match == _EXACT and revision == "0":
+        yield path.forbidden('resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')
+
+
+def check_watch(call: Call) -> None:
+    """Raises Invalid for parameters that contradict each other in a watch."""
+    _refuse(_watch_faults(call))
+
+
+def _watch_faults(call: Call) -> Iterator[FieldError]:
+    match = call.query("resourceVersionMatch")
+    path = Path("resourceVersionMatch")
+    if "sendInitialEvents" not in call.info.query:
+        if match:
+            yield path.forbidden(
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            )
+        return
+    if match != _NOT_OLDER:
+        yield path.forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+    if call.query("continue"):
+        yield Path("continue").forbidden("continue is forbidden for watch")
+
+
+def wants_initial_events(call: Call, revision: int | None) -> bool:
+    """Whether what exists already is sent as ADDED: unless the client said, where it named no revision."""
+    asked = call.info.query.get("sendInitialEvents")
+    return is_true(asked) if asked is not None else not revision
+
+
+def _refuse(faults: Iterator[FieldError]) -> None:
+    found = list(faults)
+    if found:
+        raise invalid("ListOptions", "meta.k8s.io", "", found)
+
+
+def encode_continue(revision: int, start: str) -> str:
+    """A token; revision -1 continues in the present."""
+    token = msgspec.json.encode({"v": _TOKEN_VERSION, "rv": revision, "start": start})
+    return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
+
+
+def decode_continue(token: str) -> tuple[int, str]:
+    """Revision (0: the present) and the key to start at, behind the resource's prefix. Raises BadRequest."""
+    try:
+        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        fields = msgspec.json.decode(data, type=dict[str, str | int])
+    except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
+        raise _bad_token("the continue token is not valid") from error
+    revision, start = fields.get("rv"), fields.get("start")
+    if fields.get("v") != _TOKEN_VERSION or not isinstance(revision, int) or not isinstance(start, str):
+        raise _bad_token("the continue token is not valid")
+    if not start or start.startswith("/") or ".." in start.split("/"):
+        raise _bad_token("the continue token is not valid")
+    return max(revision, 0), start
+
+
+def _bad_token(why: str) -> BadRequest:
+    return BadRequest(f"continue key is not valid: {why}")

@@ -1,0 +1,174 @@
+"""WATCH: events as lines of JSON for as long as client, server and time allow.
+
+Each watch is one request task and one small task beside it that notices the end: the client hangs up, or the
+time is over. Ending the watcher ends the request; nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from kplane.api.clock import Clock, Entropy
+from kplane.api.errors import ApiError, BadRequest, Expired, NotAcceptable
+from kplane.api.resource import Object
+
+from ..registry.generic import Registry
+from ..storage import codec
+from ..storage.events import Event, Item, frame
+from ..storage.store import Compacted
+from ..storage.watcher import Overrun, Watcher
+from . import revisions
+from .call import Call
+from .lists import CHUNK
+from .negotiation import JSON
+from .requestinfo import is_true
+from .selection import selection_of
+from .transforms import Form
+
+MIN_TIMEOUT = 1800.0
+"""Watches whose client names no timeout last this long, up to twice; upstream's `--min-request-timeout`."""
+BOOKMARK_SECONDS = 60.0
+BOOKMARK_LEAD = 2.0
+"""A last bookmark goes out so long before the end, so that the client resumes from there."""
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+Framer = Callable[[str, bytes], bytes]
+
+
+async def watch_response(
+    call: Call, registry: Registry, form: Form | None, clock: Clock, entropy: Entropy
+) -> Response:
+    """Raises BadRequest, Invalid, Timeout; history that is gone is told in the stream, as upstream does."""
+    if call.output().media_type != JSON:
+        raise NotAcceptable(f"only the following media types are accepted: {JSON}, {JSON};stream=watch")
+    revisions.check_watch(call)
+    selection = selection_of(call, registry)
+    revision = revisions.parse_revision(call.query("resourceVersion"))
+    seconds = _timeout(call) or MIN_TIMEOUT * entropy.uniform(1, 2)
+    initial = revisions.wants_initial_events(call, revision)
+    try:
+        if revision and not initial:
+            watcher = await registry.cache.watch(selection, after=revision)
+        else:
+            watcher = await registry.cache.watch(selection, at_least=revision)
+    except Compacted as error:
+        return _Refusal(Expired(f"too old resource version: {revision} ({error.oldest})"))
+    return _Stream(call, registry, watcher, form, clock, seconds, watcher.initial if initial else ())
+
+
+def _timeout(call: Call) -> float:
+    text = call.query("timeoutSeconds")
+    if text and not (text.isascii() and text.isdigit()):
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    return float(text or 0)
+
+
+def _bookmark(registry: Registry, revision: int, *, initial_end: bool = False) -> bytes:
+    metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+    if initial_end:
+        metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
+    row = registry.info
+    return msgspec.json.encode({"kind": row.kind, "apiVersion": row.api_version, "metadata": metadata})
+
+
+class _Refusal(Response):
+    """A watch that consists of one ERROR event."""
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(frame("ERROR", msgspec.json.encode(error.status())), media_type=JSON)
+
+
+class _Stream(Response):
+    """The events of one watcher, which it owns and closes."""
+
+    def __init__(
+        self,
+        call: Call,
+        registry: Registry,
+        watcher: Watcher,
+        form: Form | None,
+        clock: Clock,
+        seconds: float,
+        initial: Sequence[Item],
+    ) -> None:
+        self.status_code = 200
+        self._registry = registry
+        self._watcher = watcher
+        self._form = form
+        self._clock = clock
+        self._seconds = seconds
+        self._initial = initial
+        self._bookmarks = is_true(call.info.query.get("allowWatchBookmarks"))
+        self._marks_end = self._bookmarks and is_true(call.info.query.get("sendInitialEvents"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._watcher:
+            headers = [(b"content-type", JSON.encode())]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            async with asyncio.TaskGroup() as tasks:
+                beside = [
+                    tasks.create_task(self._until_hangup(receive)),
+                    tasks.create_task(self._keep_time(send)),
+                ]
+                try:
+                    await self._send_events(send)
+                finally:
+                    for task in beside:
+                        task.cancel()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_events(self, send: Send) -> None:
+        for start in range(0, len(self._initial), CHUNK):
+            part = self._initial[start : start + CHUNK]
+            await _write(send, b"".join([self._frame("ADDED", item.wire) for item in part]))
+        if self._marks_end:
+            await self._send_bookmark(send, initial_end=True)
+        self._initial = ()
+        try:
+            async for batch in self._watcher:
+                await _write(send, self._join(batch))
+        except Overrun:
+            # The client sees the stream end and resumes from its last revision, or lists again.
+            return
+
+    def _join(self, batch: Sequence[Event]) -> bytes:
+        if self._form is None:
+            return b"".join([event.frame for event in batch])
+        return b"".join([self._frame(event.type, event.item.wire) for event in batch])
+
+    def _frame(self, kind: str, wire: bytes) -> bytes:
+        if self._form is None:
+            return frame(kind, wire)
+        return frame(kind, msgspec.json.encode(self._form.event(codec.decode(wire))))
+
+    async def _until_hangup(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._watcher.close()
+
+    async def _keep_time(self, send: Send) -> None:
+        """Bookmarks now and then, one shortly before the end, and the end."""
+        left = self._seconds
+        while left > BOOKMARK_LEAD:
+            pause = min(BOOKMARK_SECONDS, left - BOOKMARK_LEAD)
+            await self._clock.sleep(pause)
+            left -= pause
+            if self._bookmarks:
+                await self._send_bookmark(send)
+        await self._clock.sleep(left)
+        self._watcher.close()
+
+    async def _send_bookmark(self, send: Send, *, initial_end: bool = False) -> None:
+        body = _bookmark(self._registry, self._watcher.revision, initial_end=initial_end)
+        if self._form is not None:
+            body = msgspec.json.encode(self._form.bookmark(codec.decode(body)))
+        await _write(send, frame("BOOKMARK", body))
+
+
+async def _write(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})

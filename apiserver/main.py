@@ -1,0 +1,44 @@
+"""The API server's process: flags, socket, life."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+
+from kplane.runtime import logs, process
+from kplane.runtime.process import Fatal
+from kplane.runtime.serving import Serving, ServingConfig
+
+from .config import ApiServerConfig, parse
+from .server import ApiServer
+
+log = logging.getLogger(__name__)
+
+NAME = "kplane apiserver"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    try:
+        config = parse(argv)
+    except Fatal as fault:
+        print(f"{NAME}: {fault}", file=sys.stderr)
+        return 1
+    logs.setup(config.verbosity)
+    return process.run(NAME, lambda: serve(config))
+
+
+async def serve(config: ApiServerConfig) -> None:
+    """Serve until cancelled."""
+    listen = ServingConfig(
+        address=config.bind_address,
+        port=config.secure_port,
+        cert_file=config.tls_cert_file,
+        key_file=config.tls_private_key_file,
+        client_ca_file=config.client_ca_file,
+    )
+    async with ApiServer(config) as server, Serving(server.app, listen) as serving:
+        server.advertise(serving.port)
+        log.info("serving address=%s port=%d", config.bind_address, serving.port)
+        await asyncio.get_running_loop().create_future()

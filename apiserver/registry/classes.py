@@ -1,0 +1,263 @@
+"""Small cluster-wide kinds: priority and runtime classes, certificates, webhooks, policies, API services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from kplane.api import names
+from kplane.api.field import FieldError, Path
+from kplane.api.resource import Object
+
+from .immutable import IMMUTABLE, unchanged
+from .labels import validate_selector
+from .podspec.defaults import round_quantities
+from .status import StatusStrategy
+from .strategy import STATUS, Strategy, Subresource
+
+_HIGHEST_PRIORITY = 1_000_000_000
+_SYSTEM_PREFIX = "system-"
+_SYSTEM_CLASSES = {"system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000}
+_WEBHOOK_DEFAULTS: Object = {
+    "failurePolicy": "Fail",
+    "matchPolicy": "Equivalent",
+    "namespaceSelector": {},
+    "objectSelector": {},
+    "timeoutSeconds": 10,
+}
+_OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
+
+
+class PriorityClassStrategy(Strategy):
+    allow_create_on_update = True
+
+    def default(self, obj: Object) -> None:
+        obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
+        obj.setdefault("value", 0)
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        name, value = obj["metadata"].get("name", ""), obj["value"]
+        if name.startswith(_SYSTEM_PREFIX):
+            if _SYSTEM_CLASSES.get(name) != value:
+                yield path.metadata.name.forbidden(
+                    f"priority class names with '{_SYSTEM_PREFIX}' prefix are reserved for system use only."
+                    f" error: {name} is not a known system priority class"
+                )
+        elif value > _HIGHEST_PRIORITY:
+            yield path.value.forbidden(
+                f"maximum allowed value of a user defined priority is {_HIGHEST_PRIORITY}"
+            )
+        if obj["preemptionPolicy"] not in ("PreemptLowerPriority", "Never"):
+            yield path.preemptionPolicy.not_supported(
+                obj["preemptionPolicy"], ("PreemptLowerPriority", "Never")
+            )
+
+    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        if new["value"] != old["value"]:
+            yield path.value.forbidden("may not be changed in an update.")
+        yield from unchanged(new["preemptionPolicy"], old["preemptionPolicy"], path.preemptionPolicy)
+
+
+class RuntimeClassStrategy(Strategy):
+    immutable_spec_generation = True
+    unconditional_update = False
+
+    def default(self, obj: Object) -> None:
+        round_quantities((obj.get("overhead") or {}).get("podFixed") or {})
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        handler = obj.get("handler", "")
+        for text in names.dns_label(handler):
+            yield path.handler.invalid(handler, text)
+
+    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        yield from unchanged(new.get("handler"), old.get("handler"), path.handler)
+
+
+class CertificateSigningRequestStrategy(Strategy):
+    name_rule = staticmethod(names.path_segment)
+    subresources = (STATUS, Subresource("approval", ("status",)))
+    immutable_spec_generation = True
+    selectable = ("spec.signerName",)
+
+    def default(self, obj: Object) -> None:
+        spec = obj.setdefault("spec", {})
+        spec.setdefault("usages", ["digital signature", "key encipherment"])
+
+    def prepare_create(self, obj: Object) -> None:
+        obj["status"] = {}
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        spec = obj["spec"]
+        if not spec.get("request"):
+            yield path.spec.request.invalid("", "PEM block type must be CERTIFICATE REQUEST")
+        signer = spec.get("signerName", "")
+        if not signer:
+            yield path.spec.signerName.required()
+        elif signer.count("/") != 1:
+            yield path.spec.signerName.invalid(
+                signer, "must be a fully qualified domain and path of the form 'example.com/signer-name'"
+            )
+        if not spec.get("usages"):
+            yield path.spec.usages.required()
+        seconds = spec.get("expirationSeconds")
+        if seconds is not None and seconds < 600:
+            yield path.spec.expirationSeconds.invalid(
+                seconds, "may not specify a duration less than 600 seconds (10 minutes)"
+            )
+
+    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        yield from unchanged(new.get("spec"), old.get("spec"), path.spec)
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        return {"spec.signerName": (obj.get("spec") or {}).get("signerName", "")}
+
+
+class WebhookConfigurationStrategy(Strategy):
+    """Validating and mutating webhook configurations."""
+
+    unconditional_update = False
+
+    def __init__(self, *, mutating: bool) -> None:
+        self._mutating = mutating
+
+    def default(self, obj: Object) -> None:
+        for webhook in obj.get("webhooks") or ():
+            for name, value in _WEBHOOK_DEFAULTS.items():
+                if webhook.get(name) is None:
+                    webhook[name] = dict(value) if isinstance(value, dict) else value
+            if self._mutating:
+                webhook.setdefault("reinvocationPolicy", "Never")
+            for rule in webhook.get("rules") or ():
+                rule.setdefault("scope", "*")
+            service = (webhook.get("clientConfig") or {}).get("service")
+            if service:
+                service.setdefault("port", 443)
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        taken: set[str] = set()
+        for index, webhook in enumerate(obj.get("webhooks") or ()):
+            here, name = path.webhooks[index], webhook.get("name", "")
+            yield from _validate_webhook(webhook, here)
+            if name in taken:
+                yield here.name.duplicate(name)
+            taken.add(name)
+
+
+class AdmissionPolicyStrategy(StatusStrategy):
+    """Admission policies and their bindings, with or without status."""
+
+    def default(self, obj: Object) -> None:
+        spec = obj.setdefault("spec", {})
+        if obj.get("kind", "").endswith("Policy"):
+            spec.setdefault("failurePolicy", "Fail")
+        for name in ("matchConstraints", "matchResources"):
+            if resources := spec.get(name):
+                resources.setdefault("matchPolicy", "Equivalent")
+                resources.setdefault("namespaceSelector", {})
+                resources.setdefault("objectSelector", {})
+                for rule in resources.get("resourceRules") or ():
+                    rule.setdefault("scope", "*")
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        spec = obj["spec"]
+        if obj.get("kind", "").endswith("Binding"):
+            if not spec.get("policyName"):
+                yield path.spec.policyName.required()
+        elif not spec.get("matchConstraints"):
+            yield path.spec.matchConstraints.required()
+
+
+class PlainAdmissionPolicyStrategy(AdmissionPolicyStrategy):
+    """Those without a status subresource."""
+
+    subresources = ()
+
+    def prepare_create(self, obj: Object) -> None:
+        obj.pop("status", None)
+
+
+class APIServiceStrategy(StatusStrategy):
+    immutable_spec_generation = True
+
+    def default(self, obj: Object) -> None:
+        service = (obj.get("spec") or {}).get("service")
+        if service:
+            service.setdefault("port", 443)
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        name, spec = obj["metadata"].get("name", ""), obj.get("spec") or {}
+        wanted = f"{spec.get('version', '')}.{spec.get('group', '')}"
+        if name != wanted and not (name == "v1." and wanted == "v1."):
+            yield path.metadata.name.invalid(name, f'must be `spec.version+"."+spec.group`: "{wanted}"')
+        for field, limit in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
+            value = spec.get(field, 0)
+            if not 0 < value <= limit:
+                yield path.spec.child(field).invalid(value, f"must be positive and less than {limit}")
+
+
+class GenerationStrategy(StatusStrategy):
+    """Kinds with generation and status about whose values only the schema speaks."""
+
+
+class MetadataStrategy(Strategy):
+    """Kinds without generation and status about whose values only the schema speaks."""
+
+    immutable_spec_generation = True
+
+
+class FixedSpecStrategy(StatusStrategy):
+    """Kinds whose spec is set once."""
+
+    immutable_spec_generation = True
+
+    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        if new.get("spec") != old.get("spec"):
+            yield path.spec.invalid(new.get("spec"), IMMUTABLE)
+
+
+def _validate_webhook(webhook: Object, path: Path) -> Iterator[FieldError]:
+    name = webhook.get("name", "")
+    if not name:
+        yield path.name.required()
+    else:
+        for text in names.dns_subdomain(name):
+            yield path.name.invalid(name, text)
+        if name.count(".") < 2:
+            yield path.name.invalid(name, "should be a domain with at least three segments separated by dots")
+    seconds = webhook["timeoutSeconds"]
+    if not 1 <= seconds <= 30:
+        yield path.timeoutSeconds.invalid(seconds, "the timeout value must be between 1 and 30 seconds")
+    if webhook["failurePolicy"] not in ("Fail", "Ignore"):
+        yield path.failurePolicy.not_supported(webhook["failurePolicy"], ("Fail", "Ignore"))
+    if webhook.get("sideEffects") not in ("None", "NoneOnDryRun"):
+        yield path.sideEffects.not_supported(webhook.get("sideEffects", ""), ("None", "NoneOnDryRun"))
+    for index, version in enumerate(webhook.get("admissionReviewVersions") or ()):
+        for text in names.dns_1035_label(version):
+            yield path.admissionReviewVersions[index].invalid(version, text)
+    if not webhook.get("admissionReviewVersions"):
+        yield path.admissionReviewVersions.required("must specify one of v1, v1beta1")
+    config = webhook.get("clientConfig") or {}
+    if ("url" in config) == ("service" in config):
+        yield path.clientConfig.required("exactly one of url or service is required")
+    for selector in ("namespaceSelector", "objectSelector"):
+        yield from validate_selector(webhook[selector], path.child(selector))
+    for index, rule in enumerate(webhook.get("rules") or ()):
+        yield from _validate_webhook_rule(rule, path.rules[index])
+
+
+def _validate_webhook_rule(rule: Object, path: Path) -> Iterator[FieldError]:
+    operations = rule.get("operations") or []
+    if not operations:
+        yield path.operations.required()
+    if len(operations) > 1 and "*" in operations:
+        yield path.operations.invalid(operations, "if '*' is present, must not specify other operations")
+    for index, operation in enumerate(operations):
+        if operation not in _OPERATIONS:
+            yield path.operations[index].not_supported(operation, _OPERATIONS)
+    for name in ("apiGroups", "apiVersions", "resources"):
+        values = rule.get(name) or []
+        if not values:
+            yield path.child(name).required()
+        if name != "resources" and len(values) > 1 and "*" in values:
+            what = "groups" if name == "apiGroups" else "versions"
+            yield path.child(name).invalid(values, f"if '*' is present, must not specify other API {what}")

@@ -1,0 +1,66 @@
+"""Who manages which field of a resource's objects: between the generic registry and `kplane.api.apply`.
+
+Knows for each endpoint which fields it resets, so that writing them there claims nothing. What the server
+itself writes (an Author without a manager) is not tracked, as upstream does not track it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import Any
+
+from kplane.api.apply import Writer, apply, track
+from kplane.api.apply.shape import Shape, shape_of
+from kplane.api.clock import Clock, rfc3339
+from kplane.api.resource import Object
+from kplane.api.scheme import ResourceInfo
+
+from .strategy import Subresource
+from .writing import Author
+
+
+class Fields:
+    """Of one resource at one version. Objects are in that version."""
+
+    def __init__(self, info: ResourceInfo, subresources: tuple[Subresource, ...], clock: Clock) -> None:
+        self._info = info
+        self._clock = clock
+        self._subresources = {sub.name: sub for sub in subresources}
+        self._status = frozenset(f"f:{name}" for sub in subresources for name in sub.owns)
+
+    @property
+    def _shape(self) -> Shape:
+        return shape_of(self._info.definition)
+
+    def track(self, old: Object | None, new: Object, given: Any, author: Author) -> None:
+        """Set `new`'s managedFields; `old` is None on creation, `given` is what the client sent as such."""
+        if author.applies:
+            entries = given
+        elif author.manager is None:
+            entries = old["metadata"].get("managedFields") if old else None
+        else:
+            entries = track(self._shape, old, new, given, self._writer(author))
+        if entries:
+            new["metadata"]["managedFields"] = entries
+        else:
+            new["metadata"].pop("managedFields", None)
+
+    def apply(self, live: Object | None, config: Object, author: Author, *, force: bool) -> Object:
+        """What an apply makes of `live`, its managedFields included. Raises ApiError."""
+        return apply(self._shape, live, config, self._writer(author), force=force)
+
+    def _writer(self, author: Author) -> Writer:
+        return Writer(
+            manager=author.manager or "",
+            api_version=self._info.api_version,
+            time=rfc3339(self._clock.now()),
+            subresource=author.subresource,
+            reset=self._reset(author.subresource),
+        )
+
+    def _reset(self, subresource: str) -> Set[str]:
+        found = self._subresources.get(subresource)
+        if found is None:
+            return self._status
+        mine = {"metadata", *found.owns}
+        return {element for name, (element, _) in self._shape.steps.items() if name not in mine}

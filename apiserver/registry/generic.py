@@ -1,0 +1,416 @@
+"""The generic registry: every write to every resource, in one fixed order.
+
+    default -> record managers -> mutating admission -> prepare -> validate -> validating admission
+    -> encode -> compare-and-swap
+
+Decoding and the schema check come before it (`http/`), the response after it. What differs per resource is
+in its Strategy, which is pure; what must be claimed elsewhere before a write may happen (a Service's
+addresses) is a `Claim`, entered around validating admission and the swap.
+
+Invariant: every write compares against the revision of the object that it was computed from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from typing import NamedTuple
+
+from kplane.api.apply import settle
+from kplane.api.clock import rfc3339
+from kplane.api.conversion import from_stored, to_stored
+from kplane.api.errors import (
+    MODIFIED,
+    AlreadyExists,
+    ApiError,
+    already_exists,
+    conflict,
+    invalid,
+    not_found,
+)
+from kplane.api.field import FieldError, Path
+from kplane.api.resource import Key, Object
+from kplane.api.scheme import ResourceInfo
+
+from ..admission.chain import Attributes, Operation
+from ..storage import codec
+from ..storage.cache import WatchCache
+from ..storage.store import CompareFailed, Entry
+from . import deletion, metadata
+from .deletion import DeleteOptions, Outcome
+from .fields import Fields
+from .strategy import Strategy, Subresource
+from .writing import Author, Backing, Change, Claim, Removed, Written, no_claim
+
+GENERATE_ATTEMPTS = 8
+
+
+class _Current(NamedTuple):
+    """An object as it was read. `fresh`: straight from the store, so that its absence or refusal is final."""
+
+    wire: bytes
+    revision: int
+    fresh: bool
+
+
+class Registry:
+    """One resource at one version. All methods raise ApiError.
+
+    Objects come and go in this version; wire bytes are in the version that is stored.
+    """
+
+    def __init__(
+        self,
+        info: ResourceInfo,
+        strategy: Strategy,
+        cache: WatchCache,
+        backing: Backing,
+        *,
+        claim: Claim = no_claim,
+        ttl: int = 0,
+    ) -> None:
+        self.info = info
+        self.strategy = strategy
+        self.cache = cache
+        self._backing = backing
+        self._claim = claim
+        self._ttl = ttl or strategy.ttl
+        self._owned = frozenset(field for sub in strategy.subresources for field in sub.owns)
+        self._fields = Fields(info, strategy.subresources, backing.clock)
+
+    def _decode(self, wire: bytes) -> Object:
+        """A stored object, in the version that this registry serves."""
+        return from_stored(self.info, codec.decode(wire))
+
+    def _encode(self, obj: Object) -> bytes:
+        return codec.encode(to_stored(self.info, obj))
+
+    def subresource(self, name: str) -> Subresource | None:
+        """The object-shaped subresource of that name."""
+        return next((sub for sub in self.strategy.subresources if sub.name == name), None)
+
+    def missing(self, name: str) -> ApiError:
+        return not_found(self.info.plural, self.info.group, name)
+
+    async def create(self, obj: Object, namespace: str, author: Author) -> Written:
+        """Store a new object, under a generated name where it has only metadata.generateName."""
+        meta = obj["metadata"]
+        generate = meta.get("generateName") if not meta.get("name") else None
+        for attempt in range(1, GENERATE_ATTEMPTS + 1):
+            if generate:
+                meta["name"] = metadata.generated_name(
+                    generate, self._backing.entropy.suffix(metadata.SUFFIX_LENGTH)
+                )
+            try:
+                return await self._create(obj, namespace, author)
+            except AlreadyExists:
+                if not generate or attempt == GENERATE_ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _create(self, obj: Object, namespace: str, author: Author) -> Written:
+        meta = obj["metadata"]
+        metadata.bind_namespace(obj, namespace)
+        if meta.pop("resourceVersion", None):
+            raise ApiError("resourceVersion should not be set on objects to be created")
+        self.strategy.default(obj)
+        self._fields.track(None, obj, meta.get("managedFields"), author)
+        attributes = self._attributes(
+            Operation.CREATE, Key(namespace, meta.get("name", "")), obj, None, author
+        )
+        await self._backing.admission.admit(attributes)
+        metadata.initialise(obj, self._backing.entropy.uid(), rfc3339(self._backing.clock.now()))
+        if not self.strategy.immutable_spec_generation:
+            meta["generation"] = 1
+        self.strategy.prepare_create(obj)
+        self._refuse(meta.get("name", ""), self._faults(obj))
+        async with self._claim(obj, None, author.dry_run):
+            await self._backing.admission.validate(attributes)
+            self._warn(obj, author)
+            return await self._insert(obj, self.cache.key(namespace, meta["name"]), author)
+
+    async def _insert(self, obj: Object, key: str, author: Author) -> Written:
+        name = obj["metadata"]["name"]
+        stored = self._encode(obj)
+        if author.dry_run:
+            if await self._backing.store.get(key) is not None:
+                raise already_exists(self.info.plural, self.info.group, name)
+            return Written(stored, created=True)
+        try:
+            revision = await self._backing.store.put(key, stored, expect=0, ttl=self._ttl)
+        except CompareFailed as failed:
+            raise self._exists(name, failed.current) from failed
+        return Written(codec.wire(stored, revision), created=True)
+
+    def _exists(self, name: str, current: Entry | None) -> AlreadyExists:
+        error = already_exists(self.info.plural, self.info.group, name)
+        if current and codec.decode(current.value)["metadata"].get("deletionTimestamp"):
+            return AlreadyExists(f"object is being deleted: {error.message}", error.details)
+        return error
+
+    async def modify(
+        self,
+        key: Key,
+        change: Change,
+        author: Author,
+        *,
+        subresource: Subresource | None = None,
+        create: Callable[[], Object] | None = None,
+    ) -> Written:
+        """Change an object; `create` gives what to store where there is none and the kind allows that.
+
+        A lost race computes the change again from the new state; only a resourceVersion in the changed
+        object makes it final.
+        """
+        current = await self._read(key)
+        while True:
+            if current is None:
+                current = await self._read_store(key)
+                if current is None:
+                    break
+            try:
+                return await self._modify(key, current, change, author, subresource)
+            except CompareFailed as failed:
+                current = _current(failed.current)
+                if current is None:
+                    raise self.missing(key.name) from failed
+            except ApiError as refusal:
+                current = await self._later(key, current, refusal)
+        if create is None or not (self.strategy.allow_create_on_update or author.applies):
+            raise self.missing(key.name)
+        return await self.create(create(), key.namespace, author)
+
+    async def apply(
+        self,
+        key: Key,
+        config: bytes,
+        author: Author,
+        *,
+        force: bool,
+        subresource: Subresource | None = None,
+    ) -> Written:
+        """Apply a configuration (JSON, checked against the schema) for the author's manager; what is not
+        there yet is created."""
+
+        def applied(live: Object | None) -> Object:
+            return self._fields.apply(live, codec.decode(config), author, force=force)
+
+        create = None if subresource else lambda: applied(None)
+        try:
+            return await self.modify(key, applied, author, subresource=subresource, create=create)
+        except AlreadyExists:
+            # Somebody else was first: now it is an apply to what they made.
+            return await self.modify(key, applied, author, subresource=subresource)
+
+    async def amend(self, key: Key, change: Change, author: Author) -> Written:
+        """Change what no client may write directly: the server itself computes the change (binding a pod,
+        finalising a namespace), so neither strategy nor admission has a say. `change` may raise ApiError."""
+        current = await self._read(key) or await self._read_store(key)
+        while current is not None:
+            old = self._decode(current.wire)
+            try:
+                new = change(self._decode(current.wire))
+                self._check_preconditions(new["metadata"], old["metadata"])
+                return await self._swap(key, current, new, old, author)
+            except CompareFailed as failed:
+                current = _current(failed.current)
+            except ApiError as refusal:
+                current = await self._later(key, current, refusal)
+        raise self.missing(key.name)
+
+    async def _later(self, key: Key, current: _Current, refusal: ApiError) -> _Current:
+        """The cache may lag: what was refused for `current` may be right for the object as it is now. Raises
+        the refusal if there is nothing newer."""
+        latest = None if current.fresh else await self._read_store(key)
+        if latest is None or latest.revision == current.revision:
+            raise refusal
+        return latest
+
+    async def _modify(
+        self, key: Key, current: _Current, change: Change, author: Author, subresource: Subresource | None
+    ) -> Written:
+        old = self._decode(current.wire)
+        new = change(self._decode(current.wire))
+        self._check_preconditions(new["metadata"], old["metadata"])
+        metadata.bind_namespace(new, key.namespace)
+        managed = new["metadata"].get("managedFields")
+        metadata.carry_over(new, old)
+        # From a copy of their own: what follows may change the new object in place, never the old one.
+        self._restrict(new, self._decode(current.wire), subresource)
+        self.strategy.default(new)
+        self._fields.track(old, new, managed, author)
+        attributes = self._attributes(Operation.UPDATE, key, new, old, author, subresource)
+        await self._backing.admission.admit(attributes)
+        prepare = self.strategy.prepare_status if subresource else self.strategy.prepare_update
+        prepare(new, old)
+        self._count_generation(new, old)
+        self._refuse(key.name, self._update_faults(new, old, subresource))
+        gone = deletion.finished(new, old, self.strategy)
+        async with self._claim(None if gone else new, old, author.dry_run):
+            await self._backing.admission.validate(attributes)
+            self._warn(new, author)
+            settle(new, old)
+            return await self._swap(key, current, new, old, author)
+
+    def _check_preconditions(self, new: Object, old: Object) -> None:
+        """The revision and the uid that the client believes the object to have."""
+        name = old["name"]
+        version = new.get("resourceVersion")
+        if version and version != old["resourceVersion"]:
+            raise conflict(self.info.plural, self.info.group, name, MODIFIED)
+        if new.get("uid") and new["uid"] != old["uid"]:
+            raise self._uid_conflict(new["uid"], old)
+        if not version and not self.strategy.unconditional_update:
+            fault = Path("metadata").resourceVersion.invalid(0, "must be specified for an update")
+            raise invalid(self.info.kind, self.info.group, name, [fault])
+        new["resourceVersion"] = old["resourceVersion"]
+
+    def _uid_conflict(self, wanted: str, meta: Object) -> ApiError:
+        key = self.cache.key(meta.get("namespace", ""), meta["name"])
+        why = (
+            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+            f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {meta['uid']}"
+        )
+        return conflict(self.info.plural, self.info.group, meta["name"], why)
+
+    def _restrict(self, new: Object, old: Object, subresource: Subresource | None) -> None:
+        """Put back what this endpoint does not own: each field belongs to one of them."""
+        if subresource is None:
+            foreign: Set[str] = self._owned
+        else:
+            mine = {"metadata", "kind", "apiVersion", *subresource.owns}
+            foreign = (new.keys() | old.keys()) - mine
+            new["metadata"].pop("ownerReferences", None)
+            if owners := old["metadata"].get("ownerReferences"):
+                new["metadata"]["ownerReferences"] = owners
+        for name in foreign:
+            new.pop(name, None)
+            if name in old:
+                new[name] = old[name]
+
+    def _count_generation(self, new: Object, old: Object) -> None:
+        if self.strategy.immutable_spec_generation:
+            return
+        meta = new["metadata"]
+        meta["generation"] = old["metadata"].get("generation", 1)
+        ignored = self._owned | {"metadata"}
+        if any(new.get(name) != old.get(name) for name in (new.keys() | old.keys()) - ignored):
+            meta["generation"] += 1
+
+    async def _swap(self, key: Key, current: _Current, new: Object, old: Object, author: Author) -> Written:
+        if new == old:
+            return Written(current.wire)
+        path = self.cache.key(*key)
+        stored = self._encode(new)
+        if author.dry_run:
+            return Written(codec.wire(stored, current.revision))
+        if deletion.finished(new, old, self.strategy):
+            await self._backing.store.delete(path, expect=current.revision)
+            return Written(codec.wire(stored, current.revision))
+        revision = await self._backing.store.put(path, stored, expect=current.revision, ttl=self._ttl)
+        return Written(codec.wire(stored, revision))
+
+    async def delete(self, key: Key, options: DeleteOptions, author: Author) -> Removed:
+        """Remove the object, or mark it as being deleted, as its finalizers and grace period demand."""
+        current = await self._read(key) or await self._read_store(key)
+        while current is not None:
+            try:
+                return await self._delete(key, current, options, author)
+            except CompareFailed as failed:
+                current = _current(failed.current)
+            except ApiError as refusal:
+                current = await self._later(key, current, refusal)
+        raise self.missing(key.name)
+
+    async def _delete(self, key: Key, current: _Current, options: DeleteOptions, author: Author) -> Removed:
+        old = self._decode(current.wire)
+        self._check_delete_preconditions(options, old["metadata"])
+        attributes = self._attributes(Operation.DELETE, key, None, old, author)
+        await self._backing.admission.admit(attributes)
+        await self._backing.admission.validate(attributes)
+        new = self._decode(current.wire)
+        outcome = deletion.plan(new, self.strategy, options, self._backing.clock.now())
+        if outcome is Outcome.WAIT:
+            return Removed(current.wire, gone=False)
+        if outcome is Outcome.MARK:
+            return Removed((await self._swap(key, current, new, old, author)).wire, gone=False)
+        async with self._claim(None, old, author.dry_run):
+            if not author.dry_run:
+                await self._backing.store.delete(self.cache.key(*key), expect=current.revision)
+        return Removed(current.wire, gone=True)
+
+    def _check_delete_preconditions(self, options: DeleteOptions, meta: Object) -> None:
+        if options.uid and options.uid != meta["uid"]:
+            raise self._uid_conflict(options.uid, meta)
+        if options.resource_version and options.resource_version != meta["resourceVersion"]:
+            why = (
+                f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, "
+                f"ResourceVersion in object meta: {meta['resourceVersion']}"
+            )
+            raise conflict(self.info.plural, self.info.group, meta["name"], why)
+
+    async def _read(self, key: Key) -> _Current | None:
+        """The object as the cache has it now: cheap, perhaps a little old."""
+        item = await self.cache.get(*key, at_least=0)
+        return _Current(item.wire, item.revision, fresh=False) if item else None
+
+    async def _read_store(self, key: Key) -> _Current | None:
+        return _current(await self._backing.store.get(self.cache.key(*key)))
+
+    def _attributes(
+        self,
+        operation: Operation,
+        key: Key,
+        new: Object | None,
+        old: Object | None,
+        author: Author,
+        subresource: Subresource | None = None,
+    ) -> Attributes:
+        return Attributes(
+            operation=operation,
+            info=self.info,
+            subresource=subresource.name if subresource else "",
+            namespace=key.namespace,
+            name=key.name,
+            object=new,
+            old=old,
+            user=author.user,
+            dry_run=author.dry_run,
+            warn=author.warn,
+        )
+
+    def _faults(self, obj: Object) -> list[FieldError]:
+        meta = Path("metadata")
+        rule = self.strategy.name_rule
+        return [
+            *metadata.validate(obj["metadata"], self.info.namespaced, rule, meta),
+            *self.strategy.validate(obj, Path()),
+        ]
+
+    def _update_faults(self, new: Object, old: Object, subresource: Subresource | None) -> list[FieldError]:
+        meta = Path("metadata")
+        rule = self.strategy.name_rule
+        faults = [
+            *metadata.validate(new["metadata"], self.info.namespaced, rule, meta),
+            *metadata.validate_update(new["metadata"], old["metadata"], meta),
+        ]
+        if subresource is not None:
+            return [*faults, *self.strategy.validate_status(new, old, Path())]
+        return [
+            *faults,
+            *self.strategy.validate(new, Path()),
+            *self.strategy.validate_update(new, old, Path()),
+        ]
+
+    def _refuse(self, name: str, faults: list[FieldError]) -> None:
+        if faults:
+            raise invalid(self.info.kind, self.info.group, name, faults)
+
+    def _warn(self, obj: Object, author: Author) -> None:
+        for text in self.strategy.warnings(obj):
+            author.warn(text)
+
+
+def _current(entry: Entry | None) -> _Current | None:
+    if entry is None:
+        return None
+    return _Current(codec.wire(entry.value, entry.revision), entry.revision, fresh=True)

@@ -1,0 +1,269 @@
+"""Ingresses, ingress classes, network policies, and the address objects of Services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address, ip_network
+
+from kplane.api import names
+from kplane.api.field import FieldError, Path
+from kplane.api.resource import Object
+
+from .immutable import unchanged
+from .labels import validate_selector
+from .podspec.probes import validate_port
+from .status import StatusStrategy
+from .strategy import Strategy
+
+_PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
+_CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+
+
+class IngressStrategy(StatusStrategy):
+    empty_status = {"loadBalancer": {}}  # noqa: RUF012
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        spec, here = obj.get("spec") or {}, path.spec
+        if not spec.get("rules") and spec.get("defaultBackend") is None:
+            yield here.invalid(spec.get("rules"), "either `defaultBackend` or `rules` must be specified")
+        if spec.get("defaultBackend") is not None:
+            yield from _validate_backend(spec["defaultBackend"], here.defaultBackend)
+        for index, rule in enumerate(spec.get("rules") or ()):
+            yield from _validate_rule(rule, here.rules[index])
+        for index, entry in enumerate(spec.get("tls") or ()):
+            for position, host in enumerate(entry.get("hosts") or ()):
+                rule_of = names.wildcard_subdomain if "*" in host else names.dns_subdomain
+                for text in rule_of(host):
+                    yield here.tls[index].hosts[position].invalid(host, text)
+        if class_name := spec.get("ingressClassName"):
+            for text in names.dns_subdomain(class_name):
+                yield here.ingressClassName.invalid(class_name, text)
+
+
+class IngressClassStrategy(Strategy):
+    def default(self, obj: Object) -> None:
+        parameters = (obj.get("spec") or {}).get("parameters")
+        if parameters:
+            parameters["scope"] = parameters.get("scope") or "Cluster"
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        controller = (obj.get("spec") or {}).get("controller", "")
+        here = path.spec.controller
+        domain, _, rest = controller.partition("/")
+        if len(controller) > 250:
+            yield here.too_long(250)
+        elif not controller:
+            yield here.required()
+        elif not domain or not rest:
+            yield here.invalid(controller, 'must be a domain-prefixed path (such as "acme.io/foo")')
+        else:
+            for text in names.dns_subdomain(domain):
+                yield here.invalid(domain, text)
+
+    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        now, was = (new.get("spec") or {}).get("controller"), (old.get("spec") or {}).get("controller")
+        yield from unchanged(now, was, path.spec.controller)
+
+
+class NetworkPolicyStrategy(Strategy):
+    def default(self, obj: Object) -> None:
+        spec = obj.setdefault("spec", {})
+        spec.setdefault("podSelector", {})
+        if not spec.get("policyTypes"):
+            spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
+        for rule in (*(spec.get("ingress") or ()), *(spec.get("egress") or ())):
+            for port in rule.get("ports") or ():
+                port["protocol"] = port.get("protocol") or "TCP"
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        spec, here = obj["spec"], path.spec
+        yield from validate_selector(spec["podSelector"], here.podSelector)
+        for direction, peers in (("ingress", "from"), ("egress", "to")):
+            for index, rule in enumerate(spec.get(direction) or ()):
+                at = here.child(direction)[index]
+                for position, port in enumerate(rule.get("ports") or ()):
+                    yield from _validate_policy_port(port, at.ports[position])
+                for position, peer in enumerate(rule.get(peers) or ()):
+                    yield from _validate_peer(peer, at.child(peers)[position])
+        types = spec["policyTypes"]
+        if len(types) > 2:
+            yield here.policyTypes.invalid(types, "may not specify more than two policyTypes")
+        else:
+            for index, name in enumerate(types):
+                if name not in ("Ingress", "Egress"):
+                    yield here.policyTypes[index].not_supported(name, ("Egress", "Ingress"))
+
+
+class IPAddressStrategy(Strategy):
+    selectable = ("spec.parentRef.name",)
+    immutable_spec_generation = True
+    unconditional_update = False
+
+    def default(self, obj: Object) -> None:
+        obj.setdefault("spec", {})
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        name = obj["metadata"].get("name", "")
+        for text in names.ip(name):
+            yield path.metadata.name.invalid(name, text)
+        parent = (obj.get("spec") or {}).get("parentRef")
+        if not parent:
+            yield path.spec.parentRef.required()
+            return
+        for field in ("resource", "name"):
+            if not parent.get(field):
+                yield path.spec.parentRef.child(field).required()
+
+    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        now, was = new["spec"].get("parentRef"), old["spec"].get("parentRef")
+        yield from unchanged(now, was, path.spec.parentRef)
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        return {"spec.parentRef.name": ((obj.get("spec") or {}).get("parentRef") or {}).get("name", "")}
+
+
+class ServiceCIDRStrategy(StatusStrategy):
+    immutable_spec_generation = True
+    unconditional_update = False
+
+    def default(self, obj: Object) -> None:
+        obj.setdefault("spec", {})
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        networks = (obj.get("spec") or {}).get("cidrs") or []
+        if not networks:
+            yield path.spec.cidrs.required("at least one CIDR required")
+        if len(networks) > 2:
+            yield path.spec.cidrs.invalid(networks, "may only hold up to 2 values")
+        for index, network in enumerate(networks):
+            if not _is_network(network):
+                yield path.spec.cidrs[index].invalid(network, _CIDR)
+
+    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        yield from unchanged(new["spec"].get("cidrs"), old["spec"].get("cidrs"), path.spec.cidrs)
+
+
+def _validate_rule(rule: Object, path: Path) -> Iterator[FieldError]:
+    host = rule.get("host", "")
+    if host:
+        if _is_address(host):
+            yield path.host.invalid(host, "must be a DNS name, not an IP address")
+        for text in names.wildcard_subdomain(host) if "*" in host else names.dns_subdomain(host):
+            yield path.host.invalid(host, text)
+    http = rule.get("http")
+    if http is None:
+        return
+    if not http.get("paths"):
+        yield path.http.paths.required()
+    for index, entry in enumerate(http.get("paths") or ()):
+        yield from _validate_path(entry, path.http.paths[index])
+
+
+def _validate_path(entry: Object, path: Path) -> Iterator[FieldError]:
+    kind, place = entry.get("pathType"), entry.get("path", "")
+    if kind is None:
+        yield path.pathType.required("pathType must be specified")
+    elif kind not in _PATH_TYPES:
+        yield path.pathType.not_supported(kind, _PATH_TYPES)
+    elif (place or kind != "ImplementationSpecific") and not place.startswith("/"):
+        yield path.path.invalid(place, "must be an absolute path")
+    if kind in ("Exact", "Prefix"):
+        for text in ("//", "/./", "/../", "%2f", "%2F"):
+            if text in place:
+                yield path.path.invalid(place, f"must not contain '{text}'")
+        for text in ("/..", "/."):
+            if place.endswith(text):
+                yield path.path.invalid(place, f"cannot end with '{text}'")
+    yield from _validate_backend(entry.get("backend") or {}, path.backend)
+
+
+def _validate_backend(backend: Object, path: Path) -> Iterator[FieldError]:
+    service, resource = backend.get("service"), backend.get("resource")
+    if service is None and resource is None:
+        yield path.required("resource or service backend is required")
+        return
+    if service is not None and resource is not None:
+        yield path.invalid("", "cannot set both resource and service backends")
+    if service is None:
+        return
+    name, port = service.get("name", ""), service.get("port") or {}
+    if not name:
+        yield path.service.name.required()
+    else:
+        for text in names.dns_1035_label(name):
+            yield path.service.name.invalid(name, text)
+    if port.get("name") and port.get("number"):
+        yield path.service.port.invalid("", "cannot set both port name & port number")
+    elif port.get("name"):
+        yield from validate_port(port["name"], path.service.port.name)
+    elif port.get("number"):
+        yield from validate_port(port["number"], path.service.port.number)
+    else:
+        yield path.service.port.required("port name or number is required")
+
+
+def _validate_policy_port(port: Object, path: Path) -> Iterator[FieldError]:
+    if port["protocol"] not in ("SCTP", "TCP", "UDP"):
+        yield path.protocol.not_supported(port["protocol"], ("SCTP", "TCP", "UDP"))
+    number, end = port.get("port"), port.get("endPort")
+    if number is not None:
+        yield from validate_port(number, path.port)
+    if end is None:
+        return
+    if number is None:
+        yield path.endPort.invalid(end, "may not be specified when `port` is not specified")
+    elif isinstance(number, str):
+        yield path.endPort.invalid(end, "may not be specified when `port` is non-numeric")
+    elif end < number:
+        yield path.endPort.invalid(end, "must be greater than or equal to `port`")
+    for text in names.port_number(end):
+        yield path.endPort.invalid(end, text)
+
+
+def _validate_peer(peer: Object, path: Path) -> Iterator[FieldError]:
+    for name in ("podSelector", "namespaceSelector"):
+        if peer.get(name) is not None:
+            yield from validate_selector(peer[name], path.child(name))
+    block = peer.get("ipBlock")
+    if block is not None:
+        yield from _validate_block(block, path.ipBlock)
+        if len(peer) > 1:
+            yield path.forbidden("may not specify both ipBlock and another peer")
+    elif not peer:
+        yield path.required("must specify a peer")
+
+
+def _validate_block(block: Object, path: Path) -> Iterator[FieldError]:
+    network = block.get("cidr", "")
+    if not network:
+        yield path.cidr.required()
+        return
+    if not _is_network(network):
+        yield path.cidr.invalid(network, _CIDR)
+        return
+    whole = ip_network(network, strict=False)
+    for index, entry in enumerate(block.get("except") or ()):
+        here = path.child("except")[index]
+        if not _is_network(entry):
+            yield here.invalid(entry, _CIDR)
+            continue
+        part = ip_network(entry, strict=False)
+        inside = part.version == whole.version and part.network_address in whole
+        if not inside or part.prefixlen <= whole.prefixlen:
+            yield here.invalid(entry, f"must be a strict subset of `cidr`: {network}")
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return "/" in text
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

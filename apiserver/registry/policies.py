@@ -1,0 +1,175 @@
+"""Limits and policies of a namespace: quotas, limit ranges, disruption budgets, autoscalers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kplane.api import names, quantity
+from kplane.api.field import FieldError, Path
+from kplane.api.resource import Object
+
+from .immutable import NEGATIVE, unchanged
+from .labels import validate_selector
+from .podspec.defaults import default_template, round_quantities
+from .podspec.resources import QUOTA, validate_amount, validate_container_name, validate_name
+from .podspec.validation import validate_template
+from .status import StatusStrategy
+from .strategy import Strategy
+from .workloads import validate_at_most_all, validate_share
+
+_LIMIT_TYPES = ("Pod", "Container", "PersistentVolumeClaim")
+_SCOPES = (
+    "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass",
+    "Terminating", "VolumeAttributesClass",
+)  # fmt: skip
+
+
+class ResourceQuotaStrategy(StatusStrategy):
+    immutable_spec_generation = True
+
+    def default(self, obj: Object) -> None:
+        round_quantities(obj.setdefault("spec", {}).get("hard") or {})
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        spec, here = obj["spec"], path.spec
+        for name, amount in (spec.get("hard") or {}).items():
+            yield from _validate_quota_name(name, here.hard[name])
+            yield from validate_amount(name, amount, here.hard[name])
+        for scope in spec.get("scopes") or ():
+            if scope not in _SCOPES:
+                yield here.scopes.invalid(spec["scopes"], "unsupported scope")
+
+    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        now, was = new["spec"].get("scopes") or [], old["spec"].get("scopes") or []
+        yield from unchanged(sorted(now), sorted(was), path.spec.scopes)
+
+
+class LimitRangeStrategy(Strategy):
+    immutable_spec_generation = True
+    allow_create_on_update = True
+
+    def default(self, obj: Object) -> None:
+        for item in (obj.get("spec") or {}).get("limits") or ():
+            for name in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
+                round_quantities(item.get(name) or {})
+            if item.get("type") == "Container":
+                _default_container_limits(item)
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        taken: set[str] = set()
+        for index, item in enumerate((obj.get("spec") or {}).get("limits") or ()):
+            here, kind = path.spec.limits[index], item.get("type", "")
+            if "/" not in kind and kind not in _LIMIT_TYPES:
+                yield here.type.invalid(kind, "must be a standard limit type or fully qualified")
+            if kind in taken:
+                yield here.type.duplicate(kind)
+            taken.add(kind)
+            yield from _validate_limits(item, kind, here)
+
+
+class PodDisruptionBudgetStrategy(StatusStrategy):
+    unconditional_update = False
+    empty_status = {  # noqa: RUF012
+        "disruptionsAllowed": 0,
+        "currentHealthy": 0,
+        "desiredHealthy": 0,
+        "expectedPods": 0,
+    }
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        spec, here = obj.get("spec") or {}, path.spec
+        least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
+        if least is not None and most is not None:
+            yield here.invalid(spec, "minAvailable and maxUnavailable cannot be both set")
+        for name, value in (("minAvailable", least), ("maxUnavailable", most)):
+            if value is not None:
+                yield from validate_share(value, here.child(name))
+                yield from validate_at_most_all(value, here.child(name))
+        if selector := spec.get("selector"):
+            yield from validate_selector(selector, here.selector)
+        policy = spec.get("unhealthyPodEvictionPolicy")
+        if policy not in (None, "IfHealthyBudget", "AlwaysAllow"):
+            yield here.unhealthyPodEvictionPolicy.not_supported(policy, ("AlwaysAllow", "IfHealthyBudget"))
+
+
+class HorizontalPodAutoscalerStrategy(StatusStrategy):
+    """Both versions: they differ only in how metrics are written."""
+
+    immutable_spec_generation = True
+    empty_status = {"currentReplicas": 0, "desiredReplicas": 0}  # noqa: RUF012
+
+    def default(self, obj: Object) -> None:
+        spec = obj.setdefault("spec", {})
+        spec.setdefault("minReplicas", 1)
+        if obj.get("apiVersion") == "autoscaling/v2" and not spec.get("metrics"):
+            target = {"type": "Utilization", "averageUtilization": 80}
+            spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        spec, here = obj["spec"], path.spec
+        least, most = spec["minReplicas"], spec.get("maxReplicas", 0)
+        if least < 1:
+            yield here.minReplicas.invalid(least, "must be greater than or equal to 1")
+        if most < 1:
+            yield here.maxReplicas.invalid(most, "must be greater than 0")
+        if most < least:
+            yield here.maxReplicas.invalid(most, "must be greater than or equal to `minReplicas`")
+        target = spec.get("scaleTargetRef") or {}
+        for name in ("kind", "name"):
+            if not target.get(name):
+                yield here.scaleTargetRef.child(name).required()
+            for text in names.path_segment(target.get(name, "")):
+                yield here.scaleTargetRef.child(name).invalid(target[name], text)
+
+
+class PodTemplateStrategy(Strategy):
+    def default(self, obj: Object) -> None:
+        default_template(obj.setdefault("template", {}))
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        yield from validate_template(obj["template"], path.template)
+
+
+def _validate_quota_name(name: str, path: Path) -> Iterator[FieldError]:
+    if name in QUOTA or name.startswith(("requests.hugepages-", "count/")) or "/" in name:
+        for text in names.qualified_name(name):
+            yield path.invalid(name, text)
+        return
+    yield from validate_name(name, path)
+    if not name.startswith("hugepages-"):
+        yield path.invalid(name, "must be a standard resource for quota")
+
+
+def _default_container_limits(item: Object) -> None:
+    limits = {**(item.get("max") or {}), **(item.get("default") or {})}
+    requests = {**(item.get("min") or {}), **limits, **(item.get("defaultRequest") or {})}
+    if limits:
+        item["default"] = limits
+    if requests:
+        item["defaultRequest"] = requests
+
+
+def _validate_limits(item: Object, kind: str, path: Path) -> Iterator[FieldError]:
+    for part in ("max", "min", "default", "defaultRequest"):
+        amounts = item.get(part) or {}
+        if amounts and kind == "Pod" and part.startswith("default"):
+            yield path.child(part).forbidden("may not be specified when `type` is 'Pod'")
+        for name, amount in amounts.items():
+            here = path.child(part)[name]
+            check = validate_container_name if kind in ("Pod", "Container") else validate_name
+            yield from check(name, here)
+            if quantity.sign(amount) < 0:
+                yield here.invalid(amount, NEGATIVE)
+    for low, high in (("min", "max"), ("defaultRequest", "default"), ("default", "max"), ("min", "default")):
+        for name, amount in (item.get(low) or {}).items():
+            limit = (item.get(high) or {}).get(name)
+            if limit is not None and quantity.compare(amount, limit) > 0:
+                shown = {
+                    "min": "min",
+                    "max": "max",
+                    "default": "default",
+                    "defaultRequest": "default request",
+                }
+                yield path.child(low)[name].invalid(
+                    amount, f"{shown[low]} value {amount} is greater than {shown[high]} value {limit}"
+                )

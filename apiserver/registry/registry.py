@@ -1,0 +1,59 @@
+"""The registries of a server: one per resource, made from the scheme's row and the resource's strategy.
+
+The table of strategies is in `strategies.py`; a resource without a row there follows the schema alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kplane.api.scheme import ResourceInfo
+
+from ..storage.hub import Hub
+from .generic import Registry
+from .strategies import STRATEGIES
+from .strategy import Strategy
+from .writing import Backing, Claim, no_claim
+
+PLAIN = Strategy()
+
+
+class Registries:
+    """Makes each registry on first use. `claims` and `ttls` are by group and plural."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        backing: Backing,
+        *,
+        claims: Mapping[tuple[str, str], Claim],
+        ttls: Mapping[tuple[str, str], int],
+    ) -> None:
+        self._hub = hub
+        self._backing = backing
+        self._claims = claims
+        self._ttls = ttls
+        self._made: dict[tuple[str, str, str], tuple[ResourceInfo, Registry]] = {}
+
+    def of(self, row: ResourceInfo) -> Registry:
+        key = (row.group, row.version, row.plural)
+        known = self._made.get(key)
+        # A custom resource may be redefined: the row is another one then.
+        if known is None or known[0] is not row:
+            known = self._made[key] = (row, self._make(row))
+        return known[1]
+
+    def _make(self, row: ResourceInfo) -> Registry:
+        assert row.storage_prefix, f"nothing is stored of {row.plural}"
+        key = (row.group, row.plural)
+        # The cache holds what is stored, which may be another version than this row's.
+        stored = STRATEGIES.get((row.storage_group_version[0], row.plural), PLAIN)
+        cache = self._hub.cache(row.storage_prefix, stored.fields if stored.selectable else None)
+        return Registry(
+            row,
+            STRATEGIES.get(key, PLAIN),
+            cache,
+            self._backing,
+            claim=self._claims.get(key, no_claim),
+            ttl=self._ttls.get(key, 0),
+        )

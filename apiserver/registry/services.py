@@ -1,0 +1,309 @@
+"""Services: types, ports, traffic policies. Addresses and node ports are claimed in `allocators.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
+
+from kplane.api import names
+from kplane.api.field import FieldError, Path
+from kplane.api.resource import Object
+
+from .endpoints import validate_not_special
+from .labels import validate_labels
+from .podspec.probes import validate_port
+from .status import StatusStrategy
+
+TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_PROTOCOLS = ("SCTP", "TCP", "UDP")
+_POLICIES = ("Cluster", "Local")
+_AFFINITIES = ("ClientIP", "None")
+_FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
+_DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
+_AFFINITY_SECONDS, _MAX_AFFINITY_SECONDS = 10800, 86400
+_MAY_NOT_CHANGE = "may not change once set"
+
+
+class ServiceStrategy(StatusStrategy):
+    name_rule = staticmethod(names.dns_1035_label)
+    immutable_spec_generation = True
+    allow_create_on_update = True
+    empty_status = {"loadBalancer": {}}  # noqa: RUF012
+    selectable = ("spec.clusterIP", "spec.type")
+
+    def default(self, obj: Object) -> None:
+        spec = obj.setdefault("spec", {})
+        kind = spec["type"] = spec.get("type") or "ClusterIP"
+        _default_affinity(spec)
+        for port in spec.get("ports") or ():
+            port.setdefault("port", 0)
+            port["protocol"] = port.get("protocol") or "TCP"
+            if port.get("targetPort") in (None, 0, ""):
+                port["targetPort"] = port.get("port", 0)
+        if _is_external(spec):
+            spec["externalTrafficPolicy"] = spec.get("externalTrafficPolicy") or "Cluster"
+        if kind != "ExternalName":
+            spec["internalTrafficPolicy"] = spec.get("internalTrafficPolicy") or "Cluster"
+        if kind == "LoadBalancer":
+            spec.setdefault("allocateLoadBalancerNodePorts", True)
+
+    def prepare_create(self, obj: Object) -> None:
+        super().prepare_create(obj)
+        _pair_addresses(obj["spec"])
+
+    def prepare_update(self, new: Object, old: Object) -> None:
+        now, was = new["spec"], old["spec"]
+        if now.get("clusterIP") == was.get("clusterIP") or not now.get("clusterIPs"):
+            _pair_addresses(now)
+        _drop_unneeded(now, was)
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        spec, here = obj["spec"], path.spec
+        yield from _validate_type(spec, here)
+        yield from _validate_ports(spec, here)
+        yield from validate_labels(spec.get("selector") or {}, here.selector)
+        yield from _validate_affinity(spec, here)
+        yield from _validate_addresses(spec, here)
+        yield from _validate_balancer(spec, here)
+        yield from _validate_traffic(spec, here)
+
+    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        now, was = new["spec"], old["spec"]
+        if "ExternalName" in (now["type"], was["type"]):
+            return
+        before, after = was.get("clusterIPs") or [], now.get("clusterIPs") or []
+        if before and after and before[0] != after[0]:
+            yield path.spec.clusterIPs[0].invalid(after, _MAY_NOT_CHANGE)
+        families, later = was.get("ipFamilies") or [], now.get("ipFamilies") or []
+        if families and later and families[0] != later[0]:
+            yield path.spec.ipFamilies[0].invalid(later, _MAY_NOT_CHANGE)
+        balanced = now["type"] == was["type"] == "LoadBalancer"
+        if balanced and was.get("loadBalancerClass") != now.get("loadBalancerClass"):
+            yield path.spec.loadBalancerClass.invalid(now.get("loadBalancerClass"), _MAY_NOT_CHANGE)
+        checked = _needs_health_check(was) and _needs_health_check(now)
+        if checked and was.get("healthCheckNodePort") != now.get("healthCheckNodePort"):
+            yield path.spec.healthCheckNodePort.forbidden("field is immutable")
+
+    def validate_status(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        here = path.status.loadBalancer.ingress
+        entries = ((new.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+        if entries and new["spec"]["type"] != "LoadBalancer":
+            yield here.forbidden('may only be used when `spec.type` is "LoadBalancer"')
+        for index, entry in enumerate(entries):
+            for text in names.ip(entry["ip"]) if entry.get("ip") else ():
+                yield here[index].ip.invalid(entry["ip"], text)
+            for text in names.dns_subdomain(entry["hostname"]) if entry.get("hostname") else ():
+                yield here[index].hostname.invalid(entry["hostname"], text)
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        spec = obj.get("spec") or {}
+        return {"spec.clusterIP": spec.get("clusterIP", ""), "spec.type": spec.get("type", "")}
+
+
+def _default_affinity(spec: Object) -> None:
+    spec["sessionAffinity"] = spec.get("sessionAffinity") or "None"
+    if spec["sessionAffinity"] == "None":
+        spec.pop("sessionAffinityConfig", None)
+    elif spec["sessionAffinity"] == "ClientIP":
+        config = spec.setdefault("sessionAffinityConfig", {})
+        config.setdefault("clientIP", {}).setdefault("timeoutSeconds", _AFFINITY_SECONDS)
+
+
+def _pair_addresses(spec: Object) -> None:
+    """`clusterIP` is the first of `clusterIPs`."""
+    if spec["type"] == "ExternalName":
+        return
+    if spec.get("clusterIP") and not spec.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
+    elif spec.get("clusterIPs") and not spec.get("clusterIP"):
+        spec["clusterIP"] = spec["clusterIPs"][0]
+
+
+def _drop_unneeded(now: Object, was: Object) -> None:
+    """What the old type needed and the new one does not goes, unless the client asks for it anew."""
+    if now["type"] == "ExternalName" != was["type"]:
+        _drop_if_same(
+            now, was, "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"
+        )
+    if _has_node_ports(was) and not _has_node_ports(now):
+        held = {port.get("nodePort") for port in was.get("ports") or ()}
+        for port in now.get("ports") or ():
+            if port.get("nodePort") in held:
+                port.pop("nodePort", None)
+    if _is_external(was) and not _is_external(now):
+        _drop_if_same(now, was, "externalTrafficPolicy")
+    if _needs_health_check(was) and not _needs_health_check(now):
+        _drop_if_same(now, was, "healthCheckNodePort")
+    if was["type"] == "LoadBalancer" != now["type"]:
+        _drop_if_same(now, was, "allocateLoadBalancerNodePorts", "loadBalancerClass")
+
+
+def _drop_if_same(now: Object, was: Object, *fields: str) -> None:
+    for name in fields:
+        if now.get(name) == was.get(name):
+            now.pop(name, None)
+
+
+def _has_node_ports(spec: Object) -> bool:
+    return spec["type"] in ("NodePort", "LoadBalancer")
+
+
+def _is_external(spec: Object) -> bool:
+    """Whether it can be reached from outside of the cluster."""
+    return _has_node_ports(spec) or (spec["type"] == "ClusterIP" and bool(spec.get("externalIPs")))
+
+
+def _needs_health_check(spec: Object) -> bool:
+    return spec["type"] == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
+
+
+def _is_headless(spec: Object) -> bool:
+    return "None" in (spec.get("clusterIPs") or [])[:1]
+
+
+def _validate_type(spec: Object, path: Path) -> Iterator[FieldError]:
+    kind = spec["type"]
+    if not spec.get("ports") and not _is_headless(spec) and kind != "ExternalName":
+        yield path.ports.required()
+    if kind in ("LoadBalancer", "NodePort"):
+        if _is_headless(spec):
+            yield path.clusterIPs[0].invalid("None", f"may not be set to 'None' for {kind} services")
+    elif kind == "ExternalName":
+        for name in ("clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+            if spec.get(name):
+                yield path.child(name).forbidden("may not be set for ExternalName services")
+        name = spec.get("externalName", "").removesuffix(".")
+        if not name:
+            yield path.externalName.required()
+        for text in names.dns_subdomain(name) if name else ():
+            yield path.externalName.invalid(name, text)
+    elif kind not in TYPES:
+        yield path.type.not_supported(kind, TYPES)
+
+
+def _validate_ports(spec: Object, path: Path) -> Iterator[FieldError]:
+    ports = spec.get("ports") or []
+    taken: set[str] = set()
+    for index, port in enumerate(ports):
+        yield from _validate_port(port, len(ports) > 1, taken, path.ports[index])
+    if spec["type"] == "ClusterIP":
+        for index, port in enumerate(ports):
+            if port.get("nodePort"):
+                yield path.ports[index].nodePort.forbidden("may not be used when `type` is 'ClusterIP'")
+    yield from _validate_duplicates(ports, path)
+
+
+def _validate_port(port: Object, need_name: bool, taken: set[str], path: Path) -> Iterator[FieldError]:
+    name = port.get("name", "")
+    if need_name and not name:
+        yield path.name.required()
+    elif name:
+        for text in names.dns_label(name):
+            yield path.name.invalid(name, text)
+        if name in taken:
+            yield path.name.duplicate(name)
+        taken.add(name)
+    for text in names.port_number(port.get("port", 0)):
+        yield path.port.invalid(port.get("port", 0), text)
+    if port["protocol"] not in _PROTOCOLS:
+        yield path.protocol.not_supported(port["protocol"], _PROTOCOLS)
+    yield from validate_port(port["targetPort"], path.targetPort)
+    if protocol := port.get("appProtocol"):
+        for text in names.qualified_name(protocol):
+            yield path.appProtocol.invalid(protocol, text)
+
+
+def _validate_duplicates(ports: list[Object], path: Path) -> Iterator[FieldError]:
+    numbers: set[tuple[str, int]] = set()
+    node_ports: set[tuple[str, int]] = set()
+    for index, port in enumerate(ports):
+        node_port = (port["protocol"], port.get("nodePort", 0))
+        if node_port[1] and node_port in node_ports:
+            yield path.ports[index].nodePort.duplicate(node_port[1])
+        node_ports.add(node_port)
+        number = (port["protocol"], port.get("port", 0))
+        if number in numbers:
+            yield path.ports[index].duplicate({"port": number[1], "protocol": number[0]})
+        numbers.add(number)
+
+
+def _validate_affinity(spec: Object, path: Path) -> Iterator[FieldError]:
+    affinity = spec["sessionAffinity"]
+    if affinity not in _AFFINITIES:
+        yield path.sessionAffinity.not_supported(affinity, _AFFINITIES)
+    if affinity == "ClientIP":
+        seconds = spec["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"]
+        if not 0 < seconds <= _MAX_AFFINITY_SECONDS:
+            yield path.sessionAffinityConfig.clientIP.timeoutSeconds.invalid(
+                seconds, f"must be greater than 0 and less than {_MAX_AFFINITY_SECONDS}"
+            )
+
+
+def _validate_addresses(spec: Object, path: Path) -> Iterator[FieldError]:
+    addresses = spec.get("clusterIPs") or []
+    if spec["type"] != "ExternalName":
+        if addresses and spec.get("clusterIP") and addresses[0] != spec["clusterIP"]:
+            yield path.clusterIPs.invalid(addresses, "first value must match `clusterIP`")
+        for index, address in enumerate(addresses):
+            if address == "None":
+                if len(addresses) > 1:
+                    yield path.clusterIPs[index].invalid(address, "'None' must be the first and only value")
+                continue
+            for text in names.ip(address):
+                yield path.clusterIPs[index].invalid(address, text)
+        policy = spec.get("ipFamilyPolicy")
+        if policy not in (None, *_FAMILY_POLICIES):
+            yield path.ipFamilyPolicy.not_supported(policy, _FAMILY_POLICIES)
+        for index, family in enumerate(spec.get("ipFamilies") or ()):
+            if family not in ("IPv4", "IPv6"):
+                yield path.ipFamilies[index].not_supported(family, ("IPv4", "IPv6"))
+    for index, address in enumerate(spec.get("externalIPs") or ()):
+        faults = names.ip(address)
+        for text in faults:
+            yield path.externalIPs[index].invalid(address, text)
+        if not faults:
+            yield from validate_not_special(address, path.externalIPs[index])
+
+
+def _validate_balancer(spec: Object, path: Path) -> Iterator[FieldError]:
+    balanced = spec["type"] == "LoadBalancer"
+    only = "may only be used when `type` is 'LoadBalancer'"
+    ranges = spec.get("loadBalancerSourceRanges") or []
+    if ranges and not balanced:
+        yield path.LoadBalancerSourceRanges.forbidden(only)
+    for index, network in enumerate(ranges):
+        try:
+            ip_network(network.strip(), strict=False)
+        except ValueError:
+            yield path.LoadBalancerSourceRanges[index].invalid(
+                network, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+            )
+    if spec.get("allocateLoadBalancerNodePorts") is not None and not balanced:
+        yield path.allocateLoadBalancerNodePorts.forbidden(only)
+    if name := spec.get("loadBalancerClass"):
+        if not balanced:
+            yield path.loadBalancerClass.forbidden(only)
+        for text in names.qualified_name(name):
+            yield path.loadBalancerClass.invalid(name, text)
+
+
+def _validate_traffic(spec: Object, path: Path) -> Iterator[FieldError]:
+    external, internal = spec.get("externalTrafficPolicy"), spec.get("internalTrafficPolicy")
+    if not _is_external(spec):
+        if external:
+            yield path.externalTrafficPolicy.invalid(
+                external, "may only be set for externally-accessible services"
+            )
+    elif external not in _POLICIES:
+        yield path.externalTrafficPolicy.not_supported(external, _POLICIES)
+    if internal is not None and internal not in _POLICIES:
+        yield path.internalTrafficPolicy.not_supported(internal, _POLICIES)
+    check = spec.get("healthCheckNodePort")
+    if check and not _needs_health_check(spec):
+        yield path.healthCheckNodePort.invalid(
+            check,
+            "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+        )
+    distribution = spec.get("trafficDistribution")
+    if distribution is not None and distribution not in _DISTRIBUTIONS:
+        yield path.trafficDistribution.not_supported(distribution, _DISTRIBUTIONS)

@@ -1,0 +1,126 @@
+"""StatefulSets and the ControllerRevisions that remember their templates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kplane.api import names
+from kplane.api.field import FieldError, Path
+from kplane.api.resource import Object
+
+from .immutable import non_negative, unchanged
+from .podspec.defaults import default_template
+from .podspec.validation import validate_template
+from .status import StatusStrategy
+from .strategy import Strategy
+from .volumeclaims import default_claim
+from .workloads import is_zero, validate_counts, validate_match, validate_share, validate_spec_selector
+
+_MUTABLE = frozenset(
+    ("replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
+     "persistentVolumeClaimRetentionPolicy", "minReadySeconds")
+)  # fmt: skip
+_FORBIDDEN = (
+    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy',"
+    " 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+)
+_RETENTION = ("Retain", "Delete")
+
+
+class StatefulSetStrategy(StatusStrategy):
+    name_rule = staticmethod(names.dns_label)
+    empty_status = {"replicas": 0, "availableReplicas": 0}  # noqa: RUF012
+
+    def default(self, obj: Object) -> None:
+        spec = obj.setdefault("spec", {})
+        spec.setdefault("replicas", 1)
+        spec.setdefault("revisionHistoryLimit", 10)
+        spec["podManagementPolicy"] = spec.get("podManagementPolicy") or "OrderedReady"
+        strategy = spec.setdefault("updateStrategy", {})
+        if not strategy.get("type"):
+            strategy["type"] = "RollingUpdate"
+        if strategy["type"] == "RollingUpdate":
+            strategy.setdefault("rollingUpdate", {}).setdefault("partition", 0)
+        retention = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
+        for name in ("whenDeleted", "whenScaled"):
+            retention[name] = retention.get(name) or "Retain"
+        default_template(spec.setdefault("template", {}))
+        for claim in spec.get("volumeClaimTemplates") or ():
+            claim.setdefault("apiVersion", "v1")
+            claim.setdefault("kind", "PersistentVolumeClaim")
+            default_claim(claim)
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        spec, here = obj["spec"], path.spec
+        policy = spec["podManagementPolicy"]
+        if policy not in ("OrderedReady", "Parallel"):
+            yield here.podManagementPolicy.invalid(policy, "must be 'OrderedReady' or 'Parallel'")
+        yield from _validate_strategy(spec["updateStrategy"], here.updateStrategy)
+        for name, value in spec["persistentVolumeClaimRetentionPolicy"].items():
+            if value not in _RETENTION:
+                yield here.persistentVolumeClaimRetentionPolicy.child(name).not_supported(value, _RETENTION)
+        yield from non_negative(spec, here, "replicas", "minReadySeconds", "revisionHistoryLimit")
+        yield from non_negative(spec.get("ordinals") or {}, here.ordinals, "start")
+        yield from validate_spec_selector(spec, "statefulset", here)
+        yield from _validate_template(spec, here)
+
+    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        now, was = new["spec"], old["spec"]
+        if any(now.get(name) != was.get(name) for name in (now.keys() | was.keys()) - _MUTABLE):
+            yield path.spec.forbidden(_FORBIDDEN)
+
+    def validate_status(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        status = new.get("status") or {}
+        yield from validate_counts(
+            status, path.status, "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"
+        )
+        yield from non_negative(status, path.status, "observedGeneration", "collisionCount")
+
+
+def _validate_strategy(strategy: Object, path: Path) -> Iterator[FieldError]:
+    kind, rolling = strategy.get("type"), strategy.get("rollingUpdate")
+    if kind == "OnDelete":
+        if rolling is not None:
+            yield path.rollingUpdate.invalid(rolling, "only allowed for updateStrategy 'RollingUpdate'")
+    elif kind == "RollingUpdate":
+        yield from non_negative(rolling or {}, path.rollingUpdate, "partition")
+        unavailable = (rolling or {}).get("maxUnavailable")
+        if unavailable is not None:
+            yield from validate_share(unavailable, path.rollingUpdate.maxUnavailable)
+            if is_zero(unavailable):
+                yield path.rollingUpdate.maxUnavailable.invalid(unavailable, "cannot be 0")
+    else:
+        yield path.invalid(strategy, "must be 'RollingUpdate' or 'OnDelete'")
+
+
+def _validate_template(spec: Object, path: Path) -> Iterator[FieldError]:
+    template = spec["template"]
+    # Volumes of the claim templates may be mounted as if the pod had them.
+    claims = [
+        {"name": claim["metadata"]["name"], "persistentVolumeClaim": {"claimName": "claim"}}
+        for claim in spec.get("volumeClaimTemplates") or ()
+        if (claim.get("metadata") or {}).get("name")
+    ]
+    pod = template["spec"]
+    own = {claim["name"] for claim in claims}
+    volumes = [volume for volume in pod.get("volumes") or () if volume.get("name") not in own]
+    yield from validate_match(spec.get("selector"), template, path.template)
+    yield from validate_template({**template, "spec": {**pod, "volumes": volumes + claims}}, path.template)
+    if pod.get("restartPolicy") != "Always":
+        yield path.template.spec.restartPolicy.not_supported(pod.get("restartPolicy", ""), ("Always",))
+    if pod.get("activeDeadlineSeconds") is not None:
+        yield path.template.spec.activeDeadlineSeconds.forbidden(
+            "activeDeadlineSeconds in StatefulSet is not Supported"
+        )
+
+
+class ControllerRevisionStrategy(Strategy):
+    immutable_spec_generation = True
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        if obj.get("data") is None:
+            yield path.data.required("data is mandatory")
+        yield from non_negative(obj, path, "revision")
+
+    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        yield from unchanged(new.get("data"), old.get("data"), path.data)

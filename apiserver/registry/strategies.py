@@ -1,0 +1,136 @@
+"""The table of built-in strategies: (group, plural) to what differs for that resource.
+
+Every resource of the stable groups that stores objects has a row; one module per resource, or per family of
+small ones, beside this one.
+"""
+
+from __future__ import annotations
+
+from .classes import (
+    AdmissionPolicyStrategy,
+    APIServiceStrategy,
+    CertificateSigningRequestStrategy,
+    FixedSpecStrategy,
+    GenerationStrategy,
+    MetadataStrategy,
+    PlainAdmissionPolicyStrategy,
+    PriorityClassStrategy,
+    RuntimeClassStrategy,
+    WebhookConfigurationStrategy,
+)
+from .configmaps import ConfigMapStrategy
+from .cronjobs import CronJobStrategy
+from .daemonsets import DaemonSetStrategy
+from .deployments import DeploymentStrategy
+from .endpoints import EndpointSliceStrategy, EndpointsStrategy
+from .events import EventStrategy, EventsV1Strategy
+from .jobs import JobStrategy
+from .leases import LeaseStrategy
+from .namespaces import NamespaceStrategy
+from .networking import (
+    IngressClassStrategy,
+    IngressStrategy,
+    IPAddressStrategy,
+    NetworkPolicyStrategy,
+    ServiceCIDRStrategy,
+)
+from .nodes import NodeStrategy
+from .pods import PodStrategy
+from .policies import (
+    HorizontalPodAutoscalerStrategy,
+    LimitRangeStrategy,
+    PodDisruptionBudgetStrategy,
+    PodTemplateStrategy,
+    ResourceQuotaStrategy,
+)
+from .rbac import BindingStrategy, ClusterRoleStrategy, RoleStrategy
+from .replicasets import ReplicaSetStrategy, ReplicationControllerStrategy
+from .secrets import SecretStrategy
+from .serviceaccounts import ServiceAccountStrategy
+from .services import ServiceStrategy
+from .statefulsets import ControllerRevisionStrategy, StatefulSetStrategy
+from .storage import (
+    CSIDriverStrategy,
+    CSINodeStrategy,
+    CSIStorageCapacityStrategy,
+    PersistentVolumeStrategy,
+    StorageClassStrategy,
+    VolumeAttachmentStrategy,
+    VolumeAttributesClassStrategy,
+)
+from .strategy import Strategy
+from .volumeclaims import PersistentVolumeClaimStrategy
+
+ADMISSION = "admissionregistration.k8s.io"
+CERTIFICATES = "certificates.k8s.io"
+DYNAMIC = "resource.k8s.io"
+FLOWS = "flowcontrol.apiserver.k8s.io"
+NETWORKING = "networking.k8s.io"
+RBAC = "rbac.authorization.k8s.io"
+STORAGE = "storage.k8s.io"
+
+STRATEGIES: dict[tuple[str, str], Strategy] = {
+    ("", "configmaps"): ConfigMapStrategy(),
+    ("", "endpoints"): EndpointsStrategy(),
+    ("", "events"): EventStrategy(),
+    ("", "limitranges"): LimitRangeStrategy(),
+    ("", "namespaces"): NamespaceStrategy(),
+    ("", "nodes"): NodeStrategy(),
+    ("", "persistentvolumeclaims"): PersistentVolumeClaimStrategy(),
+    ("", "persistentvolumes"): PersistentVolumeStrategy(),
+    ("", "pods"): PodStrategy(),
+    ("", "podtemplates"): PodTemplateStrategy(),
+    ("", "replicationcontrollers"): ReplicationControllerStrategy(),
+    ("", "resourcequotas"): ResourceQuotaStrategy(),
+    ("", "secrets"): SecretStrategy(),
+    ("", "serviceaccounts"): ServiceAccountStrategy(),
+    ("", "services"): ServiceStrategy(),
+    (ADMISSION, "mutatingadmissionpolicies"): PlainAdmissionPolicyStrategy(),
+    (ADMISSION, "mutatingadmissionpolicybindings"): PlainAdmissionPolicyStrategy(),
+    (ADMISSION, "mutatingwebhookconfigurations"): WebhookConfigurationStrategy(mutating=True),
+    (ADMISSION, "validatingadmissionpolicies"): AdmissionPolicyStrategy(),
+    (ADMISSION, "validatingadmissionpolicybindings"): PlainAdmissionPolicyStrategy(),
+    (ADMISSION, "validatingwebhookconfigurations"): WebhookConfigurationStrategy(mutating=False),
+    ("apiextensions.k8s.io", "customresourcedefinitions"): GenerationStrategy(),
+    ("apiregistration.k8s.io", "apiservices"): APIServiceStrategy(),
+    ("apps", "controllerrevisions"): ControllerRevisionStrategy(),
+    ("apps", "daemonsets"): DaemonSetStrategy(),
+    ("apps", "deployments"): DeploymentStrategy(),
+    ("apps", "replicasets"): ReplicaSetStrategy(),
+    ("apps", "statefulsets"): StatefulSetStrategy(),
+    ("autoscaling", "horizontalpodautoscalers"): HorizontalPodAutoscalerStrategy(),
+    ("batch", "cronjobs"): CronJobStrategy(),
+    ("batch", "jobs"): JobStrategy(),
+    (CERTIFICATES, "certificatesigningrequests"): CertificateSigningRequestStrategy(),
+    (CERTIFICATES, "clustertrustbundles"): MetadataStrategy(),
+    (CERTIFICATES, "podcertificaterequests"): FixedSpecStrategy(),
+    ("coordination.k8s.io", "leases"): LeaseStrategy(),
+    ("discovery.k8s.io", "endpointslices"): EndpointSliceStrategy(),
+    ("events.k8s.io", "events"): EventsV1Strategy(),
+    (FLOWS, "flowschemas"): GenerationStrategy(),
+    (FLOWS, "prioritylevelconfigurations"): GenerationStrategy(),
+    (NETWORKING, "ingressclasses"): IngressClassStrategy(),
+    (NETWORKING, "ingresses"): IngressStrategy(),
+    (NETWORKING, "ipaddresses"): IPAddressStrategy(),
+    (NETWORKING, "networkpolicies"): NetworkPolicyStrategy(),
+    (NETWORKING, "servicecidrs"): ServiceCIDRStrategy(),
+    ("node.k8s.io", "runtimeclasses"): RuntimeClassStrategy(),
+    ("policy", "poddisruptionbudgets"): PodDisruptionBudgetStrategy(),
+    (RBAC, "clusterrolebindings"): BindingStrategy(namespaced=False),
+    (RBAC, "clusterroles"): ClusterRoleStrategy(),
+    (RBAC, "rolebindings"): BindingStrategy(namespaced=True),
+    (RBAC, "roles"): RoleStrategy(),
+    (DYNAMIC, "deviceclasses"): Strategy(),
+    (DYNAMIC, "devicetaintrules"): GenerationStrategy(),
+    (DYNAMIC, "resourceclaims"): FixedSpecStrategy(),
+    (DYNAMIC, "resourceclaimtemplates"): MetadataStrategy(),
+    (DYNAMIC, "resourceslices"): Strategy(),
+    ("scheduling.k8s.io", "priorityclasses"): PriorityClassStrategy(),
+    (STORAGE, "csidrivers"): CSIDriverStrategy(),
+    (STORAGE, "csinodes"): CSINodeStrategy(),
+    (STORAGE, "csistoragecapacities"): CSIStorageCapacityStrategy(),
+    (STORAGE, "storageclasses"): StorageClassStrategy(),
+    (STORAGE, "volumeattachments"): VolumeAttachmentStrategy(),
+    (STORAGE, "volumeattributesclasses"): VolumeAttributesClassStrategy(),
+    ("storagemigration.k8s.io", "storageversionmigrations"): FixedSpecStrategy(),
+}

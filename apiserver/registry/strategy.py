@@ -1,0 +1,111 @@
+"""What differs per resource: the base Strategy, whose every method does nothing.
+
+A strategy is pure: no I/O, no clock. The generic registry alone fixes the order of a request:
+
+    decode and schema check -> default -> record managers -> mutating admission
+    -> prepare_create / prepare_update -> validate -> validating admission
+    -> encode -> compare-and-swap -> respond
+
+`default` and `prepare_*` change the object in place; `validate*` change nothing and report every fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from kplane.api import names
+from kplane.api.field import FieldError, Path
+from kplane.api.names import NameRule
+from kplane.api.resource import Object
+
+
+@dataclass(frozen=True)
+class Subresource:
+    """An object-shaped subresource, such as `status`: which part of the object a write to it may change."""
+
+    name: str
+    owns: tuple[str, ...]
+    """Top-level fields that a write through this subresource takes from the request; everything else is
+    kept as stored. Writes to the resource itself keep these fields as stored."""
+
+
+STATUS = Subresource("status", ("status",))
+
+
+class Strategy:
+    """Rules of one resource. Subclass and override what differs."""
+
+    subresources: tuple[Subresource, ...] = ()
+    """Subresources that read and write (part of) the object itself."""
+
+    allow_create_on_update = False
+    """Whether PUT and server-side apply may create."""
+
+    graceful = False
+    """Whether DELETE may leave the object terminating until it is deleted with grace period 0."""
+
+    ttl: int = 0
+    """Seconds that an object is kept after its last write; 0 for ever."""
+
+    selectable: tuple[str, ...] = ()
+    """Field selectors beyond metadata.name and metadata.namespace, e.g. `spec.nodeName`."""
+
+    immutable_spec_generation = False
+    """True for kinds without metadata.generation."""
+
+    name_rule: NameRule = staticmethod(names.dns_subdomain)
+    """What metadata.name must obey; `metadata.py` applies it."""
+
+    unconditional_update = True
+    """Whether PUT without a resourceVersion is accepted."""
+
+    orphans_by_default = False
+    """Whether DELETE without a propagation policy leaves dependents behind (Jobs, ReplicationControllers)."""
+
+    collectable = True
+    """Whether the garbage collector handles its dependents; if not, DELETE ignores propagation policies."""
+
+    def default(self, obj: Object) -> None:
+        """Fill in upstream's defaults."""
+
+    def prepare_create(self, obj: Object) -> None:
+        """Drop what a client may not set (status), set what only the server sets."""
+
+    def prepare_update(self, new: Object, old: Object) -> None:
+        """Restore what this write may not change."""
+
+    def prepare_status(self, new: Object, old: Object) -> None:
+        """Restore what a write to an object-shaped subresource may not change."""
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        """Every fault of a new object, beyond what the schema says."""
+        yield from ()
+
+    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        """Faults of a change: immutable fields and forbidden transitions. `validate` runs as well."""
+        yield from ()
+
+    def validate_status(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        """Faults of a write to the status subresource."""
+        yield from ()
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        """Texts for `Warning:` headers."""
+        yield from ()
+
+    def grace_period(self, obj: Object, asked: int | None) -> int:
+        """Seconds of graceful deletion for a DELETE that asked for `asked`; 0 deletes at once."""
+        return 0
+
+    def mark_deleting(self, obj: Object) -> None:
+        """What else changes when metadata.deletionTimestamp is set, e.g. a namespace's phase."""
+
+    def blockers(self, obj: Object) -> Sequence[str]:
+        """What must be gone before a deleted object goes away, besides metadata.finalizers; a kind that has
+        any of its own (a namespace's spec.finalizers) is marked as deleting by the first DELETE."""
+        return ()
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        """Values of the `selectable` fields."""
+        return {}

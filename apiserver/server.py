@@ -1,0 +1,229 @@
+"""The API server as an object: settings in, ASGI application out.
+
+    async with ApiServer(config) as server:
+        server.app
+
+It owns the store, the watch caches and the work beside the requests; `main.py` puts the application behind
+a socket, tests call it in-process.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.middleware import Middleware
+
+from kplane.api.clock import Clock, Entropy, SystemClock
+from kplane.api.resource import Object
+from kplane.api.scheme import builtin
+from kplane.runtime.health import Check, Unhealthy, ok
+from kplane.runtime.process import Fatal
+
+from .admission.chain import Chain
+from .admission.namespacelifecycle import NamespaceLifecycle
+from .auth.authenticator import Authenticator, load_tokens
+from .auth.authorizer import AlwaysAllow
+from .bootstrap import Bootstrap
+from .config import ApiServerConfig
+from .discovery import Discovery
+from .endpoints import ServerEndpoints, host_address
+from .http.app import build_app
+from .http.boundary import Boundary
+from .http.componentstatuses import ComponentStatuses
+from .http.eviction import Evictions
+from .http.metrics import RequestMetrics
+from .http.pods import PodActions
+from .http.resources import ResourceApi, SubresourceHandler
+from .http.reviews import Reviews
+from .http.scale import ScaleApi
+from .http.system import SystemApi
+from .nodes.connection import NodeConnections
+from .nodes.routes import stream_handlers
+from .openapi import OpenApi
+from .registry.allocators import AddressAllocator, PortAllocator, ServiceClaims
+from .registry.generic import Registry
+from .registry.registry import Registries
+from .registry.writing import Backing
+from .storage import codec
+from .storage.background import Background
+from .storage.compaction import Compactor
+from .storage.etcd import EtcdStore
+from .storage.etcd_connection import EtcdConfig
+from .storage.hub import Hub
+from .storage.sqlite import SQLiteStore
+from .storage.store import Store, StoreError
+
+
+class ApiServer:
+    """One server. `app` is there once it is entered."""
+
+    app: FastAPI
+
+    def __init__(
+        self, config: ApiServerConfig, clock: Clock | None = None, entropy: Entropy | None = None
+    ) -> None:
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._entropy = entropy or Entropy()
+        self._scheme = builtin()
+        self._store = open_store(config, self._clock)
+        self._hub = Hub(self._store, self._clock)
+        self._background = Background()
+        self._claims = ServiceClaims(
+            AddressAllocator(self._store, config.service_cluster_ip_range, self._clock, self._entropy),
+            PortAllocator(self._store, config.service_node_port_range, self._entropy),
+        )
+        self._registries = self._make_registries()
+        self._metrics = CollectorRegistry()
+        self._nodes = NodeConnections(config, self._read_wire)
+        self._endpoints = ServerEndpoints(
+            self._store,
+            self._registry,
+            self._clock,
+            advertised_address(config),
+            alone=config.storage_dir is not None,
+        )
+        self._advertised_port = 0
+
+    async def __aenter__(self) -> Self:
+        """Raises Fatal where the store cannot be opened."""
+        self.app = self._build()
+        async with AsyncExitStack() as stack:
+            try:
+                await self._store.open()
+            except StoreError as error:
+                raise Fatal(str(error)) from error
+            stack.push_async_callback(self._store.close)
+            await self._background.open()
+            stack.push_async_callback(self._background.close)
+            stack.push_async_callback(self._nodes.close)
+            self._background.start(self._hub.run())
+            self._background.start(Compactor(self._store, self._clock).run())
+            config = self._config
+            bootstrap = Bootstrap(self._registry, self._claims, config.service_cluster_ip_range, self._clock)
+            await bootstrap.run(config.secure_port)
+            self._stack = stack.pop_all()
+        return self
+
+    def advertise(self, port: int) -> None:
+        """Announce that this server can be reached at that port, until it closes."""
+        self._advertised_port = port
+        self._background.start(self._endpoints.run(port))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._advertised_port:
+            await self._endpoints.withdraw(self._advertised_port)
+        await self._stack.aclose()
+
+    def _make_registries(self) -> Registries:
+        admission = Chain([NamespaceLifecycle(self._read_namespace)])
+        backing = Backing(self._store, admission, self._clock, self._entropy)
+        event_ttl = self._config.event_ttl
+        ttls = {("", "events"): event_ttl, ("events.k8s.io", "events"): event_ttl}
+        return Registries(self._hub, backing, claims={("", "services"): self._claims}, ttls=ttls)
+
+    def _build(self) -> FastAPI:
+        config = self._config
+        tokens = load_tokens(config.token_auth_file) if config.token_auth_file else {}
+        authenticator, authorizer = Authenticator(tokens), AlwaysAllow()
+        resources = ResourceApi(
+            self._scheme,
+            self._registries,
+            clock=self._clock,
+            entropy=self._entropy,
+            handlers=self._handlers(Reviews(authenticator, authorizer)),
+            streams=stream_handlers(self._nodes),
+        )
+        address = f"{advertised_address(config)}:{config.secure_port}"
+        system = SystemApi(
+            self._scheme,
+            Discovery(self._scheme, address),
+            OpenApi(self._scheme),
+            self._checks(),
+            self._metrics,
+        )
+        boundary = Middleware(
+            Boundary,
+            scheme=self._scheme,
+            authenticator=authenticator,
+            authorizer=authorizer,
+            metrics=RequestMetrics(self._metrics),
+            clock=self._clock,
+            entropy=self._entropy,
+            max_inflight=config.max_requests_inflight,
+            timeout=config.request_timeout,
+        )
+        return build_app(resources, system.routes(), boundary)
+
+    def _handlers(self, reviews: Reviews) -> dict[tuple[str, str, str], SubresourceHandler]:
+        pods = PodActions(self._scheme, self._registries, self._clock)
+        scale = ScaleApi(self._registries)
+        handlers: dict[tuple[str, str, str], SubresourceHandler] = {
+            ("", "bindings", ""): pods.bind,
+            ("", "componentstatuses", ""): ComponentStatuses("etcd-0", self._check_store, self._clock),
+            ("", "pods", "binding"): pods.bind,
+            ("", "pods", "eviction"): Evictions(self._scheme, self._registries, self._clock),
+        }
+        for row in self._scheme.rows.values():
+            if row.plural in reviews.resources() and not row.storage_prefix:
+                handlers[row.group, row.plural, ""] = reviews
+            if row.subresource("scale"):
+                handlers[row.group, row.plural, "scale"] = scale
+        return handlers
+
+    def _checks(self) -> dict[str, dict[str, Check]]:
+        store = "etcd" if self._config.etcd_servers else "storage"
+        live: dict[str, Check] = {"ping": ok}
+        ready: dict[str, Check] = {"ping": ok, store: self._check_store}
+        return {"livez": live, "readyz": ready, "healthz": ready}
+
+    async def _check_store(self) -> None:
+        try:
+            await self._store.revision()
+        except StoreError as error:
+            raise Unhealthy(str(error)) from error
+
+    def _registry(self, group: str, version: str, plural: str) -> Registry:
+        row = self._scheme.by_path(group, version, plural)
+        assert row is not None, f"no resource {plural} in {group}/{version}"
+        return self._registries.of(row)
+
+    async def _read_namespace(self, name: str) -> Object | None:
+        """From the cache; a namespace that it does not know may have been created a moment ago."""
+        cache = self._registry("", "v1", "namespaces").cache
+        item = await cache.get("", name, at_least=0) or await cache.get("", name)
+        return codec.decode(item.wire) if item else None
+
+    async def _read_wire(self, plural: str, namespace: str, name: str) -> bytes | None:
+        item = await self._registry("", "v1", plural).cache.get(namespace, name)
+        return item.wire if item else None
+
+
+def advertised_address(config: ApiServerConfig) -> str:
+    """The address for others: the one that was named, or is listened on, or leads out of this machine."""
+    if config.advertise_address:
+        return config.advertise_address
+    bound = ipaddress.ip_address(config.bind_address)
+    # Endpoints may not lie in the loopback range: there nobody else would find us.
+    return host_address() if bound.is_unspecified or bound.is_loopback else config.bind_address
+
+
+def open_store(config: ApiServerConfig, clock: Clock) -> Store:
+    """The store that the settings name; it is opened later. Raises Fatal for a folder that cannot be made."""
+    if config.storage_dir is None:
+        if config.etcd_prefix != "/registry":
+            raise Fatal("--etcd-prefix cannot be changed from /registry yet: leave it out")
+        files = (config.etcd_cafile, config.etcd_certfile, config.etcd_keyfile)
+        return EtcdStore(EtcdConfig(config.etcd_servers, *files), clock)
+    try:
+        config.storage_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Fatal(f"cannot make the storage folder {config.storage_dir}: {error.strerror}") from error
+    return SQLiteStore(config.storage_dir / "store.db", clock)

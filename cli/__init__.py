@@ -1,0 +1,1 @@
+"""The `kplane` command: cluster life cycle, and the kubectl-like verbs."""

@@ -1,0 +1,7 @@
+"""`python -m kplane.cli`."""
+
+import sys
+
+from .main import main
+
+sys.exit(main())

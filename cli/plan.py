@@ -1,0 +1,206 @@
+"""Which processes a cluster has: a plain function from options to `ProcessSpec`s.
+
+Every component is started as `python -m kplane.<component>` with upstream's flags; etcd and containerd are
+the system's, with folders of the cluster's own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from kplane.runtime import pause
+
+from .containers import clean_node, cri_answers, import_image, remove_socket, run_quietly, stop_pods
+from .layout import Layout
+from .options import Options, Runtime, StoreKind, find_program
+from .probes import http_ok
+from .supervisor import ProcessSpec
+
+BRIDGE = "kplane0"
+"""The bridge of this machine's Pods."""
+
+CGROUP = "/kplane"
+"""Below which the Pods' cgroups are."""
+
+AFTER_API = ("apiserver",)
+"""Components could start beside the API server and retry; on few cores that only makes both slower."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where a cluster's processes listen."""
+
+    api: int
+    etcd: int
+    etcd_peer: int
+    kubelet: int = 10250
+    scheduler: int = 10259
+    controller_manager: int = 10257
+    proxy_health: int = 10256
+    proxy_metrics: int = 10249
+
+
+def processes(layout: Layout, options: Options, ports: Ports) -> list[ProcessSpec]:
+    """Every process in the order in which they start; they stop in the reverse order."""
+    specs: list[ProcessSpec] = []
+    if options.store is StoreKind.ETCD and not options.etcd_servers:
+        specs.append(_etcd(layout, ports))
+    if options.runtime is Runtime.CONTAINERD:
+        specs.append(containerd(layout, options))
+    specs.append(_apiserver(layout, options, ports))
+    specs.append(_scheduler(layout, options, ports))
+    specs.append(_controller_manager(layout, options, ports))
+    specs.append(_kubelet(layout, options, ports))
+    if options.runtime is Runtime.CONTAINERD:
+        specs.append(_proxy(layout, options, ports))
+    return specs
+
+
+def _component(name: str, flags: Iterator[str], verbosity: int) -> Sequence[str]:
+    return [sys.executable, "-m", f"kplane.{name}", *flags, f"--v={verbosity}"]
+
+
+def _etcd(layout: Layout, ports: Ports) -> ProcessSpec:
+    client, peer = f"http://127.0.0.1:{ports.etcd}", f"http://127.0.0.1:{ports.etcd_peer}"
+    argv = [
+        find_program("etcd") or "etcd", "--name=kplane", f"--data-dir={layout.etcd}",
+        f"--listen-client-urls={client}", f"--advertise-client-urls={client}",
+        f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=kplane={peer}", "--log-level=warn", "--logger=zap",
+    ]  # fmt: skip
+    ready = http_ok(f"{client}/health")
+    return ProcessSpec("etcd", argv, layout.log("etcd"), ready=ready)
+
+
+def containerd(layout: Layout, options: Options) -> ProcessSpec:
+    """The node's containerd; with it go the bridge, the mounts and the cgroups of its Pods."""
+    argv = [find_program("containerd") or "containerd", "--config", str(layout.containerd / "config.toml")]
+    return ProcessSpec(
+        "containerd",
+        argv,
+        layout.log("containerd"),
+        ready=cri_answers(layout.containerd_socket),
+        before_start=partial(remove_socket, layout.containerd_socket),
+        after_stop=partial(clean_node, layout.containerd, BRIDGE, CGROUP),
+    )
+
+
+def _apiserver(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
+    pki = layout.pki
+
+    def flags() -> Iterator[str]:
+        yield f"--secure-port={ports.api}"
+        yield "--bind-address=127.0.0.1"
+        yield f"--advertise-address={options.address}"
+        if options.etcd_servers:
+            yield f"--etcd-servers={options.etcd_servers}"
+        elif options.store is StoreKind.ETCD:
+            yield f"--etcd-servers=http://127.0.0.1:{ports.etcd}"
+        else:
+            yield f"--storage-dir={layout.store}"
+        yield f"--service-cluster-ip-range={options.service_cidr}"
+        yield f"--tls-cert-file={pki / 'apiserver.crt'}"
+        yield f"--tls-private-key-file={pki / 'apiserver.key'}"
+        yield f"--client-ca-file={pki / 'ca.crt'}"
+        yield f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}"
+        yield f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}"
+        yield f"--kubelet-certificate-authority={pki / 'ca.crt'}"
+
+    after = ["etcd"] if options.store is StoreKind.ETCD and not options.etcd_servers else []
+    ready = http_ok(f"https://127.0.0.1:{ports.api}/readyz", pki)
+    argv = _component("apiserver", flags(), options.verbosity)
+    return ProcessSpec("apiserver", argv, layout.log("apiserver"), after, ready)
+
+
+def _scheduler(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
+    flags = iter(
+        [
+            f"--kubeconfig={layout.kubeconfig('kube-scheduler')}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={ports.scheduler}",
+            f"--tls-cert-file={layout.pki / 'kube-scheduler-serving.crt'}",
+            f"--tls-private-key-file={layout.pki / 'kube-scheduler-serving.key'}",
+            "--leader-elect=false",
+        ]
+    )
+    argv = _component("scheduler", flags, options.verbosity)
+    ready = http_ok(f"https://127.0.0.1:{ports.scheduler}/healthz", layout.pki)
+    return ProcessSpec("scheduler", argv, layout.log("scheduler"), AFTER_API, ready)
+
+
+def _controller_manager(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
+    flags = iter(
+        [
+            f"--kubeconfig={layout.kubeconfig('kube-controller-manager')}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={ports.controller_manager}",
+            f"--root-ca-file={layout.pki / 'ca.crt'}",
+            f"--tls-cert-file={layout.pki / 'kube-controller-manager-serving.crt'}",
+            f"--tls-private-key-file={layout.pki / 'kube-controller-manager-serving.key'}",
+            "--leader-elect=false",
+        ]
+    )
+    argv = _component("controllers", flags, options.verbosity)
+    ready = http_ok(f"https://127.0.0.1:{ports.controller_manager}/healthz", layout.pki)
+    return ProcessSpec("controller-manager", argv, layout.log("controller-manager"), AFTER_API, ready)
+
+
+def _kubelet(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
+    hollow = options.runtime is Runtime.HOLLOW
+    certificate = layout.pki / f"kubelet-{options.node_name}.crt"
+
+    def flags() -> Iterator[str]:
+        yield f"--kubeconfig={layout.kubeconfig('kubelet')}"
+        yield f"--hostname-override={options.node_name}"
+        yield f"--root-dir={layout.kubelet}"
+        yield f"--address={options.address}"
+        yield f"--port={ports.kubelet}"
+        yield f"--node-ip={options.address}"
+        yield f"--tls-cert-file={certificate}"
+        yield f"--tls-private-key-file={certificate.with_suffix('.key')}"
+        yield f"--client-ca-file={layout.pki / 'ca.crt'}"
+        yield f"--pod-cidr={options.pod_cidr}"
+        if hollow:
+            yield "--container-runtime-endpoint=hollow://"
+            yield f"--hollow-nodes={options.nodes}"
+        else:
+            yield f"--container-runtime-endpoint=unix://{layout.containerd_socket}"
+            yield f"--cgroup-root={CGROUP}"
+
+    argv = _component("kubelet", flags(), options.verbosity)
+    ready = http_ok(f"https://{options.address}:{ports.kubelet}/healthz", layout.pki)
+    if hollow:
+        return ProcessSpec("kubelet", argv, layout.log("kubelet"), AFTER_API, ready)
+    return ProcessSpec(
+        "kubelet",
+        argv,
+        layout.log("kubelet"),
+        after=["containerd", *AFTER_API],
+        ready=ready,
+        before_start=partial(import_image, layout.containerd_socket, pause.image()),
+        after_stop=partial(stop_pods, layout.containerd_socket),
+    )
+
+
+def _proxy(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
+    flags = iter(
+        [
+            f"--kubeconfig={layout.kubeconfig('kube-proxy')}",
+            f"--hostname-override={options.node_name}",
+            f"--cluster-cidr={options.pod_cidr}",
+            f"--healthz-bind-address=127.0.0.1:{ports.proxy_health}",
+            f"--metrics-bind-address=127.0.0.1:{ports.proxy_metrics}",
+            "--nftables-min-sync-period=100ms",
+        ]
+    )
+    argv = _component("proxy", flags, options.verbosity)
+    ready = http_ok(f"http://127.0.0.1:{ports.proxy_health}/livez")
+    return ProcessSpec("proxy", argv, layout.log("proxy"), AFTER_API, ready, after_stop=remove_rules)
+
+
+async def remove_rules() -> None:
+    """Take the proxy's packet rules out of the kernel."""
+    await run_quietly([sys.executable, "-m", "kplane.proxy", "--cleanup"])

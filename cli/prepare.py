@@ -1,0 +1,85 @@
+"""What must exist before a cluster starts: certificates, kubeconfigs, containerd's configuration."""
+
+from __future__ import annotations
+
+import json
+import socket
+from ipaddress import ip_network
+from pathlib import Path
+
+import msgspec
+
+from kplane.client import kubeconfig
+from kplane.runtime import cni, containerd, pause, pki
+
+from .layout import Layout
+from .options import Options, Runtime, cni_folder
+from .plan import BRIDGE, Ports
+
+SERVER_NAMES = (
+    "localhost",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+)
+
+
+def prepare(layout: Layout, options: Options, ports: Ports) -> None:
+    """Make what is missing; safe to repeat."""
+    layout.make()
+    first_service_ip = str(ip_network(options.service_cidr)[1])
+    ips = list(dict.fromkeys(["127.0.0.1", options.address, first_service_ip]))
+    names = [*SERVER_NAMES, socket.gethostname()]
+    pki.ensure(layout.pki, server_names=names, server_ips=ips)
+    for component in ("kube-scheduler", "kube-controller-manager"):
+        serving = pki.Request(
+            f"{component}-serving", component, usage="server", dns_names=["localhost"], ips=["127.0.0.1"]
+        )
+        pki.issue(layout.pki, serving)
+    pki.issue(layout.pki, pki.node_request(options.node_name, ips[:2]))
+    _write_kubeconfigs(layout, options, ports)
+    if options.runtime is Runtime.CONTAINERD:
+        _write_containerd_config(layout, options)
+    pki.write_private(layout.options, msgspec.json.encode(options))
+
+
+def _write_kubeconfigs(layout: Layout, options: Options, ports: Ports) -> None:
+    users = {
+        "kube-scheduler": "kube-scheduler",
+        "kube-controller-manager": "kube-controller-manager",
+        "kube-proxy": "kube-proxy",
+        "kubelet": f"kubelet-{options.node_name}",
+    }
+    for component, certificate in users.items():
+        _write_kubeconfig(layout, layout.kubeconfig(component), certificate, ports)
+    _write_kubeconfig(layout, layout.admin_kubeconfig, "admin", ports)
+
+
+def _write_kubeconfig(layout: Layout, path: Path, certificate: str, ports: Ports) -> None:
+    credentials = kubeconfig.Credentials(
+        server=f"https://127.0.0.1:{ports.api}",
+        ca=(layout.pki / "ca.crt").read_bytes(),
+        certificate=(layout.pki / f"{certificate}.crt").read_bytes(),
+        key=(layout.pki / f"{certificate}.key").read_bytes(),
+    )
+    kubeconfig.write(path, credentials, user=certificate)
+
+
+def _write_containerd_config(layout: Layout, options: Options) -> None:
+    folder = layout.containerd
+    conf = folder / "cni"
+    conf.mkdir(mode=0o700, parents=True, exist_ok=True)
+    network = cni.bridge_conflist("kplane", BRIDGE, options.pod_cidr, data_dir=str(folder / "leases"))
+    pki.write_private(conf / "10-kplane.conflist", json.dumps(network, indent=2).encode())
+    plugins = cni_folder()
+    assert plugins is not None
+    text = containerd.config(
+        root=folder / "root",
+        state=folder / "state",
+        socket=layout.containerd_socket,
+        cni_bin=plugins,
+        cni_conf=conf,
+        sandbox_image=pause.IMAGE,
+    )
+    pki.write_private(folder / "config.toml", text.encode())

@@ -1,0 +1,43 @@
+"""Doing many API calls at once without hammering a server that refuses them.
+
+Owns: how parallel writes are paced and how their failures are gathered.
+Elsewhere: how a single request is retried (the work queue retries whole reconciles).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+from kplane.api.errors import ApiError
+
+
+async def attempt_all(actions: Iterable[Awaitable[None]]) -> list[ApiError]:
+    """Run all actions to their end, whichever fail; returns the API's errors, in order."""
+
+    async def attempt(action: Awaitable[None]) -> ApiError | None:
+        try:
+            await action
+        except ApiError as error:
+            return error
+        return None
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(attempt(action)) for action in actions]
+    return [error for task in tasks if (error := task.result())]
+
+
+async def slow_start(count: int, act: Callable[[], Awaitable[None]]) -> ApiError | None:
+    """Act `count` times, in batches of 1, 2, 4 and so on; a batch with a failure is the last.
+
+    A quota or a webhook that refuses everything is asked once, not `count` times.
+    """
+    size = 1
+    while count > 0:
+        size = min(size, count)
+        errors = await attempt_all(act() for _ in range(size))
+        if errors:
+            return errors[0]
+        count -= size
+        size *= 2
+    return None

@@ -1,0 +1,115 @@
+"""Configuration of the controller manager: its flags, under upstream's names.
+
+Owns: flag names, defaults, and their checks. Elsewhere: what the flags mean (the controllers).
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kplane.runtime.process import Fatal, FlagParser, flag_bool
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+
+
+@dataclass(frozen=True)
+class Config:
+    kubeconfig: Path | None = None
+    controllers: Sequence[str] = ("*",)
+    workers: Mapping[str, int] = field(default_factory=dict)
+    """Controller -> keys at once; the registry's default where it is missing."""
+    leader_elect: bool = True
+    lease_name: str = "kube-controller-manager"
+    lease_namespace: str = "kube-system"
+    lease_duration: float = 15
+    renew_deadline: float = 10
+    retry_period: float = 2
+    bind_address: str = "0.0.0.0"  # noqa: S104 - upstream's default
+    secure_port: int = 10257
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    root_ca_file: Path | None = None
+    max_endpoints_per_slice: int = 100
+    node_monitor_period: float = 5
+    node_monitor_grace_period: float = 50
+    node_startup_grace_period: float = 60
+    node_eviction_rate: float = 0.1
+    """Nodes per second and zone whose Pods are moved away."""
+    secondary_node_eviction_rate: float = 0.01
+    unhealthy_zone_threshold: float = 0.55
+    large_cluster_size_threshold: int = 50
+    terminated_pod_gc_threshold: int = 12500
+    """Finished Pods that are kept; 0 for all."""
+    verbosity: int = 0
+
+    def enabled(self, name: str) -> bool:
+        """Whether `--controllers` lets this one run: by its own name, else by `*`."""
+        if f"-{name}" in self.controllers:
+            return False
+        return name in self.controllers or "*" in self.controllers
+
+
+def parse(argv: Sequence[str] | None, known: Mapping[str, tuple[str, int]]) -> Config:
+    """Flags to Config. `known` are the controllers that exist, each with the flag for its number of workers
+    and the default. Raises Fatal for what makes no sense."""
+    options = vars(_parser(known).parse_args(argv))
+    chosen = tuple(name for text in options.pop("controllers") for name in text.split(",") if name)
+    for name in chosen:
+        if name != "*" and name.removeprefix("-") not in known:
+            raise Fatal(f'"{name}" is not in the list of known controllers: {", ".join(sorted(known))}')
+    workers = {
+        name: options.pop(flag.replace("-", "_")) if flag else default
+        for name, (flag, default) in known.items()
+    }
+    if any(count < 1 for count in workers.values()):
+        raise Fatal("the number of concurrent syncs must be at least 1")
+    if not 1 <= options["max_endpoints_per_slice"] <= 1000:
+        raise Fatal("--max-endpoints-per-slice must be from 1 to 1000")
+    return Config(controllers=chosen or ("*",), workers=workers, **options)
+
+
+def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
+    parser = FlagParser("kplane controller-manager", "Brings the cluster towards its specs.")
+    add = parser.add_argument
+    add("--kubeconfig", type=Path, help="how to reach the API server")
+    add(
+        "--controllers", action="append", default=[],
+        help=f"'*' for all, 'name' for one, '-name' to leave one out; known: {', '.join(sorted(known))}",
+    )  # fmt: skip
+    for flag, default in filter(operator.itemgetter(0), known.values()):
+        add(f"--{flag}", type=int, default=default, help="keys worked on at once")
+    add("--leader-elect", type=flag_bool, nargs="?", const=True, default=True)
+    add("--leader-elect-resource-name", dest="lease_name", default="kube-controller-manager")
+    add("--leader-elect-resource-namespace", dest="lease_namespace", default="kube-system")
+    add("--leader-elect-lease-duration", dest="lease_duration", type=_seconds, default=15.0)
+    add("--leader-elect-renew-deadline", dest="renew_deadline", type=_seconds, default=10.0)
+    add("--leader-elect-retry-period", dest="retry_period", type=_seconds, default=2.0)
+    add("--bind-address", default="0.0.0.0", help="where health and metrics are served")  # noqa: S104
+    add("--secure-port", type=int, default=10257, help="its port; 0 for any free one")
+    add("--tls-cert-file", dest="cert_file", type=Path)
+    add("--tls-private-key-file", dest="key_file", type=Path)
+    add("--root-ca-file", type=Path, help="certificate authority published in every namespace")
+    add("--max-endpoints-per-slice", type=int, default=100)
+    add("--node-monitor-period", type=_seconds, default=5.0, help="time between two looks at all nodes")
+    add("--node-monitor-grace-period", type=_seconds, default=50.0, help="silence that makes a node Unknown")
+    add("--node-startup-grace-period", type=_seconds, default=60.0, help="the same for one that starts")
+    add("--node-eviction-rate", type=float, default=0.1, help="nodes per second and zone to move Pods from")
+    add("--secondary-node-eviction-rate", type=float, default=0.01, help="the same in an unhealthy zone")
+    add("--unhealthy-zone-threshold", type=float, default=0.55, help="share of lost nodes of such a zone")
+    add("--large-cluster-size-threshold", type=int, default=50, help="zones up to this lose no nodes then")
+    add("--terminated-pod-gc-threshold", type=int, default=12500, help="finished Pods to keep; 0 for all")
+    add("--v", dest="verbosity", type=int, default=0, help="how much to log")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    """A duration such as `15s`, `1m30s` or `500ms`."""
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise Fatal(f'"{text}" is not a duration such as 15s or 1m30s')
+    return sum(float(number) * units[unit] for number, unit in parts)

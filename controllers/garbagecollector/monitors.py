@@ -1,0 +1,133 @@
+"""Monitors: one metadata informer for each resource that the server serves, feeding the graph.
+
+Reads: discovery, every 30 seconds and whenever a definition of custom resources or an APIService changes;
+the metadata of all objects but Events.
+
+Invariant: resources that discovery merely fails to tell of keep their monitor; only those that are known to
+be gone lose it, and their objects leave the graph.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TypeAlias
+
+from kplane.api.clock import Clock, Entropy
+from kplane.api.errors import ApiError
+from kplane.api.resource import Resource
+from kplane.api.types import PartialObjectMetadata
+from kplane.client.informer import Informer
+from kplane.client.rest import Client
+
+from ..discovery import Discovered, Served, discover
+from .graph import Graph
+
+log = logging.getLogger(__name__)
+
+REDISCOVERY = 30.0
+RETRY = 1.0
+"""Seconds between attempts while discovery cannot be had at all."""
+NEEDED_VERBS = frozenset({"delete", "list", "watch"})
+IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
+SCHEMA_KINDS = frozenset({"CustomResourceDefinition", "APIService"})
+
+Metadata: TypeAlias = Resource[PartialObjectMetadata]
+
+
+def monitored(discovered: Discovered) -> dict[tuple[str, str], Metadata]:
+    """The resources to watch, by group and plural."""
+    wanted = [entry.resource for entry in discovered.served if _is_wanted(entry)]
+    return {(resource.group, resource.plural): resource for resource in wanted}
+
+
+def _is_wanted(entry: Served) -> bool:
+    return entry.verbs >= NEEDED_VERBS and (entry.resource.group, entry.resource.plural) not in IGNORED
+
+
+class Monitors:
+    """Runs the informers. `kinds` tells where objects of a kind are found."""
+
+    def __init__(self, client: Client, graph: Graph, clock: Clock, entropy: Entropy) -> None:
+        self._client = client
+        self._graph = graph
+        self._clock = clock
+        self._entropy = entropy
+        self._running: dict[Metadata, tuple[Informer[PartialObjectMetadata], asyncio.Task[None]]] = {}
+        self._schema_changed = asyncio.Event()
+        self._synced = asyncio.Event()
+        self.kinds: dict[tuple[str, str], Metadata] = {}
+        """(group, kind) -> resource, of everything served."""
+
+    async def wait_synced(self) -> None:
+        """Until every object that existed at the start is in the graph."""
+        await self._synced.wait()
+
+    async def run(self) -> None:
+        """Watch everything until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                if not await self._refresh(group):
+                    await self._clock.sleep(RETRY)
+                    continue
+                for informer, _ in list(self._running.values()):
+                    await informer.wait_synced()
+                self._synced.set()
+                await self._next_occasion()
+
+    async def _next_occasion(self) -> None:
+        self._schema_changed.clear()
+        async with asyncio.TaskGroup() as group:
+            waits = [
+                group.create_task(self._clock.sleep(REDISCOVERY)),
+                group.create_task(_until(self._schema_changed)),
+            ]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+
+    async def _refresh(self, group: asyncio.TaskGroup) -> bool:
+        """Start and stop monitors as discovery tells; False if it told nothing."""
+        try:
+            found = await discover(self._client)
+        except ApiError as error:
+            log.warning("discovery failed why=%s", error)
+            return False
+        wanted = set(monitored(found).values())
+        self.kinds = (self.kinds if found.failures else {}) | found.by_kind()
+        for resource in wanted - self._running.keys():
+            self._start(group, resource)
+        if not found.failures:
+            for resource in self._running.keys() - wanted:
+                self._stop(resource)
+        return True
+
+    def _start(self, group: asyncio.TaskGroup, resource: Metadata) -> None:
+        log.debug("monitoring resource=%s group=%s", resource.plural, resource.group)
+        informer = Informer(self._client, resource, clock=self._clock, entropy=self._entropy)
+        informer.on_change(self._handler(resource))
+        self._running[resource] = (informer, group.create_task(informer.run()))
+
+    def _stop(self, resource: Metadata) -> None:
+        informer, task = self._running.pop(resource)
+        task.cancel()
+        for obj in informer.list():
+            self._graph.forget(obj.metadata.uid)
+
+    def _handler(
+        self, resource: Metadata
+    ) -> Callable[[PartialObjectMetadata | None, PartialObjectMetadata | None], None]:
+        def changed(old: PartialObjectMetadata | None, new: PartialObjectMetadata | None) -> None:
+            if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+                self._graph.forget(old.metadata.uid)
+            if new is not None:
+                self._graph.observe(resource, new)
+            if resource.kind in SCHEMA_KINDS:
+                self._schema_changed.set()
+
+        return changed
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()

@@ -1,0 +1,60 @@
+"""The controller manager's process: flags, connection, health, and the manager.
+
+An API server that cannot be reached never ends this process: everything waits, with backoff, until it
+answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from kplane.api.clock import Entropy, SystemClock
+from kplane.client import kubeconfig
+from kplane.client.rest import Client, connect
+from kplane.runtime import logs, process
+from kplane.runtime.health import component_app
+from kplane.runtime.process import Fatal
+from kplane.runtime.serving import Serving, ServingConfig
+
+from .config import Config, parse
+from .manager import Manager
+from .registry import worker_flags
+
+NAME = "kplane controller-manager"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until a signal; returns the exit status."""
+
+    async def start() -> None:
+        config = parse(argv, worker_flags())
+        logs.setup(config.verbosity)
+        await run(config)
+
+    return process.run(NAME, start)
+
+
+async def run(config: Config) -> None:
+    """Serve health and metrics, and control, until cancelled."""
+    client = _connect(config)
+    manager = Manager(client, SystemClock(), Entropy(), config)
+    serving = ServingConfig(
+        address=config.bind_address,
+        port=config.secure_port,
+        cert_file=config.cert_file,
+        key_file=config.key_file,
+    )
+    try:
+        async with Serving(component_app({}), serving), asyncio.TaskGroup() as group:
+            group.create_task(manager.lead() if config.leader_elect else manager.run())
+    finally:
+        await client.close()
+
+
+def _connect(config: Config) -> Client:
+    try:
+        credentials = kubeconfig.load(config.kubeconfig)
+    except kubeconfig.ConfigError as error:
+        raise Fatal(str(error)) from error
+    return connect(credentials, user_agent="kube-controller-manager")

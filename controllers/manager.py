@@ -1,0 +1,98 @@
+"""The manager: runs the chosen controllers in one event loop, over shared informers.
+
+Owns: one queue, one event recorder and one Context per controller.
+Elsewhere: which controllers exist (registry.py), flags (config.py), the process (main.py).
+
+Invariant: no controller acts before its caches hold the cluster's state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol, runtime_checkable
+
+from kplane.api.clock import Clock, Entropy
+from kplane.client.controller import Context, Controller
+from kplane.client.events import EventRecorder
+from kplane.client.informer import InformerFactory
+from kplane.client.leaderelection import ElectionConfig, LostLeadership, lead
+from kplane.client.rest import Client
+from kplane.client.workqueue import WorkQueue
+
+from .config import Config
+from .registry import CONTROLLERS
+
+log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Background(Protocol):
+    """A controller that has more to run than its queue, and to wait for than the shared informers."""
+
+    async def run(self) -> None: ...
+
+    async def wait_synced(self) -> None: ...
+
+
+class Manager:
+    """The controllers of one process. `run` can be called again after it was cancelled."""
+
+    def __init__(self, client: Client, clock: Clock, entropy: Entropy, config: Config) -> None:
+        self._client = client
+        self._clock = clock
+        self._entropy = entropy
+        self._config = config
+
+    async def run(self) -> None:
+        """Run the controllers until cancelled."""
+        factory = InformerFactory(self._client, clock=self._clock, entropy=self._entropy)
+        async with asyncio.TaskGroup() as group:
+            # Queues and controllers exist before the informers start, so that no change is missed.
+            for name in self._chosen():
+                context = self._context(name, factory, group)
+                controller = CONTROLLERS[name].make(context)
+                group.create_task(self._run_controller(controller, context, factory))
+            group.create_task(factory.run())
+
+    async def lead(self) -> None:
+        """Run the controllers whenever this process holds the Lease, until cancelled."""
+        config = ElectionConfig(
+            name=self._config.lease_name,
+            namespace=self._config.lease_namespace,
+            lease_duration=self._config.lease_duration,
+            renew_deadline=self._config.renew_deadline,
+            retry_period=self._config.retry_period,
+        )
+        while True:
+            try:
+                await lead(self._client, config, self._clock, self._entropy, self.run)
+            except LostLeadership:
+                # Nothing of the old term is left: the next one starts with new queues and caches.
+                log.warning("leadership lost, standing for election again lease=%s", config.name)
+
+    def _chosen(self) -> list[str]:
+        names = [name for name in CONTROLLERS if self._config.enabled(name)]
+        if self._config.root_ca_file is None:
+            names = [name for name in names if name != "root-ca-certificate-publisher-controller"]
+        return names
+
+    def _context(self, name: str, factory: InformerFactory, group: asyncio.TaskGroup) -> Context:
+        entry = CONTROLLERS[name]
+        source = entry.event_source or name
+        recorder = EventRecorder(self._client, source, clock=self._clock, entropy=self._entropy)
+        group.create_task(recorder.run())
+        queue = WorkQueue(entry.queue, self._clock)
+        return Context(self._client, factory, queue, self._clock, self._entropy, recorder, self._config)
+
+    async def _run_controller(
+        self, controller: Controller, context: Context, factory: InformerFactory
+    ) -> None:
+        async with asyncio.TaskGroup() as group:
+            if isinstance(controller, Background):
+                group.create_task(controller.run())
+                await controller.wait_synced()
+            await factory.wait_synced()
+            workers = self._config.workers.get(controller.name, CONTROLLERS[controller.name].workers)
+            log.info("started controller=%s workers=%d", controller.name, workers)
+            await context.queue.run(controller.reconcile, workers)

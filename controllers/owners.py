@@ -1,0 +1,128 @@
+"""How many Pods their owners want, whatever kind the owners are.
+
+Reads: ReplicaSets, Deployments, StatefulSets and ReplicationControllers from informer caches; the scale
+subresource of every other kind, from the API server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import msgspec
+
+from kplane.api.errors import ApiError
+from kplane.api.resource import Key, Resource
+from kplane.api.types import Deployment, OwnerReference, Pod, ReplicaSet
+from kplane.api.types.meta import Part, View
+from kplane.client.controller import Context
+from kplane.client.informer import Informer
+
+from .discovery import discover
+
+
+class ScaleSpec(Part, frozen=True):
+    replicas: int = 1
+
+
+class Scaled(View, frozen=True):
+    """A workload or a Scale, as far as its size goes."""
+
+    API: ClassVar[Resource[Any]]
+
+    spec: ScaleSpec = ScaleSpec()
+
+
+STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet", True, Scaled)
+REPLICATION_CONTROLLERS = Resource("", "v1", "replicationcontrollers", "ReplicationController", True, Scaled)
+
+
+class NoScale(Exception):
+    """The scale of some owner cannot be told; worded for the budget's condition."""
+
+
+class Owners:
+    def __init__(self, ctx: Context) -> None:
+        self._client = ctx.client
+        self._sets = ctx.informer(ReplicaSet)
+        self._deployments = ctx.informer(Deployment)
+        self._stateful = ctx.informer(STATEFUL_SETS)
+        self._controllers = ctx.informer(REPLICATION_CONTROLLERS)
+
+    def on_change(self, wake: Callable[[str], None]) -> None:
+        """Call `wake` with the namespace of a workload whose scale has changed."""
+
+        def changed(old: Any, new: Any) -> None:
+            if old is None or new is None or old.spec.replicas != new.spec.replicas:
+                wake((new or old).metadata.namespace)
+
+        self._sets.on_change(changed)
+        self._deployments.on_change(changed)
+        self._stateful.on_change(changed)
+        self._controllers.on_change(changed)
+
+    async def expected(self, pods: Iterable[Pod]) -> int:
+        """The sum over all owners of these Pods; Pods without one do not count. Raises NoScale."""
+        scales: dict[str, int] = {}
+        for pod in pods:
+            owner = pod.metadata.controller
+            if owner is None or owner.uid in scales:
+                continue
+            top, replicas = await self._scale(pod, owner)
+            scales[owner.uid] = 0
+            scales[top] = replicas
+        return sum(scales.values())
+
+    async def _scale(self, pod: Pod, owner: OwnerReference) -> tuple[str, int]:
+        """The uid of the workload that decides, and how many Pods it wants."""
+        namespace, group = pod.metadata.namespace, owner.api_version.rpartition("/")[0]
+        if (group, owner.kind) == ("apps", "ReplicaSet"):
+            return self._replica_set(pod, owner)
+        informer = {
+            ("apps", "StatefulSet"): self._stateful, ("", "ReplicationController"): self._controllers
+        }.get((group, owner.kind))  # fmt: skip
+        if informer is not None:
+            found = _same(informer, namespace, owner)
+            if found is None:
+                raise _no_controllers(pod)
+            return owner.uid, found.spec.replicas
+        return await self._other(pod, owner, group)
+
+    def _replica_set(self, pod: Pod, owner: OwnerReference) -> tuple[str, int]:
+        """A ReplicaSet of a Deployment wants what the Deployment wants, in whichever of its sets."""
+        namespace = pod.metadata.namespace
+        rs = _same(self._sets, namespace, owner)
+        if rs is None:
+            raise _no_controllers(pod)
+        above = rs.metadata.controller
+        if above is None or above.kind != "Deployment":
+            return owner.uid, rs.spec.replicas
+        deployment = _same(self._deployments, namespace, above)
+        if deployment is None:
+            raise _no_controllers(pod)
+        return above.uid, deployment.spec.replicas
+
+    async def _other(self, pod: Pod, owner: OwnerReference, group: str) -> tuple[str, int]:
+        served = (await discover(self._client)).by_kind().get((group, owner.kind))
+        if served is None:
+            raise _no_controllers(pod)
+        resource = served.as_type(dict)
+        path = resource.path(pod.metadata.namespace, owner.name, "scale")
+        try:
+            body = await self._client.raw("GET", path)
+        except ApiError as error:
+            if error.http_code == 404:
+                group_resource = f"{resource.plural}.{group}" if group else resource.plural
+                raise NoScale(f"{group_resource} does not implement the scale subresource") from error
+            raise
+        return owner.uid, msgspec.json.decode(body, type=Scaled).spec.replicas
+
+
+def _same(informer: Informer[Any], namespace: str, owner: OwnerReference) -> Any:
+    """The object that the reference means; None where it is gone or another has taken its name."""
+    found = informer.get(Key(namespace, owner.name))
+    return found if found is not None and found.metadata.uid == owner.uid else None
+
+
+def _no_controllers(pod: Pod) -> NoScale:
+    return NoScale(f'found no controllers for pod "{pod.metadata.name}"')

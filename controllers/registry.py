@@ -1,0 +1,92 @@
+"""The table of controllers: under upstream's name of each, its class and what upstream calls its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from kplane.client.controller import Context, Controller
+
+from .cronjob import CronJobController
+from .daemonset import DaemonSetController
+from .deployment import DeploymentController
+from .disruption import DisruptionController
+from .endpoints import EndpointsController
+from .endpointslice import EndpointSliceController
+from .garbagecollector import GarbageCollector
+from .job import JobController
+from .namespace import NamespaceController
+from .nodelifecycle import NodeLifecycleController, TaintEvictionController
+from .podgc import PodGCController
+from .replicaset import ReplicaSetController
+from .replicationcontroller import ReplicationControllerController
+from .root_ca import RootCAPublisher
+from .serviceaccount import ServiceAccountController
+from .statefulset import StatefulSetController
+from .ttl_after_finished import TTLAfterFinishedController
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One controller. `make` is its class."""
+
+    make: Callable[[Context], Controller]
+    queue: str
+    """Name of its queue in metrics."""
+    workers_flag: str
+    """Empty for controllers that upstream gives no such flag."""
+    workers: int
+    """Keys worked on at once, unless `workers_flag` says otherwise."""
+    event_source: str = ""
+    """How it signs its Events, where that is not its name."""
+
+
+CONTROLLERS: Mapping[str, Entry] = {
+    "cronjob-controller": Entry(CronJobController, "cronjob", "concurrent-cron-job-syncs", 5),
+    "daemonset-controller": Entry(DaemonSetController, "daemonset", "concurrent-daemonset-syncs", 2),
+    "deployment-controller": Entry(DeploymentController, "deployment", "concurrent-deployment-syncs", 5),
+    "disruption-controller": Entry(DisruptionController, "disruption", "", 1, "controllermanager"),
+    "endpoints-controller": Entry(
+        EndpointsController, "endpoint", "concurrent-endpoint-syncs", 5, "endpoint-controller"
+    ),
+    "endpointslice-controller": Entry(
+        EndpointSliceController,
+        "endpoint_slice",
+        "concurrent-service-endpoint-syncs",
+        5,
+        "endpoint-slice-controller",
+    ),
+    "garbage-collector-controller": Entry(
+        GarbageCollector, "garbage_collector_attempt_to_delete", "concurrent-gc-syncs", 20
+    ),
+    "job-controller": Entry(JobController, "job", "concurrent-job-syncs", 5),
+    "namespace-controller": Entry(NamespaceController, "namespace", "concurrent-namespace-syncs", 10),
+    "node-lifecycle-controller": Entry(
+        NodeLifecycleController, "node_lifecycle_controller", "", 8, "node-controller"
+    ),
+    "pod-garbage-collector-controller": Entry(PodGCController, "pod_garbage_collector", "", 1),
+    "replicaset-controller": Entry(ReplicaSetController, "replicaset", "concurrent-replicaset-syncs", 5),
+    "replicationcontroller-controller": Entry(
+        ReplicationControllerController,
+        "replicationmanager",
+        "concurrent-rc-syncs",
+        5,
+        "replication-controller",
+    ),
+    "root-ca-certificate-publisher-controller": Entry(
+        RootCAPublisher, "root_ca_cert_publisher", "concurrent-root-ca-syncs", 1
+    ),
+    "serviceaccount-controller": Entry(
+        ServiceAccountController, "serviceaccount", "concurrent-serviceaccount-syncs", 1
+    ),
+    "statefulset-controller": Entry(StatefulSetController, "statefulset", "concurrent-statefulset-syncs", 5),
+    "taint-eviction-controller": Entry(TaintEvictionController, "taint_eviction", "", 8),
+    "ttl-after-finished-controller": Entry(
+        TTLAfterFinishedController, "ttl_jobs_to_delete", "concurrent-ttl-after-finished-syncs", 5
+    ),
+}
+
+
+def worker_flags() -> dict[str, tuple[str, int]]:
+    """Controller -> the flag for its number of workers, and its default."""
+    return {name: (entry.workers_flag, entry.workers) for name, entry in CONTROLLERS.items()}

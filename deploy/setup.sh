@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Sets up what `make test`, `make check`, `make demo` and `make bench` need: system packages where we are
+# root on a Debian-like machine, and a virtual environment with kplane installed for development.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=${VENV:-.venv}
+python=${PYTHON:-python3}
+
+packages=(containerd runc containernetworking-plugins etcd-server etcd-client nftables iptables iproute2 conntrack
+  busybox-static wrk curl util-linux bsdutils procps)
+
+missing=()
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  "$python" -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
+  for package in "${packages[@]}"; do
+    dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+  done
+  if [ ${#missing[@]} -gt 0 ]; then
+    echo "installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    # A package's own service must not start: every cluster runs its own containerd and etcd.
+    policy=/usr/sbin/policy-rc.d
+    [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod +x "$policy"; trap 'rm -f "$policy"' EXIT; }
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  fi
+else
+  echo "not root, or no apt-get: real containers will not be available, --runtime hollow will"
+fi
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "kplane needs Python 3.11 or newer; set PYTHON" >&2; exit 1; }
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]'

@@ -1,0 +1,153 @@
+"""What a write makes of an object's managers: `track` an ordinary one, `apply` a configuration.
+
+Objects that came without entries are not tracked until somebody applies to them.
+Source of the rules: apimachinery `util/managedfields`, structured-merge-diff `merge/update.go`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kplane.api.apply.clientside import KUBECTL, applied_by_client, note_applied
+from kplane.api.apply.compare import DuplicateItem, compare, fields_of
+from kplane.api.apply.conflicts import Held, conflict_error
+from kplane.api.apply.entries import (
+    Entries,
+    Entry,
+    Identity,
+    Writer,
+    capped,
+    claim,
+    claimed,
+    given_entries,
+    listed,
+    read_entries,
+    without,
+)
+from kplane.api.apply.fieldset import FieldSet, difference, intersection, union
+from kplane.api.apply.merge import merge, prune
+from kplane.api.apply.shape import MissingKey, Shape
+from kplane.api.errors import ApiError
+from kplane.api.resource import Object
+
+BEFORE_FIRST_APPLY = "before-first-apply"
+
+_IDENTITY = ("manager", "operation", "apiVersion", "subresource")
+
+
+def track(shape: Shape, old: Object | None, new: Object, given: Any, writer: Writer) -> list[Entry]:
+    """The entries of `new` after an ordinary write; `old` is None on creation, `given` is what the client
+    sent as managedFields."""
+    entries = given_entries(given) if old is None else _known(old, given, writer)
+    if old is not None and not entries:
+        return []
+    found = compare(shape, shape.zero if old is None else old, new)
+    changed, removed = claimed(found.changed, writer.reset), claimed(found.removed, writer.reset)
+    if changed or removed:
+        entries = without(entries, changed, removed)
+    if changed:
+        entries = capped(claim(entries, changed, writer))
+    return listed(entries)
+
+
+def _known(old: Object, given: Any, writer: Writer) -> Entries:
+    """The entries to go on from. A client may rewrite them through the object's own endpoint, or reset them
+    with a single empty one; leaving them out changes nothing."""
+    if given == [{}]:
+        return {}
+    stored = old["metadata"].get("managedFields")
+    if given != stored and not writer.subresource and (entries := given_entries(given)):
+        return entries
+    return read_entries(stored)
+
+
+def apply(shape: Shape, live: Object | None, config: Object, writer: Writer, *, force: bool) -> Object:
+    """The object that applying `config` makes, its managedFields included; shares parts with both. Raises
+    Conflict, and ApiError for a configuration whose lists are ambiguous."""
+    wanted = _wanted(shape, config)
+    before = live if live is not None else _blank(config)
+    entries = _tracked(shape, live, writer)
+    identity = writer.identity("Apply")
+    last = entries.pop(identity, None)
+    merged = merge(shape, before, config)
+    if last:
+        merged = prune(shape, merged, last["fieldsV1"], _kept(wanted, entries))
+    found = compare(shape, before, merged)
+    changed = claimed(found.changed, writer.reset)
+    if not force:
+        _refuse_conflicts(shape, before, _held(entries, changed), writer)
+    entries = without(entries, changed, claimed(found.removed, writer.reset))
+    if mine := claimed(wanted, writer.reset):
+        entries[identity] = writer.entry("Apply", mine)
+    merged["metadata"] = metadata = dict(merged["metadata"])
+    if writer.manager == KUBECTL:
+        note_applied(metadata, config)
+    metadata["managedFields"] = listed(entries)
+    return merged  # type: ignore[no-any-return]
+
+
+def _wanted(shape: Shape, config: Object) -> FieldSet:
+    """What the configuration lists."""
+    try:
+        return fields_of(shape, config)
+    except (DuplicateItem, MissingKey) as error:
+        meta = config["metadata"]
+        where = f"{meta.get('namespace', '')}/{meta.get('name', '')}"
+        what = f"{config['apiVersion']}, Kind={config['kind']}"
+        raise ApiError(f"failed to create typed patch object ({where}; {what}): {error}") from error
+
+
+def _blank(config: Object) -> Object:
+    """What an apply that creates starts from."""
+    return {"kind": config["kind"], "apiVersion": config["apiVersion"], "metadata": {}}
+
+
+def _tracked(shape: Shape, live: Object | None, writer: Writer) -> Entries:
+    """The entries of the live object; where it has none, one that stands for all who wrote it."""
+    if live is None:
+        return {}
+    entries = read_entries(live["metadata"].get("managedFields"))
+    if entries:
+        return entries
+    fields = claimed(compare(shape, shape.zero, live).changed, writer.reset)
+    return claim(entries, fields, writer, BEFORE_FIRST_APPLY)
+
+
+def _kept(wanted: FieldSet, others: Mapping[Identity, Entry]) -> FieldSet:
+    """Everything that somebody manages."""
+    kept = wanted
+    for entry in others.values():
+        kept = union(kept, entry["fieldsV1"])
+    return kept
+
+
+def _held(entries: Mapping[Identity, Entry], changed: FieldSet) -> list[Held]:
+    """What others manage of the fields that an apply would change."""
+    found = ((entry, intersection(entry["fieldsV1"], changed)) for entry in entries.values())
+    return [Held(entry, fields) for entry, fields in found if fields]
+
+
+def _refuse_conflicts(shape: Shape, live: Object, held: list[Held], writer: Writer) -> None:
+    """Raises Conflict. kubectl may take everything or nothing of what client-side apply has written."""
+    if held and writer.manager == KUBECTL:
+        allowed = applied_by_client(shape, live)
+        held = [entry for entry in held if difference(entry.fields, allowed)]
+    if held:
+        raise conflict_error(held)
+
+
+def settle(new: Object, old: Object) -> None:
+    """Take back new time stamps from `new` where nothing else differs from `old`: then nothing is written."""
+    now, was = new["metadata"].get("managedFields"), old["metadata"].get("managedFields")
+    if now is was or not now or not was or _timeless(now) != _timeless(was):
+        return
+    new["metadata"]["managedFields"] = was
+    if new != old:
+        new["metadata"]["managedFields"] = now
+
+
+def _timeless(entries: Sequence[Entry]) -> list[Entry]:
+    bare = [{name: value for name, value in entry.items() if name != "time"} for entry in entries]
+    # Order is by time; two writes of which only one is new may have swapped places.
+    return sorted(bare, key=lambda entry: [str(entry.get(name)) for name in _IDENTITY])

@@ -1,0 +1,142 @@
+"""What a schema node is to apply: one value, a struct, a map, a list with keys, or a set.
+
+Invariant: shapes are compiled once per node, shared by everybody and never changed.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import cache
+from typing import Any, TypeAlias
+
+import msgspec
+
+from kplane.api.resource import Object
+from kplane.api.schema import Node, node
+
+
+class Kind(Enum):
+    LEAF = 0
+    """Owned as a whole: scalars, atomic lists and maps, values without a schema."""
+    STRUCT = 1
+    MAP = 2
+    KEYED = 3
+    """A list whose items are told apart by the values of some of their fields."""
+    SET = 4
+
+
+Step: TypeAlias = "tuple[str, Shape]"
+
+_encode = msgspec.json.Encoder().encode
+
+_EMBEDDED = frozenset(
+    {
+        "metadata", "spec", "status", "template", "jobTemplate", "strategy", "updateStrategy", "resources",
+        "loadBalancer", "nodeInfo", "daemonEndpoints", "involvedObject", "source", "names",
+    }
+)  # fmt: skip
+"""Fields that Go holds by value: they exist in an object that nobody has written to yet."""
+
+
+class MissingKey(ValueError):
+    """An item of a list with keys lacks one of them."""
+
+
+class Shape:
+    """One node. `steps`, of a struct: each field's name to its path element (`f:name`) and shape."""
+
+    __slots__ = ("item", "keys", "kind", "steps", "zero")
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.steps: dict[str, Step] = {}
+        self.item: Shape = self
+        self.keys: tuple[tuple[str, str, Any], ...] = ()
+        """Of a keyed list, sorted: the field, its text in a path element (`"name":`), its default."""
+        self.zero: Object = {}
+        """Of a struct, what of it exists in an object that nobody has written to."""
+
+    def step(self, name: str) -> Step | None:
+        """From a struct or a map to its field; None for a field that the schema does not know."""
+        if self.kind is Kind.MAP:
+            return f"f:{name}", self.item
+        return self.steps.get(name)
+
+    def element(self, item: Any) -> str:
+        """The path element of a list's item: `k:{"name":"web"}` or `v:"text"`. Raises MissingKey."""
+        if self.kind is Kind.SET:
+            return f"v:{_encode(item).decode()}"
+        texts = []
+        for name, prefix, default in self.keys:
+            value = item.get(name, default)
+            if value is None:
+                raise MissingKey(
+                    "associative list with keys has an element that omits key field "
+                    f"{_encode(name).decode()} (and doesn't have default value)"
+                )
+            texts.append(prefix + _encode(value).decode())
+        return "k:{" + ",".join(texts) + "}"
+
+
+_LEAF = Shape(Kind.LEAF)
+_kept: dict[int, tuple[Node, Shape]] = {}
+"""By identity, with the node so that its identity stays taken."""
+
+
+@cache
+def shape_of(definition: str) -> Shape:
+    """The shape of a definition. Raises KeyError."""
+    return _shape(node(definition))
+
+
+def _shape(of: Node) -> Shape:
+    kept = _kept.get(id(of))
+    if kept is not None:
+        return kept[1]
+    shape = Shape(_kind(of))
+    if shape.kind is Kind.LEAF:
+        shape = _LEAF
+    # Known before its fields are: a definition may contain itself.
+    _kept[id(of)] = (of, shape)
+    if shape.kind is Kind.STRUCT:
+        shape.steps.update({name: (f"f:{name}", _shape(child)) for name, child in (of.fields or {}).items()})
+        shape.zero = _zero(of, shape)
+    elif shape.kind is not Kind.LEAF:
+        assert of.item is not None
+        shape.item = _shape(of.item)
+        shape.keys = _keys(of)
+    return shape
+
+
+def _kind(of: Node) -> Kind:
+    if of.map_type == "atomic":
+        return Kind.LEAF
+    match of.kind, of.list_type:
+        case "object", _:
+            return Kind.STRUCT if of.fields or not of.preserve_unknown else Kind.LEAF
+        case "map", _:
+            return Kind.MAP
+        case "list", "map" if of.list_map_keys:
+            return Kind.KEYED
+        case "list", "set":
+            return Kind.SET
+    return Kind.LEAF
+
+
+def _keys(of: Node) -> tuple[tuple[str, str, Any], ...]:
+    assert of.item is not None
+    fields = of.item.fields or {}
+    return tuple(
+        (name, f"{_encode(name).decode()}:", fields[name].default if name in fields else None)
+        for name in sorted(of.list_map_keys)
+    )
+
+
+def _zero(of: Node, shape: Shape) -> Object:
+    zero: Object = {}
+    for name, (_, child) in shape.steps.items():
+        if child.kind is Kind.STRUCT and name in _EMBEDDED:
+            zero[name] = child.zero
+        elif child.kind in (Kind.KEYED, Kind.SET) and name in of.required:
+            zero[name] = []
+    return zero

@@ -1,0 +1,134 @@
+"""Request bodies into objects: JSON and YAML, with upstream's errors for what cannot be read.
+
+Reads bytes, makes plain dicts. Types are judged by `check.py`, not here.
+
+Invariant: whatever comes in, the only exception is `DecodeError`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from kplane.api import json_syntax
+from kplane.api.decode_error import DecodeError
+from kplane.api.resource import Object
+from kplane.api.yaml_reader import YamlReader
+
+__all__ = [
+    "DecodeError",
+    "decode_json",
+    "decode_yaml",
+    "duplicate_keys",
+    "duplicate_yaml_keys",
+    "unrecognized",
+]
+
+_TYPE_META = (
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+)
+
+
+def decode_json(body: bytes) -> Object:
+    """The object that `body` holds; `null` is an empty one. Raises DecodeError."""
+    return _as_object(_decode(body))
+
+
+def decode_yaml(body: bytes) -> Object:
+    """The object of the first YAML document. Raises DecodeError."""
+    return _as_object(YamlReader(body).value())
+
+
+def duplicate_keys(body: bytes, decoded: Object | None = None) -> list[str]:
+    """Paths of keys that a JSON body repeats, in order, as strict decoding reports them: `spec.replicas`.
+
+    `decoded`, unchanged, is what `decode_json` returned; with it the answer for a compact body is immediate.
+    """
+    # Encoding never repeats a key: bytes that come back the same repeat none.
+    if decoded is not None and msgspec.json.encode(decoded) == body.rstrip():
+        return []
+    repeats = False
+
+    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeats
+        result = dict(pairs)
+        repeats = repeats or len(result) != len(pairs)
+        return result
+
+    text = body.decode(errors="replace")
+    json.loads(text, object_pairs_hook=note)
+    return list(_repeated(json.loads(text, object_pairs_hook=_Pairs), "")) if repeats else []
+
+
+def duplicate_yaml_keys(body: bytes) -> list[str]:
+    """What strict decoding says of repeated keys of a YAML body: `line 3: key "a" already set in map`."""
+    return YamlReader(body).duplicates()
+
+
+def unrecognized(kind: str, error: str, body: bytes) -> str:
+    """The message of the 400 for a body that cannot be read at all."""
+    return f"the object provided is unrecognized (must be of type {kind}): {error} ({_summary(body)})"
+
+
+def _summary(body: bytes) -> str:
+    if not body:
+        return "<empty>"
+    if body[:1] == b"{":
+        text = body[:30].decode(errors="replace")
+        return f"{text} ..." if len(body) > 30 else text
+    return f"{body[:30].hex()} ..." if len(body) > 30 else body.hex()
+
+
+def _as_object(value: Any) -> Object:
+    if isinstance(value, dict):
+        return value
+    if value is None:
+        return {}
+    kind = "array" if isinstance(value, list) else _scalar_kind(value)
+    raise DecodeError(
+        "couldn't get version/kind; json parse error: "
+        f"json: cannot unmarshal {kind} into Go value of type {_TYPE_META}"
+    )
+
+
+def _scalar_kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    return "string" if isinstance(value, str) else "number"
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = body.decode(errors="replace")
+    except RecursionError as error:
+        raise DecodeError("couldn't get version/kind; json parse error: exceeded max depth") from error
+    if fault := json_syntax.fault(text):
+        raise DecodeError(f"couldn't get version/kind; json parse error: {fault}")
+    # Only bytes that are not UTF-8 come here: Go reads them as replacement characters.
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise DecodeError(f"couldn't get version/kind; json parse error: {error}") from error
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object with its repeated keys."""
+
+
+def _repeated(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for key, item in value:
+            place = f"{path}.{key}" if path else key
+            if key in seen:
+                yield place
+            seen.add(key)
+            yield from _repeated(item, place)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _repeated(item, f"{path}[{index}]")

@@ -1,0 +1,50 @@
+"""Kubernetes' envelope around a protobuf object: four bytes, then `runtime.Unknown`.
+
+Wording: apimachinery `pkg/runtime/serializer/protobuf`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+from kplane.api.decode_error import DecodeError
+from kplane.api.protobuf.message import Message
+from kplane.api.protobuf.table import Row
+from kplane.api.protobuf.wire import padded
+
+MAGIC = b"k8s\0"
+
+_FIELDS = [
+    Row(1, "", "io.k8s.apimachinery.pkg.runtime.TypeMeta", "inline", go_name="TypeMeta"),
+    Row(2, "raw", "raw", go_name="Raw"),
+    Row(3, "contentEncoding", "string", go_name="ContentEncoding"),
+    Row(4, "contentType", "string", go_name="ContentType"),
+]
+
+
+class Envelope(NamedTuple):
+    """What a body says of itself, each empty where it says nothing, and the object's own bytes."""
+
+    api_version: str
+    kind: str
+    raw: bytes
+
+
+@cache
+def _unknown() -> Message:
+    return Message("Unknown", _FIELDS)
+
+
+def unwrap(body: bytes) -> Envelope:
+    """Raises DecodeError."""
+    if not body:
+        raise DecodeError("empty data")
+    if not body.startswith(MAGIC):
+        expected = " ".join(str(byte) for byte in MAGIC)
+        text = f"provided data does not appear to be a protobuf message, expected prefix [{expected}]"
+        raise DecodeError(text)
+    if len(body) == len(MAGIC):
+        raise DecodeError("empty body")
+    fields = _unknown().read(padded(body), len(MAGIC), len(body), {})
+    return Envelope(fields.get("apiVersion", ""), fields.get("kind", ""), fields["raw"] or b"")

@@ -1,0 +1,1 @@
+"""How a component talks to the API: REST client, watch, informer, work queue, leader election, events."""

@@ -1,0 +1,187 @@
+"""Leader election over a Lease, as client-go's: LeaseDuration 15 s, RenewDeadline 10 s, RetryPeriod 2 s.
+
+Invariant: at most one process leads. Another's Lease counts as expired only when this process has watched it
+stay unchanged for a whole lease duration on its own monotonic clock; writes carry the revision that was read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from kplane.api.clock import Clock, Entropy, rfc3339_micro
+from kplane.api.errors import ApiError, NotFound
+from kplane.api.resource import Object
+from kplane.api.types.coordination import Lease, LeaseSpec
+from kplane.client.rest import Client
+
+log = logging.getLogger(__name__)
+
+JITTER = 1.2
+"""Waiting to acquire, each retry period is lengthened by up to this factor of itself."""
+
+
+@dataclass(frozen=True)
+class ElectionConfig:
+    name: str
+    namespace: str = "kube-system"
+    identity: str = ""
+    """Host name and a unique suffix where empty."""
+    lease_duration: float = 15
+    renew_deadline: float = 10
+    retry_period: float = 2
+
+
+class LostLeadership(Exception):
+    """The Lease could not be renewed in time; whoever was leading must stop at once."""
+
+
+async def lead(
+    client: Client,
+    config: ElectionConfig,
+    clock: Clock,
+    entropy: Entropy,
+    work: Callable[[], Awaitable[None]],
+) -> None:
+    """Wait for leadership, run `work` while holding it, release on the way out.
+
+    `work` is cancelled, and LostLeadership raised, when the Lease is lost. Times are those of this
+    process' monotonic clock: the holder's clock is never compared with ours.
+    """
+    if not config.identity:
+        config = replace(config, identity=f"{socket.gethostname()}_{entropy.uid()}")
+    elector = Elector(client, config, clock)
+    await elector.acquire(entropy)
+    log.info("leading lease=%s/%s identity=%s", config.namespace, config.name, config.identity)
+    try:
+        await _while_leading(elector, work)
+    finally:
+        await elector.release()
+
+
+async def _while_leading(elector: Elector, work: Callable[[], Awaitable[None]]) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+            renewing = group.create_task(elector.keep_renewing())
+            await work()
+            renewing.cancel()
+    except BaseExceptionGroup as failures:
+        # Whoever calls `lead` expects what `work` raised, or LostLeadership, as itself.
+        if len(failures.exceptions) == 1:
+            raise failures.exceptions[0] from None
+        raise
+
+
+class Elector:
+    """One candidate. `try_acquire_or_renew` is client-go's step of that name."""
+
+    def __init__(self, client: Client, config: ElectionConfig, clock: Clock) -> None:
+        self._client = client
+        self._config = config
+        self._clock = clock
+        self._observed: Lease | None = None
+        self._observed_at = float("-inf")
+        self._leading = False
+
+    async def acquire(self, entropy: Entropy) -> None:
+        """Try until the Lease is ours."""
+        while not await self._attempt(self._config.renew_deadline):
+            period = self._config.retry_period
+            await self._clock.sleep(period * (1 + entropy.uniform(0, JITTER)))
+        self._leading = True
+
+    async def keep_renewing(self) -> None:
+        """Renew until the Lease is lost: raises LostLeadership."""
+        renewed = self._clock.monotonic()
+        while True:
+            await self._clock.sleep(self._config.retry_period)
+            # The time before the write counts: others begin to wait when they see it, which is later.
+            began = self._clock.monotonic()
+            left = renewed + self._config.renew_deadline - began
+            if await self._attempt(max(left, 0)):
+                renewed = began
+            elif left <= self._config.retry_period or self._held_by_another():
+                self._leading = False
+                raise LostLeadership(
+                    f"lost the lease {self._config.namespace}/{self._config.name}: not renewed in time"
+                )
+
+    async def release(self) -> None:
+        """Let another candidate lead at once."""
+        if not self._leading or self._observed is None:
+            return
+        self._leading = False
+        spec = self._spec(self._observed.spec, holder="", seconds=1)
+        try:
+            await self._patch(self._observed, spec)
+        except ApiError as error:
+            log.warning("lease not released name=%s why=%s", self._config.name, error)
+
+    async def try_acquire_or_renew(self) -> bool:
+        """Whether this candidate holds the Lease now. Raises ApiError."""
+        config = self._config
+        try:
+            found = await self._client.get(Lease, config.name, config.namespace)
+        except NotFound:
+            self._observe(await self._create())
+            return True
+        if self._observed is None or found.spec != self._observed.spec:
+            self._observe(found)
+        self._observed = found
+        if found.spec.holder_identity and not self._mine() and not self._expired():
+            return False
+        self._observe(await self._patch(found, self._spec(found.spec, holder=config.identity)))
+        return True
+
+    async def _attempt(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.try_acquire_or_renew()
+        except (ApiError, TimeoutError) as error:
+            log.info("lease not obtained name=%s why=%s", self._config.name, error or "timed out")
+            return False
+
+    def _observe(self, lease: Lease) -> None:
+        self._observed, self._observed_at = lease, self._clock.monotonic()
+
+    def _mine(self) -> bool:
+        return self._observed is not None and self._observed.spec.holder_identity == self._config.identity
+
+    def _held_by_another(self) -> bool:
+        return bool(self._observed and self._observed.spec.holder_identity) and not self._mine()
+
+    def _expired(self) -> bool:
+        """By the duration that the holder itself wrote into the Lease."""
+        assert self._observed is not None
+        duration = self._observed.spec.lease_duration_seconds or self._config.lease_duration
+        return self._clock.monotonic() - self._observed_at >= duration
+
+    async def _create(self) -> Lease:
+        body = {
+            "apiVersion": Lease.API.api_version,
+            "kind": Lease.API.kind,
+            "metadata": {"name": self._config.name, "namespace": self._config.namespace},
+            "spec": self._spec(LeaseSpec(), holder=self._config.identity) | {"leaseTransitions": 0},
+        }
+        return await self._client.create(Lease, body)
+
+    async def _patch(self, read: Lease, spec: Object) -> Lease:
+        """Write, unless somebody else has written since `read`: raises Conflict."""
+        patch = {"metadata": {"resourceVersion": read.metadata.resource_version}, "spec": spec}
+        return await self._client.patch(Lease, self._config.name, self._config.namespace, patch)
+
+    def _spec(self, old: LeaseSpec, *, holder: str, seconds: int | None = None) -> Object:
+        now = rfc3339_micro(self._clock.now())
+        spec: Object = {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": seconds or max(int(self._config.lease_duration), 1),
+            "renewTime": now,
+        }
+        if old.holder_identity != holder:
+            spec["acquireTime"] = now
+            if holder:
+                spec["leaseTransitions"] = (old.lease_transitions or 0) + 1
+        return spec

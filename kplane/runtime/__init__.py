@@ -1,0 +1,1 @@
+"""Process life: configuration, logging, metrics, health, signals, serving, PKI."""

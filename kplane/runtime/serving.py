@@ -1,0 +1,230 @@
+"""Serving an ASGI application over HTTP/1.1 and TLS: uvicorn's httptools protocol, our own listener.
+
+Two things that uvicorn leaves out are added to the scope: the client's verified certificate, and, for
+requests with `Connection: Upgrade`, a `Hijack` that hands the raw connection to the application (WebSocket,
+SPDY, anything). uvicorn's own server is not used: it wakes up ten times a second and captures signals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from kplane.api.clock import Entropy
+from kplane.runtime.process import Fatal
+
+Scope = MutableMapping[str, Any]
+
+log = logging.getLogger(__name__)
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""TLS 1.2 suites with forward secrecy and authenticated encryption; TLS 1.3 has no others."""
+
+
+@dataclass(frozen=True)
+class ServingConfig:
+    """Where to listen. Port 0 takes any free port; without a certificate the server speaks plain HTTP."""
+
+    address: str
+    port: int
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    client_ca_file: Path | None = None
+    require_client_cert: bool = False
+    also: Sequence[str] = ()
+    """Further addresses to listen on, at the same port."""
+    grace_seconds: float = 1.0
+    """How long running requests may take to end when the server closes; then they are cancelled."""
+
+
+def peer_certificate(scope: Scope) -> bytes | None:
+    """The client's certificate (DER), verified against the client CA; None if it sent none."""
+    tls = scope.get("extensions", {}).get("tls")
+    certificate: bytes | None = tls["client_cert"] if tls else None
+    return certificate
+
+
+def hijack(scope: Scope) -> Hijack | None:
+    """The raw connection of a request that asks for an upgrade; None for every other request."""
+    found: Hijack | None = scope.get("extensions", {}).get("hijack")
+    return found
+
+
+class Hijack:
+    """A connection that can be taken out of HTTP. An application that does not take it answers as usual."""
+
+    def __init__(self, protocol: _Protocol) -> None:
+        self._protocol = protocol
+        self._early = bytearray()
+        self._reader: asyncio.StreamReader | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Bytes that arrived behind the request head."""
+        self._early += data
+
+    async def take(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The raw connection; nothing has been written on it, and closing it is the caller's business."""
+        return self._protocol.release(bytes(self._early))
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's protocol with the two additions, and a Date header that is made when it is needed."""
+
+    _tls: dict[str, bytes | None] | None = None
+    _hijack: Hijack | None = None
+    _date_expires = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        secured = transport.get_extra_info("ssl_object")
+        if secured is not None:
+            self._tls = {"client_cert": secured.getpeercert(binary_form=True)}
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        extensions: dict[str, Any] = {"tls": self._tls} if self._tls else {}
+        self.scope["extensions"] = extensions
+        now = self.loop.time()
+        if now >= _Protocol._date_expires:
+            _Protocol._date_expires = now + 1
+            self.server_state.default_headers[:] = [(b"date", formatdate(usegmt=True).encode())]
+
+    def on_headers_complete(self) -> None:
+        upgrade = self.parser.should_upgrade() and self._get_upgrade() is not None
+        if upgrade:
+            self._hijack = Hijack(self)
+            extensions: Any = self.scope["extensions"]
+            extensions["hijack"] = self._hijack
+        super().on_headers_complete()
+        if upgrade:
+            # The parser stops behind an upgrade request: this connection carries no other.
+            self.cycle.keep_alive = False
+
+    def data_received(self, data: bytes) -> None:
+        if self._hijack is not None:
+            self._hijack.feed(data)
+            return
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgraded:
+            if self._hijack is not None:
+                self._hijack.feed(data[upgraded.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+
+    def release(self, early: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Give the transport away; the request cycle is told that its response is complete."""
+        reader = asyncio.StreamReader(loop=self.loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=self.loop)
+        self.cycle.response_started = self.cycle.response_complete = True
+        self.connections.discard(self)
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+        if early:
+            reader.feed_data(early)
+        self.transport.resume_reading()
+        return reader, asyncio.StreamWriter(self.transport, protocol, reader, self.loop)
+
+
+def tls_context(config: ServingConfig) -> ssl.SSLContext | None:
+    """The TLS settings of a server; None without a certificate. Raises Fatal on unreadable files."""
+    if config.cert_file is None or config.key_file is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(config.cert_file, config.key_file)
+        if config.client_ca_file is not None:
+            context.load_verify_locations(config.client_ca_file)
+            context.verify_mode = ssl.CERT_REQUIRED if config.require_client_cert else ssl.CERT_OPTIONAL
+    except (OSError, ssl.SSLError) as error:
+        raise Fatal(f"cannot load the serving certificate {config.cert_file}: {error}") from error
+    return context
+
+
+class Serving:
+    """An ASGI application behind a socket: `async with Serving(app, config) as server: server.port`."""
+
+    def __init__(self, app: Callable[..., Any], config: ServingConfig) -> None:
+        self._config = config
+        self._uvicorn = Config(
+            app, lifespan="off", log_config=None, access_log=False, proxy_headers=False, server_header=False,
+            date_header=False, ws="none", timeout_keep_alive=90,
+        )  # fmt: skip
+        self._state = ServerState()
+        self._tls = tls_context(config)
+        self._server: asyncio.Server | None = None
+        self.port = config.port
+
+    async def __aenter__(self) -> Self:
+        self._uvicorn.load()
+        loop = asyncio.get_running_loop()
+        address, port = self._config.address, self._config.port
+        try:
+            self._server = await loop.create_server(
+                self._protocol, address, port, ssl=self._tls, backlog=2048
+            )
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise Fatal(
+                f"cannot listen on {address}:{port}: {reason}; stop what uses the port or choose another"
+            ) from error
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        if self._state.tasks:
+            await asyncio.wait(self._state.tasks, timeout=self._config.grace_seconds)
+        left = list(self._state.tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        for connection in list(self._state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+
+    def reload_certificate(self) -> None:
+        """Use the certificate files as they are now for every new connection."""
+        if self._tls is not None and self._config.cert_file is not None:
+            self._tls.load_cert_chain(self._config.cert_file, self._config.key_file)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return _Protocol(self._uvicorn, self._state, {})
+
+
+LISTENING_PORTS = range(15_000, 30_000)
+"""Below the ports that the kernel gives to outgoing connections and those of NodePorts: a port chosen here is
+not taken by a client before its server binds it."""
+
+
+def free_port(address: str = "127.0.0.1") -> int:
+    """A port that was free a moment ago, for programs that cannot bind port 0 themselves."""
+    entropy = Entropy()
+    while True:
+        port = entropy.choice(LISTENING_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):  # taken: try another
+            probe.bind((address, port))
+            return port

@@ -1,0 +1,1 @@
+"""The kubelet: runs the Pods that are bound to its Node through a container runtime."""

@@ -1,0 +1,7 @@
+"""`python -m kplane.kubelet`."""
+
+import sys
+
+from .main import main
+
+sys.exit(main())

@@ -1,0 +1,54 @@
+"""Whether this node can take a pod at all: the last check, should the scheduler have been wrong. Pure.
+
+Source: the kubelet's `lifecycle/predicate.go`. A refused pod fails with the reason and message given here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from kplane.api import quantity
+
+from .pod import Container, Pod
+from .status import Waiting
+
+
+def refusal(pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, str]) -> Waiting | None:
+    """None where the pod fits beside the others, which must be active pods of this node."""
+    neighbours = list(others)
+    checks = [("pods", 1, len(neighbours), quantity.units(allocatable["pods"]))]
+    for name in ("cpu", "memory", "ephemeral-storage"):
+        used = sum(request(other, name) for other in neighbours)
+        checks.append((name, request(pod, name), used, _measure(name, allocatable[name])))
+    for name, wanted, used, capacity in checks:
+        if wanted and used + wanted > capacity:
+            why = f"requested: {wanted}, used: {used}, capacity: {capacity}"
+            return Waiting(
+                f"OutOf{name}", f"Pod was rejected: Node didn't have enough resource: {name}, {why}"
+            )
+    return None
+
+
+def request(pod: Pod, name: str) -> int:
+    """What the pod asks for, as the scheduler counts it: the sum, or the peak of its initialization."""
+    sidecars = 0
+    peak = 0
+    for container in pod.spec.init_containers:
+        wanted = _wanted(container, name)
+        if container.sidecar:
+            sidecars += wanted
+        else:
+            peak = max(peak, sidecars + wanted)
+    total = sidecars + sum(_wanted(container, name) for container in pod.spec.containers)
+    overhead = _measure(name, pod.spec.overhead[name]) if name in pod.spec.overhead else 0
+    return max(total, peak) + overhead
+
+
+def _wanted(container: Container, name: str) -> int:
+    found = container.resources.requests.get(name)
+    return 0 if found is None else _measure(name, found)
+
+
+def _measure(name: str, value: str | int | float) -> int:
+    """Milli-CPUs, or bytes."""
+    return quantity.milli(value) if name == "cpu" else quantity.units(value)

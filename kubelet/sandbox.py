@@ -1,0 +1,105 @@
+"""From a Pod to the runtime's sandbox configuration. Pure."""
+
+from __future__ import annotations
+
+from . import cgroups, dns, labels, logs
+from .config import KubeletConfig
+from .pod import Container, Pod, SeccompProfile
+from .runtime.interface import (
+    Dns,
+    Namespace,
+    Namespaces,
+    PortMapping,
+    SandboxConfig,
+    Seccomp,
+    Security,
+)
+
+
+def identity(pod: Pod) -> dict[str, str]:
+    """What identifies a pod's things in the runtime; also on its containers."""
+    meta = pod.metadata
+    return {
+        labels.POD_NAME: meta.name,
+        labels.POD_NAMESPACE: meta.namespace,
+        labels.POD_UID: meta.uid,
+    }
+
+
+def sandbox_config(pod: Pod, attempt: int, config: KubeletConfig, node_dns: Dns) -> SandboxConfig:
+    meta = pod.metadata
+    return SandboxConfig(
+        name=meta.name,
+        namespace=meta.namespace,
+        uid=meta.uid,
+        attempt=attempt,
+        hostname="" if pod.spec.host_network else hostname(pod, config.cluster_domain)[0],
+        log_directory=str(logs.pod_log_dir(config.pod_logs_dir, meta.namespace, meta.name, meta.uid)),
+        dns=dns.for_pod(pod, config, node_dns),
+        ports=() if pod.spec.host_network else port_mappings(pod),
+        labels=meta.labels | identity(pod),
+        annotations=dict(meta.annotations),
+        cgroup_parent=cgroups.pod_cgroup(config.cgroup_root, pod),
+        security=_security(pod, config),
+        sysctls={entry.name: entry.value for entry in pod.spec.security_context.sysctls},
+    )
+
+
+def hostname(pod: Pod, domain: str) -> tuple[str, str]:
+    """The host name (at most 63 characters) and the DNS domain, which is empty without a subdomain."""
+    name = pod.spec.hostname or pod.metadata.name[:63].rstrip("-.")
+    full = ""
+    if pod.spec.subdomain:
+        full = f"{pod.spec.subdomain}.{pod.metadata.namespace}.svc.{domain}"
+    if pod.spec.set_hostname_as_fqdn and full:
+        return f"{name}.{full}", full
+    return name, full
+
+
+def port_mappings(pod: Pod) -> tuple[PortMapping, ...]:
+    containers: list[Container] = [*pod.spec.containers]
+    containers += [entry for entry in pod.spec.init_containers if entry.sidecar]
+    return tuple(
+        PortMapping(port.container_port, port.host_port, port.protocol, port.host_ip)
+        for container in containers
+        for port in container.ports
+        if port.host_port
+    )
+
+
+def namespaces(pod: Pod) -> Namespaces:
+    spec = pod.spec
+    pid = Namespace.CONTAINER
+    if spec.host_pid:
+        pid = Namespace.NODE
+    elif spec.share_process_namespace:
+        pid = Namespace.POD
+    return Namespaces(
+        network=Namespace.NODE if spec.host_network else Namespace.POD,
+        pid=pid,
+        ipc=Namespace.NODE if spec.host_ipc else Namespace.POD,
+    )
+
+
+def seccomp(profile: SeccompProfile | None, config: KubeletConfig) -> Seccomp | None:
+    """The runtime's profile; Localhost files lie in the kubelet's `seccomp` folder."""
+    if profile is None:
+        return None
+    if profile.type == "Localhost":
+        return Seccomp("Localhost", str(config.root_dir / "seccomp" / profile.localhost_profile))
+    return Seccomp(profile.type)
+
+
+def _security(pod: Pod, config: KubeletConfig) -> Security:
+    context = pod.spec.security_context
+    groups = list(context.supplemental_groups)
+    if context.fs_group is not None:
+        groups.append(context.fs_group)
+    return Security(
+        namespaces=namespaces(pod),
+        user=context.run_as_user,
+        group=context.run_as_group,
+        supplemental_groups=tuple(groups),
+        privileged=any(entry.security_context.privileged for entry in pod.all_containers()),
+        seccomp=Seccomp("RuntimeDefault"),
+    )

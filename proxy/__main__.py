@@ -1,0 +1,7 @@
+"""`python -m kplane.proxy`."""
+
+import sys
+
+from .main import main
+
+sys.exit(main())

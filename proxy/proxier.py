@@ -1,0 +1,120 @@
+"""The proxy: keeps the node's rules in step with Services and EndpointSlices.
+
+Reads: Services, EndpointSlices and this Node, from informer caches.
+Writes: the node's rules, through a Backend. Nothing in the API.
+
+Invariant: a change is applied at once if the last sync is long enough ago, and changes that come faster are
+applied together. A sync that failed is repeated until one succeeds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime
+from typing import Any
+
+from kplane.api.clock import Clock, Entropy
+from kplane.api.resource import Key
+from kplane.api.types import EndpointSlice, Node
+from kplane.client.backoff import Backoff
+from kplane.client.informer import InformerFactory
+
+from . import metrics
+from .backend import Backend, SyncFailed
+from .config import Config
+from .plan import plan
+from .views import ProxiedService
+
+log = logging.getLogger(__name__)
+
+NOT_HEADLESS = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name"
+OURS = "!service.kubernetes.io/service-proxy-name"
+"""Services that name another proxy are not ours."""
+
+FIRST_RETRY = 1.0
+LONGEST_RETRY = 30.0
+
+
+class Proxier:
+    def __init__(
+        self, informers: InformerFactory, backend: Backend, clock: Clock, entropy: Entropy, config: Config
+    ) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._config = config
+        self._retry = Backoff(FIRST_RETRY, LONGEST_RETRY, entropy, jitter=0.1)
+        self._services = informers.informer(ProxiedService, label_selector=OURS)
+        self._slices = informers.informer(EndpointSlice, label_selector=NOT_HEADLESS)
+        self._nodes = informers.informer(Node, field_selector=f"metadata.name={config.node_name}")
+        self._changed = asyncio.Event()
+        self._pending_since: float | None = None
+        self.last_updated: datetime | None = None
+        self._services.on_change(self._service_changed)
+        self._slices.on_change(self._slice_changed)
+        self._nodes.on_change(self._node_changed)
+
+    @property
+    def overdue(self) -> float:
+        """Seconds since a change that has not been applied yet; 0 if everything is."""
+        if self._pending_since is None:
+            return 0.0
+        return self._clock.monotonic() - self._pending_since
+
+    @property
+    def node(self) -> Node | None:
+        return self._nodes.get(Key("", self._config.node_name))
+
+    async def run(self) -> None:
+        """Sync until cancelled. The rules stay when it ends: connections must survive a restart."""
+        for informer in (self._services, self._slices, self._nodes):
+            await informer.wait_synced()
+        self._note()
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            began = self._clock.monotonic()
+            await self._sync(began)
+            elapsed = self._clock.monotonic() - began
+            await self._clock.sleep(self._config.min_sync_period - elapsed)
+
+    async def _sync(self, began: float) -> None:
+        wanted = plan(
+            self._services.list(),
+            self._slices.list(),
+            self.node,
+            self._config.node_name,
+            self._config.node_port_addresses,
+        )
+        self._pending_since, pending = None, self._pending_since
+        try:
+            await self._backend.sync(wanted)
+        except SyncFailed as error:
+            self._pending_since = pending
+            delay = self._retry.delay()
+            metrics.FAILURES.inc()
+            log.error("rules not applied retry_in=%.1fs why=%s", delay, error)
+            await self._clock.sleep(delay)
+            self._changed.set()
+            return
+        self._retry.reset()
+        self.last_updated = self._clock.now()
+        metrics.synced(self._clock.monotonic() - began, self.last_updated.timestamp())
+
+    def _service_changed(self, old: Any, new: Any) -> None:
+        metrics.SERVICE_CHANGES.inc()
+        self._note()
+
+    def _slice_changed(self, old: Any, new: Any) -> None:
+        metrics.ENDPOINT_CHANGES.inc()
+        self._note()
+
+    def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        # Heartbeats are no business of ours.
+        if old is None or new is None or old.status.addresses != new.status.addresses:
+            self._note()
+
+    def _note(self) -> None:
+        if self._pending_since is None:
+            self._pending_since = self._clock.monotonic()
+        self._changed.set()

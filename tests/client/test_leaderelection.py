@@ -1,0 +1,166 @@
+"""Leader election: one leads at a time, loses what it cannot renew, and hands over on the way out."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from kplane.api.clock import rfc3339_micro
+from kplane.api.errors import Unreachable
+from kplane.api.resource import Key
+from kplane.api.types import Lease
+from kplane.client.leaderelection import ElectionConfig, LostLeadership, lead
+from kplane.testing import FakeCluster, make_object
+
+LEASE = Key("kube-system", "scheduler")
+EVERYTHING = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+class Candidate:
+    """A process that takes part; it works until it is cancelled or told to stop."""
+
+    def __init__(self, cluster: FakeCluster, identity: str) -> None:
+        self._cluster = cluster
+        self._config = ElectionConfig(LEASE.name, identity=identity)
+        self.stop = asyncio.Event()
+        self.leading = False
+        self.outcome: BaseException | None = None
+
+    async def run(self) -> None:
+        cluster = self._cluster
+        try:
+            await lead(cluster.client(), self._config, cluster.clock, cluster.entropy, self._work)
+        except LostLeadership as error:
+            self.outcome = error
+
+    async def _work(self) -> None:
+        self.leading = True
+        try:
+            await self.stop.wait()
+        finally:
+            self.leading = False
+
+
+def holder(cluster: FakeCluster) -> str | None:
+    lease = cluster.get(Lease, LEASE)
+    return lease.spec.holder_identity if lease else None
+
+
+def held_lease(cluster: FakeCluster, identity: str) -> None:
+    now = rfc3339_micro(cluster.clock.now())
+    spec = {"holderIdentity": identity, "leaseDurationSeconds": 15, "renewTime": now, "leaseTransitions": 3}
+    cluster.load(make_object("coordination.k8s.io/v1", "Lease", LEASE.name, LEASE.namespace, spec=spec))
+
+
+async def test_first_candidate_makes_the_lease_and_leads(cluster: FakeCluster) -> None:
+    first = Candidate(cluster, "a")
+    cluster.start(first.run())
+    await cluster.settle()
+
+    assert first.leading
+    lease = cluster.get(Lease, LEASE)
+    assert lease is not None
+    assert (lease.spec.holder_identity, lease.spec.lease_duration_seconds) == ("a", 15)
+    assert lease.spec.lease_transitions == 0
+
+
+@pytest.mark.parametrize("released", [False, True], ids=["no lease", "released lease"])
+async def test_one_of_two_simultaneous_candidates_leads(cluster: FakeCluster, released: bool) -> None:
+    if released:
+        held_lease(cluster, "")
+    candidates = [Candidate(cluster, "a"), Candidate(cluster, "b")]
+    for candidate in candidates:
+        cluster.start(candidate.run())
+
+    await cluster.clock.idle()
+
+    assert [candidate.leading for candidate in candidates].count(True) == 1
+
+
+async def test_second_candidate_waits_while_the_first_renews(cluster: FakeCluster) -> None:
+    first, second = Candidate(cluster, "a"), Candidate(cluster, "b")
+    cluster.start(first.run())
+    await cluster.settle()
+    cluster.start(second.run())
+
+    await cluster.advance(120)
+
+    assert (first.leading, second.leading) == (True, False)
+
+
+async def test_release_hands_over_within_a_retry_period(cluster: FakeCluster) -> None:
+    first, second = Candidate(cluster, "a"), Candidate(cluster, "b")
+    cluster.start(first.run())
+    await cluster.settle()
+    cluster.start(second.run())
+    await cluster.advance(10)
+
+    first.stop.set()
+    await cluster.advance(5)
+
+    assert (first.leading, second.leading) == (False, True)
+    lease = cluster.get(Lease, LEASE)
+    assert lease is not None
+    assert lease.spec.lease_transitions == 1
+
+
+async def test_lease_of_a_dead_holder_is_taken_after_its_duration(cluster: FakeCluster) -> None:
+    held_lease(cluster, "dead")
+    candidate = Candidate(cluster, "b")
+    cluster.start(candidate.run())
+
+    await cluster.advance(14)
+    assert not candidate.leading
+    await cluster.advance(6)
+
+    assert candidate.leading
+    assert holder(cluster) == "b"
+
+
+async def test_leader_that_cannot_renew_stops_before_others_may_start(cluster: FakeCluster) -> None:
+    first, second = Candidate(cluster, "a"), Candidate(cluster, "b")
+    cluster.start(first.run())
+    await cluster.settle()
+    cluster.faults.fail_next(times=1000, methods=("GET", "PATCH"), plural="leases")
+
+    await cluster.advance(10.5)
+
+    assert not first.leading
+    assert isinstance(first.outcome, LostLeadership)
+    assert not second.leading
+
+
+async def test_leader_survives_a_short_outage(cluster: FakeCluster) -> None:
+    first = Candidate(cluster, "a")
+    cluster.start(first.run())
+    await cluster.settle()
+    cluster.faults.fail_next(Unreachable("gone"), times=3, methods=EVERYTHING)
+
+    await cluster.advance(60)
+
+    assert first.leading
+
+
+async def test_leader_stops_when_another_holds_the_lease(cluster: FakeCluster) -> None:
+    first = Candidate(cluster, "a")
+    cluster.start(first.run())
+    await cluster.settle()
+
+    held_lease(cluster, "usurper")
+    await cluster.advance(3)
+
+    assert not first.leading
+    assert holder(cluster) == "usurper"
+
+
+async def test_failure_of_the_work_releases_and_comes_out_as_itself(cluster: FakeCluster) -> None:
+    async def work() -> None:
+        raise LookupError("broken")
+
+    with pytest.raises(LookupError):
+        await lead(
+            cluster.client(), ElectionConfig(LEASE.name, identity="a"), cluster.clock, cluster.entropy, work
+        )
+
+    assert holder(cluster) == ""

@@ -1,0 +1,224 @@
+"""EndpointSlices of Services, from their Pods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kplane.api.clock import Entropy, rfc3339
+from kplane.api.errors import Conflict, InternalError
+from kplane.api.resource import Key, Object
+from kplane.api.types import EndpointSlice, Pod, Service
+from kplane.controllers.config import Config
+from kplane.controllers.endpointslice import EndpointSliceController
+from kplane.testing.cluster import FakeCluster
+from kplane.testing.objects import make_node, make_pod, make_service
+
+KEY = Key("default", "web")
+NODE = make_node("node-1", labels={"topology.kubernetes.io/zone": "z1"})
+
+
+def run(cluster: FakeCluster, config: Config | None = None) -> None:
+    context = cluster.context("endpointslice-controller", options=config)
+    cluster.start(context.queue.run(EndpointSliceController(context).reconcile))
+
+
+async def slices_of(cluster: FakeCluster) -> list[EndpointSlice]:
+    await EndpointSliceController(cluster.context()).reconcile(KEY)
+    return list(cluster.list(EndpointSlice))
+
+
+def pod(number: int, *, ready: bool = True, **options: Any) -> Object:
+    return make_pod(f"web-{number}", node="node-1", ready=ready, ip=f"10.0.0.{number}", **options)
+
+
+async def test_a_service_gets_a_slice_with_its_pods(cluster: FakeCluster) -> None:
+    cluster.load(NODE, make_service(), pod(1), make_pod("other", labels={"app": "db"}, ip="10.0.0.9"))
+
+    (found,) = await slices_of(cluster)
+
+    assert found.metadata.generate_name == "web-"
+    assert found.metadata.labels == {
+        "kubernetes.io/service-name": "web",
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+    }
+    owner = found.metadata.controller
+    assert owner is not None
+    assert (owner.kind, owner.name, owner.block_owner_deletion) == ("Service", "web", True)
+    assert found.metadata.annotations == {
+        "endpoints.kubernetes.io/last-change-trigger-time": "2026-01-01T00:00:00Z"
+    }
+    assert found.address_type == "IPv4"
+    (port,) = found.ports or ()
+    assert (port.name, port.port, port.protocol) == ("", 8080, "TCP")
+    (endpoint,) = found.endpoints or ()
+    assert endpoint.addresses == ("10.0.0.1",)
+    assert (endpoint.node_name, endpoint.zone) == ("node-1", "z1")
+    assert endpoint.target_ref is not None
+    assert (endpoint.target_ref.kind, endpoint.target_ref.name) == ("Pod", "web-1")
+
+
+@pytest.mark.parametrize(
+    ("ready", "leaving", "publish", "expected"),
+    [
+        pytest.param(True, False, False, (True, True, False), id="ready"),
+        pytest.param(False, False, False, (False, False, False), id="not-ready"),
+        pytest.param(True, True, False, (False, True, True), id="terminating-but-serving"),
+        pytest.param(False, False, True, (True, False, False), id="published-unready"),
+    ],
+)
+async def test_conditions(
+    cluster: FakeCluster, ready: bool, leaving: bool, publish: bool, expected: tuple[bool, bool, bool]
+) -> None:
+    body = pod(1, ready=ready)
+    if leaving:
+        body["metadata"]["deletionTimestamp"] = rfc3339(cluster.clock.now())
+    cluster.load(NODE, make_service(publishNotReadyAddresses=publish), body)
+
+    (found,) = await slices_of(cluster)
+
+    (endpoint,) = found.endpoints or ()
+    conditions = endpoint.conditions
+    assert (conditions.ready, conditions.serving, conditions.terminating) == expected
+
+
+async def test_pods_without_address_or_at_their_end_are_no_endpoints(cluster: FakeCluster) -> None:
+    done = pod(2, ready=False, phase="Succeeded")
+    cluster.load(NODE, make_service(), make_pod("new", node="node-1"), done)
+
+    (found,) = await slices_of(cluster)
+
+    assert not found.endpoints
+    assert not found.ports
+
+
+async def test_named_ports_that_differ_make_separate_slices(cluster: FakeCluster) -> None:
+    def with_port(number: int, port: int) -> Object:
+        body = pod(number)
+        body["spec"]["containers"][0]["ports"] = [{"name": "http", "containerPort": port, "protocol": "TCP"}]
+        return body
+
+    ports = [{"name": "web", "port": 80, "targetPort": "http", "protocol": "TCP"}]
+    cluster.load(NODE, make_service(ports=ports), with_port(1, 8080), with_port(2, 9090))
+
+    found = await slices_of(cluster)
+
+    by_port = {(entry.ports or ())[0].port: (entry.endpoints or ())[0].addresses for entry in found}
+    assert by_port == {8080: ("10.0.0.1",), 9090: ("10.0.0.2",)}
+
+
+async def test_headless_services_say_so_and_give_pods_their_names(cluster: FakeCluster) -> None:
+    service = make_service(cluster_ip="None", ports=(), ipFamilies=["IPv4"])
+    cluster.load(NODE, service, pod(1, hostname="first", subdomain="web"))
+
+    (found,) = await slices_of(cluster)
+
+    assert found.metadata.labels["service.kubernetes.io/headless"] == ""
+    assert (found.endpoints or ())[0].hostname == "first"
+    assert not found.ports
+
+
+async def test_both_families_have_slices_of_their_own(cluster: FakeCluster) -> None:
+    body = pod(1)
+    body["status"]["podIPs"] = [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]
+    cluster.load(NODE, make_service(ipFamilies=["IPv4", "IPv6"]), body)
+
+    found = await slices_of(cluster)
+
+    assert {entry.address_type: (entry.endpoints or ())[0].addresses for entry in found} == {
+        "IPv4": ("10.0.0.1",),
+        "IPv6": ("fd00::1",),
+    }
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        pytest.param(make_service(selector=None), id="no-selector"),
+        pytest.param(make_service(type="ExternalName", cluster_ip=""), id="external-name"),
+    ],
+)
+async def test_services_of_others_are_left_alone(cluster: FakeCluster, service: Object) -> None:
+    cluster.load(service, pod(1))
+
+    assert await slices_of(cluster) == []
+
+
+async def test_pods_of_unknown_nodes_wait(cluster: FakeCluster) -> None:
+    cluster.load(NODE, make_service(), pod(1), make_pod("far", node="nowhere", ready=True, ip="10.0.0.2"))
+
+    run(cluster)
+    await cluster.settle()
+    before = [
+        endpoint.addresses for entry in cluster.list(EndpointSlice) for endpoint in entry.endpoints or ()
+    ]
+
+    cluster.load(make_node("nowhere"))
+    await cluster.settle()
+
+    after = [
+        endpoint.addresses for entry in cluster.list(EndpointSlice) for endpoint in entry.endpoints or ()
+    ]
+    assert (before, after) == ([("10.0.0.1",)], [("10.0.0.1",), ("10.0.0.2",)])
+
+
+async def test_slices_are_not_created_twice_while_the_cache_lags(cluster: FakeCluster) -> None:
+    cluster.load(NODE, make_service(), pod(1))
+    controller = EndpointSliceController(cluster.context())
+    cluster.hold_watches()
+
+    await controller.reconcile(KEY)
+    await controller.reconcile(KEY)
+
+    assert len(cluster.list(EndpointSlice)) == 1
+
+
+async def test_slices_of_an_earlier_service_of_that_name_are_replaced(cluster: FakeCluster) -> None:
+    cluster.load(NODE, make_service(), pod(1))
+    run(cluster)
+    await cluster.settle()
+    cluster.delete(Service, KEY)
+    replacement = make_service()
+    replacement["metadata"]["uid"] = "another"
+
+    cluster.load(replacement)
+    await cluster.settle()
+
+    (found,) = cluster.list(EndpointSlice)
+    assert found.metadata.controller is not None
+    assert found.metadata.controller.uid == "another"
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_fails_every_pod_is_in_exactly_one_slice(seed: int) -> None:
+    dice = Entropy(seed)
+    async with FakeCluster(seed=seed) as cluster:
+        cluster.load(NODE, make_service())
+        run(cluster, Config(max_endpoints_per_slice=3))
+        for round_ in range(10):
+            _break_something(cluster, dice)
+            cluster.load(pod(round_ * 2 + 1), pod(round_ * 2 + 2, ready=dice.choice([True, False])))
+            if round_ % 3 == 2:
+                cluster.delete(Pod, Key("default", f"web-{round_}"))
+            await cluster.advance(dice.uniform(0, 1))
+        await cluster.advance(3600)
+
+        found = list(cluster.list(EndpointSlice))
+        addresses = [endpoint.addresses[0] for entry in found for endpoint in entry.endpoints or ()]
+        assert sorted(addresses) == sorted(pod.status.pod_ip for pod in cluster.list(Pod))
+        assert all(len(entry.endpoints or ()) <= 3 for entry in found)
+
+
+def _break_something(cluster: FakeCluster, dice: Entropy) -> None:
+    kind = dice.choice(["refuse", "conflict", "lose", "drop", "restart"])
+    if kind == "refuse":
+        cluster.faults.fail_next(InternalError("broken"), times=2)
+    elif kind == "conflict":
+        cluster.faults.fail_next(Conflict("modified"), times=2)
+    elif kind == "lose":
+        cluster.faults.lose_next_answers(times=2)
+    elif kind == "drop":
+        cluster.drop_watches()
+    else:
+        run(cluster, Config(max_endpoints_per_slice=3))

@@ -1,0 +1,225 @@
+"""Garbage collection against the fake cluster: background, foreground, orphan, and what may go wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kplane.api.clock import Entropy
+from kplane.api.errors import Conflict, InternalError
+from kplane.api.resource import Key, Object
+from kplane.api.types import ConfigMap
+from kplane.controllers.garbagecollector import GarbageCollector
+from kplane.testing.cluster import FakeCluster
+from kplane.testing.discoverable import DiscoverableCluster
+from kplane.testing.objects import make_configmap, make_namespace, owner_reference
+
+
+async def run(cluster: FakeCluster) -> None:
+    """A garbage collector as the manager runs it."""
+    context = cluster.context("garbage-collector-controller")
+    collector = GarbageCollector(context)
+    cluster.start(collector.run())
+    await cluster.settle()
+    await collector.wait_synced()
+    cluster.start(context.queue.run(collector.reconcile, 4))
+    await cluster.settle()
+
+
+def thing(
+    name: str, *owners: Object, namespace: str = "default", block: bool = True, **metadata: Any
+) -> Object:
+    body = make_configmap(name, namespace)
+    references = [owner_reference(owner, controller=False) for owner in owners]
+    body["metadata"]["ownerReferences"] = [
+        reference | {"blockOwnerDeletion": block} for reference in references
+    ]
+    body["metadata"] |= metadata
+    return body
+
+
+def names(cluster: FakeCluster) -> set[str]:
+    return {entry.metadata.name for entry in cluster.list(ConfigMap)}
+
+
+async def delete(cluster: FakeCluster, name: str, propagation: Any = "Background") -> None:
+    await cluster.client().delete(ConfigMap, name, "default", propagation=propagation)
+    await cluster.settle()
+
+
+async def test_dependents_follow_their_owner(discoverable: FakeCluster) -> None:
+    owner = thing("owner")
+    child = thing("child", owner)
+    discoverable.load(owner, child, thing("grandchild", child), thing("unrelated"))
+    await run(discoverable)
+
+    await delete(discoverable, "owner")
+
+    assert names(discoverable) == {"unrelated"}
+
+
+async def test_dependents_with_another_owner_stay_and_lose_the_reference(discoverable: FakeCluster) -> None:
+    first, second = thing("first"), thing("second")
+    discoverable.load(first, second, thing("child", first, second))
+    await run(discoverable)
+
+    await delete(discoverable, "first")
+
+    child = discoverable.get(ConfigMap, Key("default", "child"))
+    assert child is not None
+    assert [owner.name for owner in child.metadata.owner_references] == ["second"]
+
+
+async def test_garbage_that_was_there_before_is_found(discoverable: FakeCluster) -> None:
+    discoverable.load(thing("child", thing("gone-long-ago")), thing("fine"))
+
+    await run(discoverable)
+
+    assert names(discoverable) == {"fine"}
+
+
+async def test_a_server_that_starts_later_is_found_within_seconds(discoverable: DiscoverableCluster) -> None:
+    discoverable.load(thing("child", thing("gone-long-ago")))
+    discoverable.broken.add("apis")
+    collector = GarbageCollector(context := discoverable.context("garbage-collector-controller"))
+    discoverable.start(collector.run())
+    discoverable.start(context.queue.run(collector.reconcile, 4))
+    await discoverable.advance(0.5)
+    discoverable.broken.clear()
+
+    await discoverable.advance(2)
+
+    assert names(discoverable) == set()
+
+
+async def test_an_owner_that_was_replaced_under_its_name_is_no_owner(discoverable: FakeCluster) -> None:
+    old = thing("owner")
+    discoverable.load(thing("owner", uid="another"), thing("child", old))
+
+    await run(discoverable)
+
+    assert names(discoverable) == {"owner"}
+
+
+async def test_foreground_deletion_keeps_the_owner_until_its_dependents_are_gone(
+    discoverable: FakeCluster,
+) -> None:
+    owner = thing("owner")
+    discoverable.load(owner, thing("held", owner, finalizers=["example.com/hold"]), thing("free", owner))
+    await run(discoverable)
+
+    await delete(discoverable, "owner", "Foreground")
+    waiting = names(discoverable)
+    discoverable.delete(ConfigMap, Key("default", "held"))
+    await discoverable.settle()
+
+    assert waiting == {"owner", "held"}
+    assert names(discoverable) == set()
+
+
+async def test_foreground_deletion_does_not_wait_for_dependents_that_do_not_block(
+    discoverable: FakeCluster,
+) -> None:
+    owner = thing("owner")
+    discoverable.load(owner, thing("held", owner, block=False, finalizers=["example.com/hold"]))
+    await run(discoverable)
+
+    await delete(discoverable, "owner", "Foreground")
+
+    assert names(discoverable) == {"held"}
+
+
+async def test_a_circle_of_owners_goes_in_foreground(discoverable: FakeCluster) -> None:
+    first = thing("first")
+    second = thing("second", first)
+    discoverable.load(thing("first", second), second)
+    await run(discoverable)
+
+    await delete(discoverable, "first", "Foreground")
+    await discoverable.advance(60)
+
+    assert names(discoverable) == set()
+
+
+async def test_orphaning_leaves_dependents_without_owner(discoverable: FakeCluster) -> None:
+    owner = thing("owner")
+    discoverable.load(owner, thing("child", owner))
+    await run(discoverable)
+
+    await delete(discoverable, "owner", "Orphan")
+
+    child = discoverable.get(ConfigMap, Key("default", "child"))
+    assert child is not None
+    assert child.metadata.owner_references == ()
+    assert names(discoverable) == {"child"}
+
+
+async def test_an_owner_in_another_namespace_counts_as_absent_and_is_told_of(
+    discoverable: FakeCluster,
+) -> None:
+    owner = thing("owner", namespace="elsewhere")
+    discoverable.load(owner, thing("child", owner))
+
+    await run(discoverable)
+
+    assert {entry.key for entry in discoverable.list(ConfigMap)} == {Key("elsewhere", "owner")}
+    (event,) = discoverable.events()
+    assert event.reason == "OwnerRefInvalidNamespace"
+    assert event.message == (
+        "ownerRef [v1/ConfigMap, namespace: default, name: owner, uid: configmap-elsewhere-owner] "
+        'does not exist in namespace "default"'
+    )
+
+
+async def test_a_cluster_scoped_owner_is_found_from_a_namespace(discoverable: FakeCluster) -> None:
+    owner = make_namespace("owner")
+    discoverable.load(owner, thing("child", owner))
+
+    await run(discoverable)
+
+    assert names(discoverable) == {"child"}
+
+
+async def test_dependents_of_an_unknown_kind_are_kept(discoverable: FakeCluster) -> None:
+    stranger = {"apiVersion": "example.com/v1", "kind": "Toy", "metadata": {"name": "toy", "uid": "toy"}}
+    discoverable.load(thing("child", stranger))
+
+    await run(discoverable)
+    await discoverable.advance(60)
+
+    assert names(discoverable) == {"child"}
+
+
+@pytest.mark.parametrize("policy", ["Background", "Foreground", "Orphan"])
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_fails_exactly_the_right_objects_go(
+    discoverable: FakeCluster, policy: str, seed: int
+) -> None:
+    dice = Entropy(seed)
+    owner, other = thing("owner"), thing("other")
+    children = [thing(f"child-{number}", owner) for number in range(5)]
+    shared = [thing(f"shared-{number}", owner, other) for number in range(3)]
+    discoverable.load(owner, other, *children, *shared)
+    await run(discoverable)
+    await discoverable.client().delete(ConfigMap, "owner", "default", propagation=policy)  # type: ignore[arg-type]
+    for _ in range(6):
+        kind = dice.choice(["refuse", "conflict", "lose", "drop"])
+        if kind == "drop":
+            discoverable.drop_watches()
+        elif kind == "lose":
+            discoverable.faults.lose_next_answers(times=2)
+        else:
+            error = Conflict("modified") if kind == "conflict" else InternalError("broken")
+            discoverable.faults.fail_next(error, times=2)
+        await discoverable.advance(dice.uniform(0, 1))
+    await discoverable.advance(7200)
+
+    kept = {"other", *(body["metadata"]["name"] for body in shared)}
+    if policy == "Orphan":
+        kept |= {body["metadata"]["name"] for body in children}
+    assert names(discoverable) == kept
+    owners = {
+        owner.name for entry in discoverable.list(ConfigMap) for owner in entry.metadata.owner_references
+    }
+    assert owners == {"other"}

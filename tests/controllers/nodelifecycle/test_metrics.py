@@ -1,0 +1,22 @@
+"""Metrics of node lifecycle: zones are shown as they are now."""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY
+
+from kplane.controllers.nodelifecycle.metrics import observe_zones
+
+
+def sample(name: str, zone: str) -> float | None:
+    return REGISTRY.get_sample_value(f"node_collector_{name}", {"zone": zone})
+
+
+def test_zones_show_size_and_health_and_go_when_they_are_gone() -> None:
+    observe_zones({"east": [True, True, False, True], "west": [False]})
+    east = [sample(name, "east") for name in ("zone_size", "zone_health", "unhealthy_nodes_in_zone")]
+
+    observe_zones({"west": [True]})
+
+    assert east == [4, 75, 1]
+    assert sample("zone_size", "east") is None
+    assert sample("zone_health", "west") == 100

@@ -1,0 +1,71 @@
+"""Flags of the controller manager."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kplane.controllers.config import parse
+from kplane.controllers.registry import worker_flags
+from kplane.runtime.process import Fatal
+
+KNOWN = worker_flags()
+
+
+def test_defaults_are_upstreams() -> None:
+    config = parse([], KNOWN)
+
+    assert config.leader_elect
+    assert (config.secure_port, config.bind_address) == (10257, "0.0.0.0")
+    assert (config.lease_duration, config.renew_deadline, config.retry_period) == (15, 10, 2)
+    assert config.workers["deployment-controller"] == 5
+    assert config.workers["garbage-collector-controller"] == 20
+    assert config.max_endpoints_per_slice == 100
+    assert all(config.enabled(name) for name in KNOWN)
+
+
+def test_flags_are_read() -> None:
+    config = parse(
+        [
+            "--kubeconfig=/etc/kubeconfig", "--leader-elect=false", "--secure-port=0", "--v=4",
+            "--concurrent-deployment-syncs=9", "--leader-elect-lease-duration=1m30s",
+        ],
+        KNOWN,
+    )  # fmt: skip
+
+    assert config.kubeconfig == Path("/etc/kubeconfig")
+    assert not config.leader_elect
+    assert (config.secure_port, config.verbosity, config.lease_duration) == (0, 4, 90)
+    assert config.workers["deployment-controller"] == 9
+
+
+@pytest.mark.parametrize(
+    ("flag", "enabled"),
+    [
+        pytest.param("*,-namespace-controller", set(KNOWN) - {"namespace-controller"}, id="all-but-one"),
+        pytest.param("namespace-controller", {"namespace-controller"}, id="only-one"),
+        pytest.param("*", set(KNOWN), id="all"),
+    ],
+)
+def test_controllers_are_chosen_by_name(flag: str, enabled: set[str]) -> None:
+    config = parse([f"--controllers={flag}"], KNOWN)
+
+    assert {name for name in KNOWN if config.enabled(name)} == enabled
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        pytest.param(
+            "--controllers=nonsense", '"nonsense" is not in the list of known controllers', id="name"
+        ),
+        pytest.param("--leader-elect-retry-period=soon", '"soon" is not a duration', id="duration"),
+        pytest.param("--concurrent-gc-syncs=0", "must be at least 1", id="workers"),
+        pytest.param("--max-endpoints-per-slice=2000", "from 1 to 1000", id="slice-size"),
+        pytest.param("--nonsense", "unrecognized arguments", id="flag"),
+    ],
+)
+def test_bad_flags_are_fatal(argument: str, said: str) -> None:
+    with pytest.raises(Fatal, match=said):
+        parse([argument], KNOWN)

@@ -1,0 +1,66 @@
+"""The manager: all controllers together, one leader at a time, through any outage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kplane.api.errors import Unreachable
+from kplane.api.resource import Key
+from kplane.api.types import Lease, Pod, ReplicaSet
+from kplane.controllers.config import Config
+from kplane.controllers.manager import Manager
+from kplane.testing.cluster import FakeCluster
+from kplane.testing.objects import make_deployment, make_namespace
+
+LEASE = Key("kube-system", "kube-controller-manager")
+
+
+def manager(cluster: FakeCluster, **options: Any) -> Manager:
+    return Manager(cluster.client(), cluster.clock, cluster.entropy, Config(**options))
+
+
+async def test_all_controllers_work_together(discoverable: FakeCluster) -> None:
+    discoverable.load(make_namespace(), make_deployment(replicas=2))
+    discoverable.start(manager(discoverable).run())
+
+    await discoverable.advance(5)
+
+    assert len(discoverable.list(Pod)) == 2
+
+
+async def test_controllers_that_were_not_chosen_do_nothing(discoverable: FakeCluster) -> None:
+    discoverable.load(make_deployment(replicas=2))
+    discoverable.start(manager(discoverable, controllers=("*", "-replicaset-controller")).run())
+
+    await discoverable.advance(5)
+
+    assert len(discoverable.list(ReplicaSet)) == 1
+    assert list(discoverable.list(Pod)) == []
+
+
+async def test_an_unreachable_server_is_waited_for(discoverable: FakeCluster) -> None:
+    discoverable.load(make_deployment(replicas=2))
+    methods = ("GET", "POST", "PATCH", "WATCH")
+    discoverable.faults.fail_next(Unreachable("connection refused"), times=200, methods=methods)
+    discoverable.start(manager(discoverable).run())
+
+    await discoverable.advance(600)
+
+    assert len(discoverable.list(Pod)) == 2
+
+
+async def test_only_the_leader_works_and_an_outage_does_not_end_it(discoverable: FakeCluster) -> None:
+    discoverable.load(make_namespace("kube-system"), make_deployment(replicas=2))
+    for _ in range(2):
+        discoverable.start(manager(discoverable).lead())
+    await discoverable.advance(10)
+    lease = discoverable.get(Lease, LEASE)
+
+    discoverable.faults.fail_next(Unreachable("down"), times=40, methods=("PUT", "PATCH"), plural="leases")
+    await discoverable.advance(120)
+    discoverable.delete(Pod, discoverable.list(Pod)[0].key)
+    await discoverable.advance(60)
+
+    assert lease is not None
+    assert lease.spec.holder_identity
+    assert len(discoverable.list(Pod)) == 2

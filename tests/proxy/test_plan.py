@@ -1,0 +1,148 @@
+"""The plan: which endpoints a Service port is spread over."""
+
+from __future__ import annotations
+
+import pytest
+
+from kplane.api.resource import Object
+from kplane.proxy.endpoints import Target
+from kplane.proxy.plan import Ruleset, ServiceRules
+
+from .support import endpoint, endpoint_slice, ruleset, service
+
+
+def only(rules: Ruleset) -> ServiceRules:
+    (found,) = rules.services
+    return found
+
+
+def ips(targets: tuple[Target, ...]) -> list[str]:
+    return [target.ip for target in targets]
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "expected"),
+    [
+        pytest.param([endpoint("10.0.0.1"), endpoint("10.0.0.2", ready=False)], ["10.0.0.1"], id="ready"),
+        pytest.param([endpoint("10.0.0.1", ready=False)], [], id="none-ready"),
+        pytest.param(
+            [
+                endpoint("10.0.0.1", ready=False, serving=True, terminating=True),
+                endpoint("10.0.0.2", ready=False, serving=False, terminating=True),
+            ],
+            ["10.0.0.1"],
+            id="terminating-but-serving-as-a-last-resort",
+        ),
+        pytest.param(
+            [endpoint("10.0.0.1", ready=False, serving=True, terminating=True), endpoint("10.0.0.2")],
+            ["10.0.0.2"],
+            id="no-last-resort-beside-a-ready-one",
+        ),
+    ],
+)
+def test_ready_endpoints_or_those_that_still_serve(endpoints: list[Object], expected: list[str]) -> None:
+    rules = only(ruleset([service()], [endpoint_slice(*endpoints)]))
+
+    assert ips(rules.cluster) == expected
+
+
+def test_local_targets_are_chosen_on_their_own() -> None:
+    here = endpoint("10.0.0.1", ready=False, serving=True, terminating=True)
+    there = endpoint("10.0.0.2", node="node-2")
+
+    rules = only(ruleset([service()], [endpoint_slice(here, there)]))
+
+    assert ips(rules.cluster) == ["10.0.0.2"]
+    assert ips(rules.local) == ["10.0.0.1"]
+
+
+def test_an_endpoint_in_two_slices_counts_once_and_as_ready() -> None:
+    old = endpoint_slice(endpoint("10.0.0.1", ready=False), name="old")
+    new = endpoint_slice(endpoint("10.0.0.1"), name="new")
+
+    assert ips(only(ruleset([service()], [old, new])).cluster) == ["10.0.0.1"]
+
+
+def test_ports_are_found_by_name_and_protocol() -> None:
+    slices = [
+        endpoint_slice(endpoint("10.0.0.1"), name="a", port={"name": "http", "port": 8080}),
+        endpoint_slice(endpoint("10.0.0.1"), name="b", port={"name": "dns", "port": 53, "protocol": "UDP"}),
+    ]
+
+    rules = only(ruleset([service(port={"name": "dns", "port": 53, "protocol": "UDP"})], slices))
+
+    assert (rules.protocol, rules.cluster) == ("udp", (Target("10.0.0.1", 53, local=True),))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"clusterIP": "None"}, id="headless"),
+        pytest.param({"clusterIP": "", "clusterIPs": []}, id="without-address"),
+        pytest.param({"type": "ExternalName", "clusterIP": ""}, id="external-name"),
+    ],
+)
+def test_services_without_an_address_have_no_rules(spec: Object) -> None:
+    assert list(ruleset([service(**spec)]).services) == []
+
+
+def test_each_family_has_rules_of_its_own() -> None:
+    both = service(clusterIPs=["10.96.0.10", "fd00::10"], externalIPs=["198.51.100.1", "2001:db8::1"])
+    slices = [
+        endpoint_slice(endpoint("10.0.0.1")),
+        endpoint_slice(endpoint("fd00:1::1"), name="six", family="IPv6"),
+    ]
+
+    rules = ruleset([both], slices)
+
+    (four,), (six,) = rules.ipv4.services, rules.ipv6.services
+    assert (ips(four.cluster), four.external_ips) == (["10.0.0.1"], ("198.51.100.1",))
+    assert (ips(six.cluster), six.external_ips) == (["fd00:1::1"], ("2001:db8::1",))
+
+
+def test_affinity_lasts_three_hours_unless_told_otherwise() -> None:
+    config = {"clientIP": {"timeoutSeconds": 60}}
+
+    assert only(ruleset([service()])).affinity_seconds == 0
+    assert only(ruleset([service(sessionAffinity="ClientIP")])).affinity_seconds == 10800
+    told = service(sessionAffinity="ClientIP", sessionAffinityConfig=config)
+    assert only(ruleset([told])).affinity_seconds == 60
+
+
+def test_load_balancers_that_proxy_are_left_alone() -> None:
+    spec = service(type="LoadBalancer")
+    spec["status"] = {
+        "loadBalancer": {"ingress": [{"ip": "198.51.100.1"}, {"ip": "198.51.100.2", "ipMode": "Proxy"}]}
+    }
+
+    assert only(ruleset([spec])).load_balancer_ips == ("198.51.100.1",)
+
+
+def test_node_ports_answer_at_the_nodes_addresses_or_where_told() -> None:
+    assert ruleset([]).ipv4.node_port_addresses == ("192.0.2.1",)
+    assert ruleset([], node_port_addresses=("10.0.0.0/8", "fd00::/8")).ipv4.node_port_addresses == (
+        "10.0.0.0/8",
+    )
+
+
+def test_overlapping_ranges_are_merged_and_what_is_no_address_is_left_out() -> None:
+    ranges = ["10.0.0.0/8", "10.1.0.0/16", " 192.0.2.7/32", "2001:db8::/32"]
+    spec = service(
+        type="LoadBalancer", loadBalancerSourceRanges=ranges, externalIPs=["010.0.0.1", "10.0.0.1"]
+    )
+
+    rules = only(ruleset([spec]))
+
+    assert rules.source_ranges == ("10.0.0.0/8", "192.0.2.7")
+    assert rules.external_ips == ("10.0.0.1",)
+    assert ruleset([], node_ip="not-an-address").ipv4.node_port_addresses == ()
+
+
+def test_order_of_arrival_does_not_matter() -> None:
+    services = [service("a"), service("b", clusterIP="10.96.0.11")]
+    slices = [
+        endpoint_slice(endpoint("10.0.0.1"), endpoint("10.0.0.2")),
+        endpoint_slice(endpoint("10.0.0.3"), service="b", name="b-1"),
+    ]
+
+    assert ruleset(services, slices) == ruleset(services[::-1], slices[::-1])
