@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from collections.abc import Sequence
@@ -30,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def serve(config: ApiServerConfig) -> None:
-    """Serve until cancelled."""
+    """Serve until cancelled, or until what feeds the answers has failed."""
     listen = ServingConfig(
         address=config.bind_address,
         port=config.secure_port,
@@ -41,4 +40,4 @@ async def serve(config: ApiServerConfig) -> None:
     async with ApiServer(config) as server, Serving(server.app, listen) as serving:
         server.advertise(serving.port)
         log.info("serving address=%s port=%d", config.bind_address, serving.port)
-        await asyncio.get_running_loop().create_future()
+        await server.failure()

@@ -115,6 +115,11 @@ class ApiServer:
         self._advertised_port = port
         self._background.start(self._endpoints.run(port))
 
+    async def failure(self) -> None:
+        """Wait until the work beside the requests fails, and raise why. A server whose caches no longer
+        follow the store must not go on answering from them."""
+        await self._background.failure()
+
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -28,6 +28,11 @@ class Background:
         assert self._group is not None, "not open"
         return self._group.create_task(work)
 
+    async def failure(self) -> None:
+        """Wait for a task to fail, and raise that. Without this, a failure shows at `close` only."""
+        assert self._owner is not None, "not open"
+        await asyncio.shield(self._owner)
+
     async def close(self) -> None:
         owner, self._owner, self._group = self._owner, None, None
         if owner is None:

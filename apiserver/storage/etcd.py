@@ -13,6 +13,7 @@ Invariant: a write is sent once. When its answer is lost the caller gets StoreEr
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
@@ -24,10 +25,12 @@ from kplane.api.clock import Clock
 from .background import Background
 from .etcd_connection import Connection, EtcdConfig, kv_pb2, rpc_pb2
 from .etcd_leases import Leases
-from .etcd_watch import Stream, decode_key, encode_key, end_of
+from .etcd_watch import Stalled, Stream, decode_key, encode_key, end_of
 from .store import Batch, Compacted, CompareFailed, Entry, FutureRevision, Page, StoreError
 
 __all__ = ["EtcdConfig", "EtcdStore"]
+
+log = logging.getLogger(__name__)
 
 PAGE = 500
 """Keys in one request of a long range."""
@@ -35,6 +38,8 @@ AWAY_SECONDS = 10.0
 """How long a watch tries to reconnect."""
 QUIET_SECONDS = 0.1
 """A watch that is behind the store for so long asks how far it is."""
+STALL_SECONDS = 3.0
+"""A watch that lacks a change for so long is started anew."""
 
 
 class EtcdStore:
@@ -50,6 +55,7 @@ class EtcdStore:
         """What the next question for the revision will answer; None when nobody waits for it."""
         self._streams: set[Stream] = set()
         self._nudging: set[Stream] = set()
+        self._suspected: set[Stream] = set()
 
     async def open(self) -> None:
         await self._connection.open()
@@ -113,6 +119,10 @@ class EtcdStore:
                     async for batch in batches:
                         lost_at = None
                         yield batch
+            except Stalled:
+                log.warning("watch started anew, it stood still prefix=%s after=%d", prefix, stream.reached)
+                after = stream.reached
+                continue
             except grpc.aio.AioRpcError as error:
                 after = stream.reached
                 now = self._clock.monotonic()
@@ -142,10 +152,13 @@ class EtcdStore:
             else:
                 revision = int(response.header.revision)
                 answer.set_result(revision)
-                for stream in self._streams - self._nudging:
-                    if stream.reached < revision:
-                        self._nudging.add(stream)
-                        self._background.start(self._nudge(stream, revision))
+                behind = {stream for stream in self._streams if stream.reached < revision}
+                for stream in behind - self._nudging:
+                    self._nudging.add(stream)
+                    self._background.start(self._nudge(stream, revision))
+                for stream in behind - self._suspected:
+                    self._suspected.add(stream)
+                    self._background.start(self._suspect(stream))
 
     async def _range(self, request: rpc_pb2.RangeRequest) -> rpc_pb2.RangeResponse:
         try:
@@ -183,6 +196,31 @@ class EtcdStore:
         if stream.reached < revision:
             with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # The stream is gone: no matter.
                 await stream.ask()
+
+    async def _suspect(self, stream: Stream) -> None:
+        """End a watch that does not bring what is in the store: a connection may die without a sign."""
+        reached = stream.reached
+        await self._clock.sleep(STALL_SECONDS)
+        self._suspected.discard(stream)
+        # The store's revision alone proves nothing: it grows with keys that are not watched, too.
+        if stream in self._streams and stream.reached == reached and await self._has_changed(stream):
+            stream.abandon()
+
+    async def _has_changed(self, stream: Stream) -> bool:
+        """Whether a watched key was written after what the watch has brought."""
+        newer = rpc_pb2.RangeRequest(
+            key=encode_key(stream.prefix),
+            range_end=end_of(stream.prefix),
+            min_mod_revision=stream.reached + 1,
+            limit=1,
+            keys_only=True,
+        )
+        reached = stream.reached
+        try:
+            found = (await self._range(newer)).kvs
+        except StoreError:
+            return False
+        return bool(found) and stream.reached == reached
 
     async def _past_or_future(self, error: grpc.aio.AioRpcError) -> Exception:
         """What an OUT_OF_RANGE means; everything else is a failure."""

@@ -5,7 +5,9 @@ A stream lives on one connection; `etcd.py` starts the next one where it ended.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -17,11 +19,17 @@ LEADER_WANTED = (("hasleader", "true"),)
 """A member that has lost its leader ends the watch, instead of falling silent."""
 
 
+class Stalled(Exception):
+    """The stream was abandoned: it had changes to bring and did not."""
+
+
 class Stream:
     """Changes under a prefix after a revision."""
 
     def __init__(self, connection: Connection, prefix: str, after: int) -> None:
+        self.prefix = prefix
         self.reached = after
+        self._abandoned = False
         self._create = rpc_pb2.WatchCreateRequest(
             key=encode_key(prefix),
             range_end=end_of(prefix),
@@ -34,11 +42,11 @@ class Stream:
         self._ordered_progress = _orders_progress(connection.version)
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
-        """Raises AioRpcError when the connection is lost, Compacted, StoreError."""
+        """Raises AioRpcError when the connection is lost, Stalled, Compacted, StoreError."""
         await self._call.write(rpc_pb2.WatchRequest(create_request=self._create))
         changes: list[Change] = []
         while True:
-            response = await self._call.read()
+            response = await self._read()
             if response is grpc.aio.EOF:
                 raise await _ending(self._call)
             if response.canceled:
@@ -57,8 +65,23 @@ class Stream:
             request = rpc_pb2.WatchRequest(progress_request=rpc_pb2.WatchProgressRequest())
             await self._call.write(request)
 
+    def abandon(self) -> None:
+        """Have `batches` raise Stalled."""
+        self._abandoned = True
+        self._call.cancel()
+
     def close(self) -> None:
         self._call.cancel()
+
+    async def _read(self) -> Any:
+        try:
+            return await self._call.read()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            # gRPC shows the end of its call as a cancellation, though nobody has cancelled this task.
+            if self._abandoned and task is not None and not task.cancelling():
+                raise Stalled from None
+            raise
 
 
 def encode_key(key: str) -> bytes:

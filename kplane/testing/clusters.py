@@ -24,8 +24,8 @@ from typing import Any
 from kplane.api.clock import Entropy
 
 BIN = Path(sys.executable).parent
-UP_SECONDS = 60
-COMMAND_SECONDS = 60
+UP_SECONDS = 120
+COMMAND_SECONDS = 150
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,10 @@ class Cluster:
         """The processes of `kplane status -o json` by name."""
         status = json.loads((await self.kplane("status", "-o", "json")).out)
         return {process["name"]: process for process in status["processes"]}
+
+    def logs(self) -> list[Path]:
+        """The log files of the cluster's processes."""
+        return [*self.folder.glob("logs/*.log")]
 
     async def load(self, archive: bytes) -> None:
         """Hand an image to the node."""

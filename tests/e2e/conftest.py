@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -25,3 +26,18 @@ async def node_cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]
         await made.load(hello())
         await made.load(hello("localhost/kplane/hello:2"))
         yield made
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what the processes of the cluster said last."""
+    report = yield
+    if report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            if isinstance(value, Cluster):
+                report.sections += [(str(path), last_lines(path)) for path in sorted(value.logs())]
+    return report
+
+
+def last_lines(path: Path, count: int = 40) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-count:])

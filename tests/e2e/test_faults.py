@@ -25,7 +25,7 @@ PROCESSES = ("apiserver", "scheduler", "controller-manager", "kubelet", "proxy",
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def hello(node_cluster: Cluster) -> AsyncIterator[Cluster]:
     await node_cluster.kubectl("apply", "-f", str(EXAMPLES))
-    await node_cluster.kubectl("rollout", "status", "deployment/hello", "--timeout=40s")
+    await node_cluster.kubectl("rollout", "status", "deployment/hello", "--timeout=120s")
     yield node_cluster
 
 
@@ -61,12 +61,12 @@ async def check_work_goes_on(cluster: Cluster) -> None:
     """A change reaches containers, and the Service follows."""
     for replicas in ("4", "3"):
         await cluster.kubectl("scale", "deployment", "hello", f"--replicas={replicas}")
-        await cluster.kubectl("rollout", "status", "deployment/hello", "--timeout=40s")
+        await cluster.kubectl("rollout", "status", "deployment/hello", "--timeout=120s")
         await cluster.kubectl(
             "wait",
             "deployment/hello",
             f"--for=jsonpath={{.status.readyReplicas}}={replicas}",
-            "--timeout=40s",
+            "--timeout=120s",
         )
     await eventually(lambda: answers(cluster))
 
@@ -134,7 +134,7 @@ async def test_down_after_a_killed_supervisor_stops_its_containers(node_cluster:
     async with cluster("--runtime", "containerd", "--port", "0") as other:
         await other.load(images.hello())
         await other.kubectl("apply", "-f", str(EXAMPLES))
-        await other.kubectl("rollout", "status", "deployment/hello", "--timeout=40s")
+        await other.kubectl("rollout", "status", "deployment/hello", "--timeout=120s")
         os.kill(int((other.folder / "run" / "lock").read_text()), signal.SIGKILL)
         await eventually(lambda: not any("kplane." in command for command in commands_in(other.folder)))
         assert len(commands_in(other.folder)) > 0

@@ -22,10 +22,10 @@ EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
 async def hello(node_cluster: Cluster) -> AsyncIterator[Cluster]:
     """The demo's example, rolled out in a namespace that goes with the test."""
     await node_cluster.kubectl("apply", "-f", str(EXAMPLES))
-    await node_cluster.kubectl("rollout", "status", "deployment/hello", "--timeout=40s")
+    await node_cluster.kubectl("rollout", "status", "deployment/hello", "--timeout=120s")
     yield node_cluster
     await node_cluster.kubectl("delete", "-f", str(EXAMPLES), "--ignore-not-found")
-    await node_cluster.kubectl("wait", "--for=delete", "pod", "-l", "app=hello", "--timeout=40s")
+    await node_cluster.kubectl("wait", "--for=delete", "pod", "-l", "app=hello", "--timeout=120s")
 
 
 async def pod_names(cluster: Cluster) -> list[str]:
@@ -137,12 +137,12 @@ async def has_pods(cluster: Cluster, count: int) -> bool:
 
 async def test_roll_out_history_and_undo(hello: Cluster) -> None:
     await hello.kubectl("set", "image", "deployment/hello", "hello=localhost/kplane/hello:2")
-    await hello.kubectl("rollout", "status", "deployment/hello", "--timeout=40s")
+    await hello.kubectl("rollout", "status", "deployment/hello", "--timeout=120s")
     history = (await hello.kubectl("rollout", "history", "deployment/hello")).out
     assert [line.split()[0] for line in history.splitlines()[2:] if line] == ["1", "2"]
 
     await hello.kubectl("rollout", "undo", "deployment/hello")
-    await hello.kubectl("rollout", "status", "deployment/hello", "--timeout=40s")
+    await hello.kubectl("rollout", "status", "deployment/hello", "--timeout=120s")
 
     deployment = await hello.get("deployment", "hello")
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == "localhost/kplane/hello:1"

@@ -55,7 +55,7 @@ async def talker() -> AsyncIterator[Cluster]:
     async with cluster("--runtime", "containerd", "--store", "sqlite", "--port", "0") as made:
         await made.load(hello())
         await made.kplane("apply", "-f", "-", input=MANIFEST)
-        await made.kubectl("rollout", "status", "deployment/talker", "--timeout=40s")
+        await made.kubectl("rollout", "status", "deployment/talker", "--timeout=120s")
         yield made
 
 
@@ -161,7 +161,7 @@ class Terminal:
 async def test_deleted_deployment_is_gone_when_delete_returns(talker: Cluster) -> None:
     manifest = MANIFEST.replace("talker", "brief")
     await talker.kplane("apply", "-f", "-", input=manifest)
-    await talker.kubectl("rollout", "status", "deployment/brief", "--timeout=40s")
+    await talker.kubectl("rollout", "status", "deployment/brief", "--timeout=120s")
 
     finished = await talker.kplane("delete", "pods", "-l", "app=brief")
 

@@ -31,16 +31,15 @@ class Watch:
     def __init__(self, batches: AsyncGenerator[Batch, None]) -> None:
         self._batches = batches
         self.batches: list[Batch] = []
-
-    @property
-    def changes(self) -> list[Change]:
-        return [change for batch in self.batches for change in batch.changes]
+        self.changes: list[Change] = []
 
     async def until(self, condition: Callable[[Watch], bool]) -> list[Change]:
         """Every change so far, once `condition` holds."""
         async with asyncio.timeout(PATIENCE):
             while not condition(self):
-                self.batches.append(await anext(self._batches))
+                batch = await anext(self._batches)
+                self.batches.append(batch)
+                self.changes += batch.changes
         return self.changes
 
     async def take(self, number: int) -> list[Change]:
