@@ -16,7 +16,7 @@ from kplane.api.decode import (
     duplicate_yaml_keys,
 )
 from kplane.api.decode import unrecognized as unreadable
-from kplane.api.errors import ApiError, BadRequest, invalid
+from kplane.api.errors import BadRequest, invalid
 from kplane.api.field import Path
 from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo
@@ -36,7 +36,7 @@ class Configuration(NamedTuple):
 
 
 async def read_configuration(call: Call, row: ResourceInfo) -> Configuration:
-    """Raises BadRequest and Invalid, and ApiError for fields that the schema does not know."""
+    """Raises BadRequest, also for fields that the schema does not know, and Invalid."""
     policy = field_validation(call, "PatchOptions")
     if not call.query("fieldManager"):
         fault = Path("fieldManager").required("is required for apply patch")
@@ -93,7 +93,7 @@ def _check_fields(config: Object, row: ResourceInfo) -> None:
         where = f"{meta.get('namespace', '')}/{meta.get('name', '')}; {row.api_version}, Kind={row.kind}"
         faults = [f".{path}: field not declared in schema" for path in found.unknown]
         text = faults[0] if len(faults) == 1 else "errors:\n  " + "\n  ".join(faults)
-        raise ApiError(f"failed to create typed patch object ({where}): {text}")
+        raise BadRequest(f"failed to create typed patch object ({where}): {text}")
 
 
 def _check_place(call: Call, metadata: Object, row: ResourceInfo) -> None:

@@ -28,7 +28,7 @@ from kplane.api.apply.entries import (
 from kplane.api.apply.fieldset import FieldSet, difference, intersection, union
 from kplane.api.apply.merge import merge, prune
 from kplane.api.apply.shape import MissingKey, Shape
-from kplane.api.errors import ApiError
+from kplane.api.errors import BadRequest
 from kplane.api.resource import Object
 
 BEFORE_FIRST_APPLY = "before-first-apply"
@@ -64,7 +64,7 @@ def _known(old: Object, given: Any, writer: Writer) -> Entries:
 
 def apply(shape: Shape, live: Object | None, config: Object, writer: Writer, *, force: bool) -> Object:
     """The object that applying `config` makes, its managedFields included; shares parts with both. Raises
-    Conflict, and ApiError for a configuration whose lists are ambiguous."""
+    Conflict, and BadRequest for a configuration whose lists are ambiguous."""
     wanted = _wanted(shape, config)
     before = live if live is not None else _blank(config)
     entries = _tracked(shape, live, writer)
@@ -95,7 +95,7 @@ def _wanted(shape: Shape, config: Object) -> FieldSet:
         meta = config["metadata"]
         where = f"{meta.get('namespace', '')}/{meta.get('name', '')}"
         what = f"{config['apiVersion']}, Kind={config['kind']}"
-        raise ApiError(f"failed to create typed patch object ({where}; {what}): {error}") from error
+        raise BadRequest(f"failed to create typed patch object ({where}; {what}): {error}") from error
 
 
 def _blank(config: Object) -> Object:

@@ -122,7 +122,7 @@ async def test_options_are_checked(api: Api, query: dict[str, str], content_type
     [
         pytest.param({"kind": "ConfigMap"}, 400, "Object 'apiVersion' is missing", id="no-version"),
         pytest.param(settings() | {"kind": "Secret"}, 400, "Incorrect version specified", id="kind"),
-        pytest.param(settings() | {"spec": {}}, 500, ".spec: field not declared in schema", id="unknown"),
+        pytest.param(settings() | {"spec": {}}, 400, ".spec: field not declared in schema", id="unknown"),
         pytest.param(settings() | {"data": 1}, 400, "cannot unmarshal number", id="type"),
         pytest.param(b"{", 400, "error decoding YAML", id="json"),
         pytest.param(b"a: [", 400, "error decoding YAML", id="yaml"),
