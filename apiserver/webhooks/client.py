@@ -247,7 +247,7 @@ def _decode(response: aiohttp.ClientResponse, body: bytes) -> Object:
     try:
         return decode_json(body)
     except DecodeError as error:
-        raise BadAnswer(f"couldn't get version/kind; json parse error: {error}") from error
+        raise BadAnswer(str(error)) from error
 
 
 def _failure(target: Target, error: aiohttp.ClientError | OSError) -> CallError:
