@@ -95,6 +95,8 @@ class WatchCache:
         """Changes that arrive while the first list is under way; None once it is loaded."""
         self._loaded = asyncio.Event()
         self._watchers = Watchers()
+        self.changes = 0
+        """Counts changes of the objects here, for those who keep what they derive from them."""
 
     @property
     def revision(self) -> int:
@@ -217,6 +219,7 @@ class WatchCache:
     def _fill(self, items: dict[str, Item], revision: int) -> None:
         self._items, self._keys = items, list(items)
         self._listed = self._oldest = revision
+        self.changes += 1
         early, self._early = self._early or [], None
         for change in early:
             self.apply(change)
@@ -235,6 +238,7 @@ class WatchCache:
         before = self._items.get(key)
         if before is None and after is None:
             return
+        self.changes += 1
         if after is not None:
             self._items[key] = after
             if before is None:
