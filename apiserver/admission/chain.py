@@ -25,9 +25,6 @@ class Operation(StrEnum):
     CONNECT = "CONNECT"
 
 
-NOTHING: Mapping[str, Any] = {}
-
-
 def unchanged(obj: Object) -> None:
     """The defaults of kinds that have none."""
 
@@ -67,7 +64,7 @@ class Attributes:
     """Adds a `Warning:` header to the response."""
     kind: ResourceInfo | None = None
     """The row of the object's kind; None where it is that of `info`."""
-    asked: Mapping[str, Any] = NOTHING
+    asked: Mapping[str, Any] | None = None
     """The options of the request (fieldManager, dryRun, gracePeriodSeconds, …), without their kind."""
     default: Callable[[Object], None] = unchanged
     """Fills in the defaults of an object of this kind, in place; for plug-ins that replace objects."""
@@ -87,7 +84,7 @@ class Attributes:
         if self.operation is Operation.CONNECT:
             return None
         kind = f"{self.operation.capitalize()}Options"
-        return {"kind": kind, "apiVersion": "meta.k8s.io/v1", **self.asked}
+        return {"kind": kind, "apiVersion": "meta.k8s.io/v1", **(self.asked or {})}
 
     @property
     def shown_name(self) -> str:
