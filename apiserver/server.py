@@ -26,6 +26,9 @@ from kplane.runtime.process import Fatal
 
 from .admission.chain import Chain
 from .admission.namespacelifecycle import NamespaceLifecycle
+from .admission.webhooks.assembly import WebhookPlugins
+from .admission.webhooks.calls import Surroundings
+from .admission.webhooks.metrics import WebhookMetrics
 from .auth.authenticator import Authenticator, load_tokens
 from .auth.authorizer import AlwaysAllow
 from .bootstrap import Bootstrap
@@ -51,12 +54,15 @@ from .registry.registry import Registries
 from .registry.writing import Backing
 from .storage import codec
 from .storage.background import Background
+from .storage.cache import Item, Selection
 from .storage.compaction import Compactor
 from .storage.etcd import EtcdStore
 from .storage.etcd_connection import EtcdConfig
 from .storage.hub import Hub
 from .storage.sqlite import SQLiteStore
 from .storage.store import Store, StoreError
+from .webhooks.client import WebhookClient
+from .webhooks.services import SERVICE_NAME_LABEL, ServiceResolver
 
 
 class ApiServer:
@@ -78,8 +84,9 @@ class ApiServer:
             AddressAllocator(self._store, config.service_cluster_ip_range, self._clock, self._entropy),
             PortAllocator(self._store, config.service_node_port_range, self._entropy),
         )
-        self._registries = self._make_registries()
         self._metrics = CollectorRegistry()
+        self._webhooks = WebhookClient(ServiceResolver(self._read_service, self._read_slices, self._entropy))
+        self._registries = self._make_registries()
         self._nodes = NodeConnections(config, self._read_wire)
         self._endpoints = ServerEndpoints(
             self._store,
@@ -102,6 +109,7 @@ class ApiServer:
             await self._background.open()
             stack.push_async_callback(self._background.close)
             stack.push_async_callback(self._nodes.close)
+            stack.push_async_callback(self._webhooks.close)
             self._background.start(self._hub.run())
             self._background.start(Compactor(self._store, self._clock).run())
             config = self._config
@@ -128,11 +136,24 @@ class ApiServer:
         await self._stack.aclose()
 
     def _make_registries(self) -> Registries:
-        admission = Chain([NamespaceLifecycle(self._read_namespace)])
+        webhooks = self._webhook_plugins()
+        admission = Chain(
+            [NamespaceLifecycle(self._read_namespace), webhooks.mutating(), webhooks.validating()]
+        )
         backing = Backing(self._store, admission, self._clock, self._entropy)
         event_ttl = self._config.event_ttl
         ttls = {("", "events"): event_ttl, ("events.k8s.io", "events"): event_ttl}
         return Registries(self._hub, backing, claims={("", "services"): self._claims}, ttls=ttls)
+
+    def _webhook_plugins(self) -> WebhookPlugins:
+        surroundings = Surroundings(
+            client=self._webhooks,
+            metrics=WebhookMetrics(self._metrics),
+            clock=self._clock,
+            entropy=self._entropy,
+            namespace=self._read_namespace,
+        )
+        return WebhookPlugins(self._scheme, self._hub, surroundings)
 
     def _build(self) -> FastAPI:
         config = self._config
@@ -205,6 +226,19 @@ class ApiServer:
         cache = self._registry("", "v1", "namespaces").cache
         item = await cache.get("", name, at_least=0) or await cache.get("", name)
         return codec.decode(item.wire) if item else None
+
+    async def _read_service(self, namespace: str, name: str) -> Object | None:
+        cache = self._registry("", "v1", "services").cache
+        item = await cache.get(namespace, name, at_least=0)
+        return codec.decode(item.wire) if item else None
+
+    async def _read_slices(self, namespace: str, service: str) -> list[Object]:
+        def belongs(item: Item) -> bool:
+            return item.labels.get(SERVICE_NAME_LABEL) == service
+
+        cache = self._registry("discovery.k8s.io", "v1", "endpointslices").cache
+        listed = await cache.list(Selection(namespace=namespace, predicate=belongs), at_least=0)
+        return [codec.decode(item.wire) for item in listed.items]
 
     async def _read_wire(self, plural: str, namespace: str, name: str) -> bytes | None:
         item = await self._registry("", "v1", plural).cache.get(namespace, name)
