@@ -7,10 +7,11 @@ itself writes (an Author without a manager) is not tracked, as upstream does not
 from __future__ import annotations
 
 from collections.abc import Set
+from functools import cached_property
 from typing import Any
 
 from kplane.api.apply import Writer, apply, track
-from kplane.api.apply.shape import Shape, shape_of
+from kplane.api.apply.shape import Shape, custom_shape, shape_of
 from kplane.api.clock import Clock, rfc3339
 from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo
@@ -28,9 +29,9 @@ class Fields:
         self._subresources = {sub.name: sub for sub in subresources}
         self._status = frozenset(f"f:{name}" for sub in subresources for name in sub.owns)
 
-    @property
+    @cached_property
     def _shape(self) -> Shape:
-        return shape_of(self._info.definition)
+        return custom_shape(self._info.node) if self._info.custom else shape_of(self._info.definition)
 
     def track(self, old: Object | None, new: Object, given: Any, author: Author) -> None:
         """Set `new`'s managedFields; `old` is None on creation, `given` is what the client sent as such."""

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from kplane.api.resource import Object
-from kplane.api.schema import Node, node
+from kplane.api.schema import META, Node, node
 
 
 class Kind(Enum):
@@ -83,27 +83,39 @@ _kept: dict[int, tuple[Node, Shape]] = {}
 """By identity, with the node so that its identity stays taken."""
 
 
+_Kept: TypeAlias = "dict[int, tuple[Node, Shape]]"
+
+
 @cache
 def shape_of(definition: str) -> Shape:
     """The shape of a definition. Raises KeyError."""
-    return _shape(node(definition))
+    return _shape(node(definition), _kept)
 
 
-def _shape(of: Node) -> Shape:
-    kept = _kept.get(id(of))
+def custom_shape(of: Node) -> Shape:
+    """The shape of a custom resource, which the caller keeps. Of an object that nobody has written to there
+    are only its metadata."""
+    shape = _shape(of, {})
+    if shape.kind is Kind.STRUCT:
+        shape.zero = {"metadata": shape_of(f"{META}ObjectMeta").zero}
+    return shape
+
+
+def _shape(of: Node, known: _Kept) -> Shape:
+    kept = known.get(id(of))
     if kept is not None:
         return kept[1]
     shape = Shape(_kind(of))
     if shape.kind is Kind.LEAF:
         shape = _LEAF
     # Known before its fields are: a definition may contain itself.
-    _kept[id(of)] = (of, shape)
+    known[id(of)] = (of, shape)
     if shape.kind is Kind.STRUCT:
-        shape.steps.update({name: (f"f:{name}", _shape(child)) for name, child in (of.fields or {}).items()})
+        shape.steps.update({name: (f"f:{name}", _shape(child, known)) for name, child in (of.fields or {}).items()})
         shape.zero = _zero(of, shape)
     elif shape.kind is not Kind.LEAF:
         assert of.item is not None
-        shape.item = _shape(of.item)
+        shape.item = _shape(of.item, known)
         shape.keys = _keys(of)
     return shape
 

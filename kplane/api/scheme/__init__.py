@@ -6,11 +6,21 @@ same kind at run time.
 
 from __future__ import annotations
 
+from kplane.api.scheme.custom import CustomVersion, ScalePaths
 from kplane.api.scheme.rows import ALL_VERBS, CREATE_ONLY, ResourceInfo, SubresourceInfo
 from kplane.api.scheme.scheme import Scheme
 from kplane.api.scheme.table import ROWS
 
-__all__ = ["ALL_VERBS", "CREATE_ONLY", "ResourceInfo", "Scheme", "SubresourceInfo", "builtin"]
+__all__ = [
+    "ALL_VERBS",
+    "CREATE_ONLY",
+    "CustomVersion",
+    "ResourceInfo",
+    "ScalePaths",
+    "Scheme",
+    "SubresourceInfo",
+    "builtin",
+]
 
 
 def builtin() -> Scheme:

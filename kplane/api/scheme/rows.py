@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from kplane.api import schema
 from kplane.api.resource import Resource
+from kplane.api.scheme.custom import CustomVersion
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 CREATE_ONLY = ("create",)
@@ -49,10 +51,17 @@ class ResourceInfo:
 
     returns_deleted: bool = False
     """Whether DELETE answers with the object that it removed, and not with a Status."""
+    custom: CustomVersion | None = None
+    """For custom resources: what their definition says."""
 
     @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def node(self) -> schema.Node:
+        """The compiled schema of its objects."""
+        return self.custom.schema.node if self.custom else schema.node(self.definition)
 
     @property
     def resource(self) -> Resource[dict[str, Any]]:
