@@ -66,7 +66,7 @@ def _names(obj: Object) -> str:
 
 
 def _jsonpath(form: str, argument: str) -> Printer:
-    from . import jsonpath
+    from kplane.api import jsonpath
 
     if not argument:
         raise CommandError("template format specified but no template given")

@@ -17,8 +17,6 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from .failures import CommandError
-
 Lookup: TypeAlias = "Callable[[Any], Iterable[Any]]"
 """From one value to those that it leads to."""
 
@@ -26,7 +24,7 @@ Step: TypeAlias = "Callable[[Sequence[Any]], Sequence[Any]]"
 """The same for all values at once: a union takes its first choice of every value, then its second."""
 
 
-class JSONPathError(CommandError):
+class JSONPathError(ValueError):
     """The template is malformed, or cannot be applied to this object."""
 
 

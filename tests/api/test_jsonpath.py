@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kplane.cli.verbs.jsonpath import JSONPathError, parse
+from kplane.api.jsonpath import JSONPathError, parse
 
 PODS = {
     "kind": "List",
