@@ -5,10 +5,11 @@
     schema.default(obj)
     faults = list(schema.validate(obj, old))
 
-Behaviour and wording are apiextensions-apiserver's.
+`validate_definition` judges the schema itself. Behaviour and wording are apiextensions-apiserver's.
 """
 
 from kplane.api.structural.compiled import Structural, compile
+from kplane.api.structural.definition import validate_definition
 from kplane.api.structural.spec import SchemaError
 
-__all__ = ["SchemaError", "Structural", "compile"]
+__all__ = ["SchemaError", "Structural", "compile", "validate_definition"]

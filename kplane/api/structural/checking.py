@@ -19,7 +19,9 @@ from kplane.api.structural.comparing import ABSENT, correlated_items, is_same
 from kplane.api.structural.faults import Faults, Place, composite, invalid, name_of
 from kplane.api.structural.spec import META_FIELDS, Spec
 from kplane.api.structural.values import (
+    Fast,
     compile_enum,
+    compile_fast,
     compile_format,
     compile_number,
     compile_string,
@@ -30,26 +32,28 @@ from kplane.api.structural.values import (
 Checker: TypeAlias = Callable[[Any, Place, Faults, Any], int]
 """(value, place, faults, old value or ABSENT) -> the number of checks that applied."""
 
+_Entry: TypeAlias = "tuple[frozenset[type], Fast | None, Checker | None]"
+"""Types that need no look, a quick look, the whole look."""
+
 _NO_TYPES: frozenset[type] = frozenset()
-_NUMBERS = (int, float)
 
 
-def compile_checker(spec: Spec, root: bool = False) -> Checker:
-    """The checker of a schema."""
+def compile_checker(spec: Spec, root: bool = False, counting: bool = False) -> Checker:
+    """The checker of a schema. `counting`: whether the count must be exact, as in a quantifier's branch."""
     right = plain_types(spec)
     check_type = compile_type(spec)
     check_enum = compile_enum(spec)
     check_string, check_format = compile_string(spec), compile_format(spec)
     check_number = compile_number(spec)
     quantifiers = _compile_quantifiers(spec)
-    check_object = _compile_object(spec, root)
-    check_list = _compile_list(spec)
+    check_object = _compile_object(spec, root, counting)
+    check_list = _compile_list(spec, counting)
     typed = 2 if check_type is not None else 0
 
     def check(value: Any, place: Place, faults: Faults, old: Any) -> int:
         if old is not ABSENT and is_same(spec, value, old, faults.same):
             return 0
-        count = 3 + typed
+        count = 4 + typed
         kind = type(value)
         if kind not in right and check_type is not None:
             before = len(faults)
@@ -58,7 +62,7 @@ def compile_checker(spec: Spec, root: bool = False) -> Checker:
         if value is None:
             if check_enum is not None:
                 check_enum(value, place, faults)
-            return count - 2 - typed // 2
+            return count - 3 - typed
         if quantifiers is not None:
             count += quantifiers(value, place, faults)
         if kind is str:
@@ -97,16 +101,19 @@ def trivial_types(spec: Spec) -> frozenset[type]:
     return plain_types(spec) & kinds | ({float} if spec.type == "number" and float in kinds else _NO_TYPES)
 
 
-def _compile_object(spec: Spec, root: bool) -> Checker:
+def _compile_entry(spec: Spec, counting: bool) -> _Entry:
+    checker = compile_checker(spec, counting=counting)
+    return (_NO_TYPES, None, checker) if counting else (trivial_types(spec), compile_fast(spec), checker)
+
+
+def _compile_object(spec: Spec, root: bool, counting: bool) -> Checker:
     fewest, most = spec.raw.get("minProperties"), spec.raw.get("maxProperties")
     required = tuple(spec.raw.get("required") or ())
-    fields = {name: (trivial_types(child), compile_checker(child)) for name, child in spec.properties.items()}
-    rest = None
-    if isinstance(spec.additional, Spec):
-        rest = (trivial_types(spec.additional), compile_checker(spec.additional))
+    fields = {name: _compile_entry(child, counting) for name, child in spec.properties.items()}
     closed = spec.additional is False
-    no_rest = (_NO_TYPES, None)
-    fallback = rest or no_rest
+    fallback: _Entry = (_NO_TYPES, None, None)
+    if isinstance(spec.additional, Spec):
+        fallback = _compile_entry(spec.additional, counting)
     uncorrelated = META_FIELDS if root else frozenset()
 
     def check(value: dict[str, Any], place: Place, faults: Faults, old: Any) -> int:
@@ -119,9 +126,8 @@ def _compile_object(spec: Spec, root: bool) -> Checker:
         count = 0
         olds = old if type(old) is dict else None
         for key, entry in value.items():
-            trivial, checker = fields.get(key, fallback)
-            if type(entry) in trivial:
-                count += 6
+            trivial, fast, checker = fields.get(key, fallback)
+            if type(entry) in trivial or (fast is not None and fast(entry)):
                 continue
             if checker is not None:
                 was = ABSENT if olds is None or key in uncorrelated else olds.get(key, ABSENT)
@@ -138,19 +144,20 @@ def _compile_object(spec: Spec, root: bool) -> Checker:
     return check
 
 
-def _compile_list(spec: Spec) -> Checker:
+def _compile_list(spec: Spec, counting: bool) -> Checker:
     fewest, most = spec.raw.get("minItems"), spec.raw.get("maxItems")
     unique = spec.raw.get("uniqueItems")
-    checker = compile_checker(spec.items) if spec.items is not None else None
-    trivial = trivial_types(spec.items) if spec.items is not None else _NO_TYPES
+    items: _Entry = (_NO_TYPES, None, None)
+    if spec.items is not None:
+        items = _compile_entry(spec.items, counting)
+    trivial, fast, checker = items
 
     def check(value: list[Any], place: Place, faults: Faults, old: Any) -> int:
         count = 0
         if checker is not None:
             olds = None if old is ABSENT else correlated_items(spec, value, old)
             for index, entry in enumerate(value):
-                if type(entry) in trivial:
-                    count += 6
+                if type(entry) in trivial or (fast is not None and fast(entry)):
                     continue
                 was = ABSENT if olds is None else olds[index]
                 count += checker(entry, (place, f"[{index}]"), faults, was)
@@ -196,7 +203,7 @@ def _run(checker: Checker, value: Any, place: Place) -> tuple[Faults, int]:
 
 
 def _any_of(branches: tuple[Spec, ...]) -> Callable[[Any, Place, Faults], int]:
-    checkers = [compile_checker(branch) for branch in branches]
+    checkers = [compile_checker(branch, counting=True) for branch in branches]
 
     def check(value: Any, place: Place, faults: Faults) -> int:
         best: tuple[Faults, int] | None = None
@@ -215,7 +222,7 @@ def _any_of(branches: tuple[Spec, ...]) -> Callable[[Any, Place, Faults], int]:
 
 
 def _one_of(branches: tuple[Spec, ...]) -> Callable[[Any, Place, Faults], int]:
-    checkers = [compile_checker(branch) for branch in branches]
+    checkers = [compile_checker(branch, counting=True) for branch in branches]
 
     def check(value: Any, place: Place, faults: Faults) -> int:
         best: tuple[Faults, int] | None = None
@@ -239,7 +246,7 @@ def _one_of(branches: tuple[Spec, ...]) -> Callable[[Any, Place, Faults], int]:
 
 
 def _all_of(branches: tuple[Spec, ...]) -> Callable[[Any, Place, Faults], int]:
-    checkers = [compile_checker(branch) for branch in branches]
+    checkers = [compile_checker(branch, counting=True) for branch in branches]
 
     def check(value: Any, place: Place, faults: Faults) -> int:
         valid, total = 0, 0
@@ -258,7 +265,7 @@ def _all_of(branches: tuple[Spec, ...]) -> Callable[[Any, Place, Faults], int]:
 
 
 def _negation(branches: tuple[Spec, ...]) -> Callable[[Any, Place, Faults], int]:
-    checker = compile_checker(branches[0])
+    checker = compile_checker(branches[0], counting=True)
 
     def check(value: Any, place: Place, faults: Faults) -> int:
         if not _run(checker, value, place)[0]:

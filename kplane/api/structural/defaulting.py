@@ -65,7 +65,7 @@ def maker(spec: Spec) -> _Make | None:
     if not isinstance(value, (dict, list)):
         return lambda: value
     copy = msgspec.json.decode(msgspec.json.encode(value))
-    compile_pruner(spec)(copy)
+    compile_pruner(spec, coerce=False)(copy)
     text = msgspec.json.encode(copy)
     decoder = msgspec.json.Decoder()
     return lambda: decoder.decode(text)

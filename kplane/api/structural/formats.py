@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from kplane.api import names, quantity
-from kplane.api.structural.patterns import compiled
+from kplane.api.structural.patterns import MAX_REMEMBERED, compiled
 
 _HOSTNAME = (
     r"^([a-zA-Z0-9\p{S}\p{L}]((-?[a-zA-Z0-9\p{S}\p{L}]{0,62})?)"
@@ -49,9 +50,14 @@ _MAC = re.compile(
 )
 
 
-def check_of(form: str) -> Callable[[str], bool]:
-    """The check of a supported format."""
-    return CHECKS[form.replace("-", "")]
+def accepts(form: str, text: str) -> bool:
+    """Whether a text has a supported format. The same few texts come again and again."""
+    return _remembered(form, text) if len(text) <= MAX_REMEMBERED else CHECKS[form.replace("-", "")](text)
+
+
+@lru_cache(maxsize=8192)
+def _remembered(form: str, text: str) -> bool:
+    return CHECKS[form.replace("-", "")](text)
 
 
 def _matches(pattern: str) -> Callable[[str], bool]:

@@ -36,6 +36,22 @@ def compiled(pattern: str) -> Search:
     return search
 
 
+MAX_REMEMBERED = 128
+"""Characters of the longest text whose verdict is kept."""
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether a pattern that compiles is found in a text. The same few texts come again and again."""
+    if len(text) > MAX_REMEMBERED:
+        return bool(compiled(pattern)(text))
+    return _remembered(pattern, text)
+
+
+@lru_cache(maxsize=8192)
+def _remembered(pattern: str, text: str) -> bool:
+    return bool(compiled(pattern)(text))
+
+
 _GO_WORDS = {
     "invalid repetition size": "invalid repeat count",
     "bad repetition operator": "invalid nested repetition operator",

@@ -20,21 +20,15 @@ Pruner: TypeAlias = Callable[[Any], list[str] | None]
 """Takes a dict or a list."""
 
 
-def compile_pruner(spec: Spec, root: bool = False) -> Pruner:
-    """The pruner of a schema. At the root, as in embedded resources, type and metadata are always kept."""
-    known = {name: compile_pruner(child) for name, child in spec.properties.items()}
-    rest: Pruner | None = None
-    if isinstance(spec.additional, Spec):
-        rest = compile_pruner(spec.additional)
-    elif spec.additional is not None:
-        rest = prune_all
-    if root or spec.embedded:
-        known.update(dict.fromkeys(META_FIELDS, _keep))
-        if spec.embedded and not root:
-            known["metadata"] = coerce_metadata
+def compile_pruner(spec: Spec, root: bool = False, coerce: bool = True) -> Pruner:
+    """The pruner of a schema. At the root, as in embedded resources, type and metadata are always kept.
+
+    `coerce`: whether the metadata of embedded resources loses what is no field of ObjectMeta.
+    """
+    known, rest = _children(spec, root, coerce)
     if spec.preserve:
-        return _preserving(known, rest, spec)
-    items = compile_pruner(spec.items) if spec.items is not None else prune_all
+        return _preserving(known, rest, spec, coerce)
+    items = compile_pruner(spec.items, coerce=coerce) if spec.items is not None else prune_all
 
     def prune(value: Any) -> list[str] | None:
         if type(value) is list:
@@ -67,8 +61,23 @@ def _beneath(step: str, inner: list[str], found: list[str] | None) -> list[str]:
     return found
 
 
-def _preserving(known: dict[str, Pruner], rest: Pruner | None, spec: Spec) -> Pruner:
-    items = compile_skipper(spec.items) if spec.items is not None else _keep
+def _children(spec: Spec, root: bool, coerce: bool) -> tuple[dict[str, Pruner], Pruner | None]:
+    """The pruners of an object's fields, and of its other entries; None if it may have none."""
+    known = {name: compile_pruner(child, coerce=coerce) for name, child in spec.properties.items()}
+    if root or spec.embedded:
+        known.update(dict.fromkeys(META_FIELDS, _keep))
+    if spec.embedded and coerce and not root:
+        known["metadata"] = coerce_metadata
+    if isinstance(spec.additional, Spec):
+        return known, compile_pruner(spec.additional, coerce=coerce)
+    return known, prune_all if spec.additional is not None else None
+
+
+def _preserving(known: dict[str, Pruner], rest: Pruner | None, spec: Spec, coerce: bool) -> Pruner:
+    """Where unknown fields are preserved, in the items of a list too."""
+    items: Pruner = _keep
+    if spec.items is not None:
+        items = _preserving(*_children(spec.items, False, coerce), spec.items, coerce)
 
     def prune(value: Any) -> list[str] | None:
         if type(value) is list:
@@ -83,20 +92,6 @@ def _preserving(known: dict[str, Pruner], rest: Pruner | None, spec: Spec) -> Pr
         return found
 
     return prune
-
-
-def compile_skipper(spec: Spec) -> Pruner:
-    """The pruner of an item of a list that preserves unknown fields: the items preserve them too."""
-    known = {name: compile_pruner(child) for name, child in spec.properties.items()}
-    rest: Pruner | None = None
-    if isinstance(spec.additional, Spec):
-        rest = compile_pruner(spec.additional)
-    elif spec.additional is not None:
-        rest = prune_all
-    if spec.embedded:
-        known.update(dict.fromkeys(META_FIELDS, _keep))
-        known["metadata"] = coerce_metadata
-    return _preserving(known, rest, spec)
 
 
 def _prune_items(value: list[Any], items: Pruner) -> list[str] | None:

@@ -18,31 +18,42 @@ MAX_DEPTH = 128
 """Levels of a schema, quantifiers included. The deepest known definitions have about thirty."""
 
 META_FIELDS = frozenset({"apiVersion", "kind", "metadata"})
-_UNSUPPORTED = ("id", "$schema", "$ref", "patternProperties", "dependencies", "definitions")
-_SHAPES: tuple[tuple[str, type], ...] = (
-    ("type", str),
-    ("format", str),
-    ("nullable", bool),
-    ("properties", dict),
-    ("required", list),
-    ("enum", list),
-    ("allOf", list),
-    ("anyOf", list),
-    ("oneOf", list),
-    ("not", dict),
-    ("pattern", str),
-    ("uniqueItems", bool),
-    ("exclusiveMinimum", bool),
-    ("exclusiveMaximum", bool),
-    ("x-kubernetes-list-map-keys", list),
-    ("x-kubernetes-list-type", str),
-    ("x-kubernetes-map-type", str),
-    ("x-kubernetes-validations", list),
+_UNSUPPORTED = (
+    "id",
+    "$schema",
+    "$ref",
+    "patternProperties",
+    "dependencies",
+    "additionalItems",
+    "definitions",
 )
+_SHAPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("type", "format", "pattern", "x-kubernetes-list-type", "x-kubernetes-map-type"), str),
+    **dict.fromkeys(("nullable", "uniqueItems", "exclusiveMinimum", "exclusiveMaximum"), bool),
+    **dict.fromkeys(("x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource"), bool),
+    **dict.fromkeys(("x-kubernetes-int-or-string",), bool),
+    **dict.fromkeys(
+        ("maxLength", "minLength", "maxItems", "minItems", "maxProperties", "minProperties"), int
+    ),
+    **dict.fromkeys(("maximum", "minimum", "multipleOf"), (int, float)),
+    **dict.fromkeys(("required", "enum", "allOf", "anyOf", "oneOf", "x-kubernetes-list-map-keys"), list),
+    **dict.fromkeys(("properties", "not"), dict),
+    "x-kubernetes-validations": list,
+    "items": (dict, list),
+    "additionalProperties": (dict, bool),
+}
+_RULE_SHAPES: dict[str, type] = {
+    **dict.fromkeys(("rule", "message", "messageExpression", "reason", "fieldPath"), str),
+    "optionalOldSelf": bool,
+}
 
 
 class SchemaError(ValueError):
     """Not the schema of a custom resource; the text says why."""
+
+
+class Malformed(SchemaError):
+    """Not even JSONSchemaProps, or nested too deep."""
 
 
 @dataclass(slots=True, eq=False)
@@ -94,24 +105,26 @@ class Spec:
             yield self.additional
 
 
-def parse(schema: Schema, depth: int = 0) -> Spec:
+def parse(schema: Schema) -> Spec:
     """The tree of a schema. Raises SchemaError."""
-    if depth > MAX_DEPTH:
-        raise SchemaError(f"OpenAPIV3Schema is nested deeper than {MAX_DEPTH} levels")
-    _check_shape(schema)
+    check_shape(schema)
+    return _parse(schema)
+
+
+def _parse(schema: Schema) -> Spec:
+    _check_support(schema)
     additional = schema.get("additionalProperties")
     items = schema.get("items")
-    if isinstance(items, dict) and "JSONSchemas" in items:
-        raise SchemaError("OpenAPIV3Schema 'items' must be a schema, but is an array")
+    negated = schema.get("not")
     return Spec(
         schema,
-        type=schema.get("type", ""),
+        type=schema.get("type") or "",
         format=supported_format(schema),
-        nullable=schema.get("nullable", False),
+        nullable=schema.get("nullable") is True,
         default=schema.get("default"),
-        properties={name: parse(prop, depth + 1) for name, prop in (schema.get("properties") or {}).items()},
-        items=parse(items, depth + 1) if items is not None else None,
-        additional=parse(additional, depth + 1) if isinstance(additional, dict) else additional,
+        properties={name: _parse(prop) for name, prop in (schema.get("properties") or {}).items()},
+        items=_parse(items) if items is not None else None,
+        additional=_parse(additional) if isinstance(additional, dict) else additional,
         preserve=schema.get("x-kubernetes-preserve-unknown-fields") is True,
         embedded=schema.get("x-kubernetes-embedded-resource") is True,
         int_or_string=schema.get("x-kubernetes-int-or-string") is True,
@@ -119,44 +132,63 @@ def parse(schema: Schema, depth: int = 0) -> Spec:
         list_keys=tuple(schema.get("x-kubernetes-list-map-keys") or ()),
         map_type=schema.get("x-kubernetes-map-type") or "",
         rules=tuple(schema.get("x-kubernetes-validations") or ()),
-        all_of=_branches(schema, "allOf", depth),
-        any_of=_branches(schema, "anyOf", depth),
-        one_of=_branches(schema, "oneOf", depth),
-        negated=parse(schema["not"], depth + 1) if schema.get("not") is not None else None,
+        all_of=_branches(schema, "allOf"),
+        any_of=_branches(schema, "anyOf"),
+        one_of=_branches(schema, "oneOf"),
+        negated=_parse(negated) if negated is not None else None,
     )
 
 
-def _branches(schema: Schema, key: str, depth: int) -> tuple[Spec, ...]:
-    return tuple(parse(branch, depth + 1) for branch in schema.get(key) or ())
+def _branches(schema: Schema, key: str) -> tuple[Spec, ...]:
+    return tuple(_parse(branch) for branch in schema.get(key) or ())
 
 
-def _check_shape(schema: Any) -> None:
+def check_shape(schema: Any, depth: int = 0) -> None:
+    """Raise Malformed unless a schema is JSONSchemaProps, not too deep, whatever it may mean."""
     if not isinstance(schema, dict):
-        raise SchemaError("OpenAPIV3Schema must be an object")
-    for key in _UNSUPPORTED:
-        if schema.get(key):
-            raise SchemaError(
-                f"OpenAPIV3Schema '{key.removeprefix('$') if key != '$ref' else key}' is not supported"
-            )
-    if schema.get("additionalItems") is not None:
-        raise SchemaError("OpenAPIV3Schema 'additionalItems' is not supported")
-    for key, shape in _SHAPES:
+        raise Malformed("OpenAPIV3Schema must be an object")
+    if depth > MAX_DEPTH:
+        raise Malformed(f"OpenAPIV3Schema is nested deeper than {MAX_DEPTH} levels")
+    for key, shape in _SHAPES.items():
         value = schema.get(key)
-        if value is not None and not isinstance(value, shape):
-            raise SchemaError(f"OpenAPIV3Schema '{key}' is malformed")
+        if value is not None and (not isinstance(value, shape) or (shape is not bool and value is True)):
+            raise Malformed(f"OpenAPIV3Schema '{key}' is malformed")
+    for key in ("required", "x-kubernetes-list-map-keys"):
+        if not all(isinstance(name, str) for name in schema.get(key) or ()):
+            raise Malformed(f"OpenAPIV3Schema '{key}' is malformed")
+    for rule in schema.get("x-kubernetes-validations") or ():
+        _check_rule(rule)
+    for inner in _inner(schema):
+        check_shape(inner, depth + 1)
+
+
+def _check_rule(rule: Any) -> None:
+    shapes = _RULE_SHAPES.items()
+    if not isinstance(rule, dict) or not all(
+        rule.get(k) is None or isinstance(rule[k], s) for k, s in shapes
+    ):
+        raise Malformed("OpenAPIV3Schema 'x-kubernetes-validations' is malformed")
+
+
+def _inner(schema: Schema) -> Iterator[Any]:
+    """Every schema within a schema."""
+    yield from (schema.get("properties") or {}).values()
+    for key in ("allOf", "anyOf", "oneOf"):
+        yield from schema.get(key) or ()
+    yield from (schema[key] for key in ("items", "not") if isinstance(schema.get(key), dict))
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield schema["additionalProperties"]
+
+
+def _check_support(schema: Schema) -> None:
+    for key in _UNSUPPORTED:
+        # additionalItems counts even when it is false.
+        if schema.get(key) or (key == "additionalItems" and schema.get(key) is not None):
+            raise SchemaError(f"OpenAPIV3Schema '{'schema' if key == '$schema' else key}' is not supported")
     if isinstance(schema.get("items"), list):
         raise SchemaError("OpenAPIV3Schema 'items' must be a schema, but is an array")
     if schema.get("x-kubernetes-preserve-unknown-fields") is False:
         raise SchemaError("internal error: 'x-kubernetes-preserve-unknown-fields' must be true or undefined")
-    strings = [*(schema.get("required") or ()), *(schema.get("x-kubernetes-list-map-keys") or ())]
-    rules = schema.get("x-kubernetes-validations") or ()
-    if not all(isinstance(name, str) for name in strings) or not all(
-        isinstance(rule, dict) for rule in rules
-    ):
-        raise SchemaError("OpenAPIV3Schema is malformed")
-    additional = schema.get("additionalProperties")
-    if additional is not None and not isinstance(additional, (dict, bool)):
-        raise SchemaError("OpenAPIV3Schema 'additionalProperties' is malformed")
 
 
 STRING_FORMATS = frozenset(
@@ -197,7 +229,7 @@ _NUMBER_FORMATS = {"integer": ("int32", "int64"), "number": ("float", "double")}
 def supported_format(schema: Schema) -> str:
     """The format as it is written, or nothing where it is to be ignored."""
     form: str = schema.get("format") or ""
-    kind = "" if schema.get("x-kubernetes-int-or-string") else schema.get("type", "")
+    kind = "" if schema.get("x-kubernetes-int-or-string") else schema.get("type") or ""
     if kind in ("", "string"):
         return form if form.replace("-", "") in STRING_FORMATS else ""
     return form if form in _NUMBER_FORMATS.get(kind, ()) else ""
