@@ -42,6 +42,7 @@ _SHAPES: dict[str, type | tuple[type, ...]] = {
     "items": (dict, list),
     "additionalProperties": (dict, bool),
 }
+_NUMERIC = frozenset(key for key, shape in _SHAPES.items() if shape in (int, (int, float)))
 _RULE_SHAPES: dict[str, type] = {
     **dict.fromkeys(("rule", "message", "messageExpression", "reason", "fieldPath"), str),
     "optionalOldSelf": bool,
@@ -151,7 +152,9 @@ def check_shape(schema: Any, depth: int = 0) -> None:
         raise Malformed(f"OpenAPIV3Schema is nested deeper than {MAX_DEPTH} levels")
     for key, shape in _SHAPES.items():
         value = schema.get(key)
-        if value is not None and (not isinstance(value, shape) or (shape is not bool and value is True)):
+        # A bool is an int to Python.
+        is_bool = isinstance(value, bool) and key in _NUMERIC
+        if value is not None and (is_bool or not isinstance(value, shape)):
             raise Malformed(f"OpenAPIV3Schema '{key}' is malformed")
     for key in ("required", "x-kubernetes-list-map-keys"):
         if not all(isinstance(name, str) for name in schema.get(key) or ()):
