@@ -38,6 +38,7 @@ from .endpoints import ServerEndpoints, host_address
 from .http.app import build_app
 from .http.boundary import Boundary
 from .http.componentstatuses import ComponentStatuses
+from .http.connects import admitted
 from .http.eviction import Evictions
 from .http.metrics import RequestMetrics
 from .http.pods import PodActions
@@ -137,7 +138,7 @@ class ApiServer:
 
     def _make_registries(self) -> Registries:
         webhooks = self._webhook_plugins()
-        admission = Chain(
+        admission = self._admission = Chain(
             [NamespaceLifecycle(self._read_namespace), webhooks.mutating(), webhooks.validating()]
         )
         backing = Backing(self._store, admission, self._clock, self._entropy)
@@ -165,7 +166,7 @@ class ApiServer:
             clock=self._clock,
             entropy=self._entropy,
             handlers=self._handlers(Reviews(authenticator, authorizer)),
-            streams=stream_handlers(self._nodes),
+            streams=admitted(stream_handlers(self._nodes), self._scheme.rows, self._admission),
         )
         address = f"{advertised_address(config)}:{config.secure_port}"
         system = SystemApi(

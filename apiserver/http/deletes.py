@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ _POLICIES = ("Background", "Foreground", "Orphan")
 class DeleteRequest:
     options: DeleteOptions
     dry_run: bool
+    fields: Mapping[str, Any]
+    """What was asked, as it was written, without kind and apiVersion."""
 
 
 async def read_delete(call: Call) -> DeleteRequest:
@@ -37,7 +40,8 @@ async def read_delete(call: Call) -> DeleteRequest:
 
 def read_options(fields: Object) -> DeleteRequest:
     """The options of a DeleteOptions object. Raises BadRequest and Invalid."""
-    return DeleteRequest(_options(fields), _dry_run(fields))
+    asked = {name: value for name, value in fields.items() if name not in ("kind", "apiVersion")}
+    return DeleteRequest(_options(fields), _dry_run(fields), asked)
 
 
 def _from_query(call: Call) -> Object:

@@ -26,7 +26,7 @@ from .call import Call
 from .decoding import dry_run, read_object
 from .deletes import read_options
 from .output import object_response
-from .resources import author_of
+from .resources import author_of, options_of
 
 ATTEMPTS = 20
 """Times that a pod which needs no budget is read anew because it changed meanwhile."""
@@ -58,7 +58,10 @@ class Evictions:
         if eviction["metadata"].get("name", name) != name:
             raise BadRequest("name in URL does not match name in Eviction object")
         request = read_options(eviction.get("deleteOptions") or {})
-        author = author_of(call, request.dry_run or dry_run(call, "CreateOptions"))
+        author = replace(
+            author_of(call, request.dry_run or dry_run(call, "CreateOptions")), options=options_of(call)
+        )
+        await self._pods.admit("eviction", EVICTION, eviction, Key(call.info.namespace, name), author)
         await self._evict(Key(call.info.namespace, name), request.options, author)
         return object_response(call, _SUCCESS, 201)
 
@@ -110,7 +113,7 @@ class Evictions:
             if options.resource_version:
                 metadata = codec.decode(written.wire)["metadata"]
                 options = replace(options, resource_version=metadata["resourceVersion"])
-        await self._pods.delete(key, options, author)
+        await self._pods.delete(key, options, author, admitted=True)
 
     @staticmethod
     def _guarded(options: DeleteOptions, pod: Object) -> DeleteOptions:

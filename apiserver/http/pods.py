@@ -6,6 +6,7 @@ Elsewhere: evicting them (`eviction.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from starlette.responses import Response
 
@@ -15,11 +16,13 @@ from kplane.api.field import FieldError, Path
 from kplane.api.resource import Key, Object
 from kplane.api.scheme import ResourceInfo, Scheme
 
+from ..registry.generic import Registry
 from ..registry.registry import Registries
+from ..registry.writing import Author
 from .call import Call
 from .decoding import dry_run, read_object
 from .output import object_response
-from .resources import author_of
+from .resources import author_of, options_of
 
 _SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
@@ -41,12 +44,20 @@ class PodActions:
         faults = list(_binding_faults(binding))
         if faults:
             raise invalid("Binding", "", name, faults)
-        await self._registries.of(self._row("pods")).amend(
-            Key(call.info.namespace, name),
-            lambda pod: bound(pod, binding, rfc3339(self._clock.now())),
-            author_of(call, dry_run(call, "CreateOptions")),
-        )
+        author = replace(author_of(call, dry_run(call, "CreateOptions")), options=options_of(call))
+        pods, key = self._registries.of(self._row("pods")), Key(call.info.namespace, name)
+        await self._admit(pods, call.info.subresource, binding, key, author)
+        await pods.amend(key, lambda pod: bound(pod, binding, rfc3339(self._clock.now())), author)
         return object_response(call, _SUCCESS, 201)
+
+    async def _admit(
+        self, pods: Registry, subresource: str, binding: Object, key: Key, author: Author
+    ) -> None:
+        """As what it was sent: `pods/binding`, or a Binding of its own."""
+        kind = self._row("bindings")
+        binding["metadata"].setdefault("namespace", key.namespace)
+        info = None if subresource else kind
+        await pods.admit(subresource, kind, binding, key, author, info=info)
 
     def _row(self, plural: str) -> ResourceInfo:
         return self._scheme.rows["", "v1", plural]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from starlette.responses import Response
@@ -38,6 +38,7 @@ from .transforms import Form
 UNKNOWN = "the server could not find the requested resource"
 NOT_ALLOWED = "the server does not allow this method on the requested resource"
 
+_OPTIONS = ("fieldManager", "fieldValidation")
 _OF_COLLECTIONS = frozenset({"create", "list", "deletecollection"})
 
 SubresourceHandler: TypeAlias = Callable[[Call, ResourceInfo], Awaitable[Response]]
@@ -175,7 +176,7 @@ class ResourceApi:
     async def _delete(self, call: Call, registry: Registry) -> Response:
         output = call.output()
         request = await read_delete(call)
-        author = author_of(call, request.dry_run)
+        author = replace(author_of(call, request.dry_run), options=request.fields)
         removed = await registry.delete(key_of(call, registry.info), request.options, author)
         if not removed.gone or registry.info.returns_deleted:
             return wire_response(call, output, removed.wire, self.form(call, registry.info, output))
@@ -183,7 +184,7 @@ class ResourceApi:
 
     async def _delete_collection(self, call: Call, registry: Registry) -> Response:
         request = await read_delete(call)
-        author = author_of(call, request.dry_run)
+        author = replace(author_of(call, request.dry_run), options=request.fields)
         page = await lists.read_page(call, registry)
         objects: list[Object] = []
         for item in page.items:
@@ -207,8 +208,20 @@ def writer_of(call: Call, options_kind: str) -> Author:
     """The author of a write whose fields are tracked. Raises Invalid."""
     manager = field_manager(call, options_kind)
     return replace(
-        author_of(call, dry_run(call, options_kind)), manager=manager, subresource=call.info.subresource
+        author_of(call, dry_run(call, options_kind)),
+        manager=manager,
+        subresource=call.info.subresource,
+        options=options_of(call),
     )
+
+
+def options_of(call: Call) -> Mapping[str, Any]:
+    """The query's part of CreateOptions and UpdateOptions, as admission plug-ins are told it."""
+    query = call.info.query
+    options: dict[str, Any] = {name: query[name] for name in _OPTIONS if query.get(name)}
+    if query.get("dryRun"):
+        options["dryRun"] = [query["dryRun"]]
+    return options
 
 
 def key_of(call: Call, row: ResourceInfo) -> Key:

@@ -5,6 +5,7 @@ Reading makes a Scale from the workload; writing takes the replicas from it, und
 
 from __future__ import annotations
 
+import msgspec
 from starlette.responses import Response
 
 from kplane.api.errors import invalid
@@ -13,6 +14,7 @@ from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo
 
 from ..registry.registry import Registries
+from ..registry.writing import View
 from ..storage import codec
 from .call import Call
 from .decoding import read_object
@@ -52,10 +54,10 @@ class ScaleApi:
         else:
             body = await read_object(call, SCALE, "UpdateOptions")
             require_name(call, body)
-            change, options = (lambda _: body), "UpdateOptions"
-        written = await registry.modify(
-            key, lambda obj: scaled(obj, change(scale_of(obj))), writer_of(call, options)
-        )
+            sent = msgspec.json.encode(body)
+            # Admission may change it, and a lost race begins anew.
+            change, options = (lambda _: codec.decode(sent)), "UpdateOptions"
+        written = await registry.modify(key, change, writer_of(call, options), view=VIEW)
         return object_response(call, scale_of(codec.decode(written.wire)))
 
 
@@ -87,6 +89,9 @@ def scaled(obj: Object, scale: Object) -> Object:
         if wanted := scale["metadata"].get(name):
             obj["metadata"][name] = wanted
     return obj
+
+
+VIEW = View("scale", SCALE, scale_of, scaled)
 
 
 def _selector_text(selector: Object) -> str:

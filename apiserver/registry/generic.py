@@ -12,7 +12,8 @@ Invariant: every write compares against the revision of the object that it was c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
+from itertools import chain
 from typing import NamedTuple
 
 from kplane.api.apply import settle
@@ -31,7 +32,7 @@ from kplane.api.field import FieldError, Path
 from kplane.api.resource import Key, Object
 from kplane.api.scheme import ResourceInfo
 
-from ..admission.chain import Attributes, Operation
+from ..admission.chain import Attributes, Operation, unchanged
 from ..storage import codec
 from ..storage.cache import WatchCache
 from ..storage.store import CompareFailed, Entry
@@ -39,7 +40,7 @@ from . import deletion, metadata
 from .deletion import DeleteOptions, Outcome
 from .fields import Fields
 from .strategy import Strategy, Subresource
-from .writing import Author, Backing, Change, Claim, Removed, Written, no_claim
+from .writing import Author, Backing, Change, Claim, Removed, View, Written, no_claim
 
 GENERATE_ATTEMPTS = 8
 
@@ -93,6 +94,7 @@ class Registry:
 
     async def create(self, obj: Object, namespace: str, author: Author) -> Written:
         """Store a new object, under a generated name where it has only metadata.generateName."""
+        attributes = await self._admit_new(obj, namespace, author)
         meta = obj["metadata"]
         generate = meta.get("generateName") if not meta.get("name") else None
         for attempt in range(1, GENERATE_ATTEMPTS + 1):
@@ -101,13 +103,14 @@ class Registry:
                     generate, self._backing.entropy.suffix(metadata.SUFFIX_LENGTH)
                 )
             try:
-                return await self._create(obj, namespace, author)
+                return await self._create(obj, namespace, author, attributes)
             except AlreadyExists:
                 if not generate or attempt == GENERATE_ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
 
-    async def _create(self, obj: Object, namespace: str, author: Author) -> Written:
+    async def _admit_new(self, obj: Object, namespace: str, author: Author) -> Attributes:
+        """Up to mutating admission, which sees no generated name yet."""
         meta = obj["metadata"]
         metadata.bind_namespace(obj, namespace)
         if meta.pop("resourceVersion", None):
@@ -118,6 +121,12 @@ class Registry:
             Operation.CREATE, Key(namespace, meta.get("name", "")), obj, None, author
         )
         await self._backing.admission.admit(attributes)
+        # Whoever changed the object cannot have moved it.
+        metadata.bind_namespace(obj, namespace)
+        return attributes
+
+    async def _create(self, obj: Object, namespace: str, author: Author, attributes: Attributes) -> Written:
+        meta = obj["metadata"]
         metadata.initialise(obj, self._backing.entropy.uid(), rfc3339(self._backing.clock.now()))
         if not self.strategy.immutable_spec_generation:
             meta["generation"] = 1
@@ -154,9 +163,11 @@ class Registry:
         author: Author,
         *,
         subresource: Subresource | None = None,
+        view: View | None = None,
         create: Callable[[], Object] | None = None,
     ) -> Written:
-        """Change an object; `create` gives what to store where there is none and the kind allows that.
+        """Change an object, or with `view` (to which `change` applies then) through that view; `create` gives
+        what to store where there is none and the kind allows that.
 
         A lost race computes the change again from the new state; only a resourceVersion in the changed
         object makes it final.
@@ -168,7 +179,7 @@ class Registry:
                 if current is None:
                     break
             try:
-                return await self._modify(key, current, change, author, subresource)
+                return await self._modify(key, current, change, author, subresource, view)
             except CompareFailed as failed:
                 current = _current(failed.current)
                 if current is None:
@@ -226,10 +237,23 @@ class Registry:
         return latest
 
     async def _modify(
-        self, key: Key, current: _Current, change: Change, author: Author, subresource: Subresource | None
+        self,
+        key: Key,
+        current: _Current,
+        change: Change,
+        author: Author,
+        subresource: Subresource | None,
+        view: View | None,
     ) -> Written:
         old = self._decode(current.wire)
-        new = change(self._decode(current.wire))
+        attributes: Attributes | None = None
+        if view is None:
+            new = change(self._decode(current.wire))
+        else:
+            attributes = self._view_attributes(key, view, change, current, author)
+            await self._backing.admission.admit(attributes)
+            assert attributes.object is not None
+            new = view.apply(self._decode(current.wire), attributes.object)
         self._check_preconditions(new["metadata"], old["metadata"])
         metadata.bind_namespace(new, key.namespace)
         managed = new["metadata"].get("managedFields")
@@ -238,14 +262,19 @@ class Registry:
         self._restrict(new, self._decode(current.wire), subresource)
         self.strategy.default(new)
         self._fields.track(old, new, managed, author)
-        attributes = self._attributes(Operation.UPDATE, key, new, old, author, subresource)
-        await self._backing.admission.admit(attributes)
+        if attributes is None:
+            name = subresource.name if subresource else ""
+            attributes = self._attributes(Operation.UPDATE, key, new, old, author, name)
+            await self._backing.admission.admit(attributes)
+            metadata.bind_namespace(new, key.namespace)
         prepare = self.strategy.prepare_status if subresource else self.strategy.prepare_update
         prepare(new, old)
         self._count_generation(new, old)
         self._refuse(key.name, self._update_faults(new, old, subresource))
         gone = deletion.finished(new, old, self.strategy)
         async with self._claim(None if gone else new, old, author.dry_run):
+            if view is not None:
+                attributes.object = view.show(new)
             await self._backing.admission.validate(attributes)
             self._warn(new, author)
             settle(new, old)
@@ -309,24 +338,30 @@ class Registry:
         revision = await self._backing.store.put(path, stored, expect=current.revision, ttl=self._ttl)
         return Written(codec.wire(stored, revision))
 
-    async def delete(self, key: Key, options: DeleteOptions, author: Author) -> Removed:
-        """Remove the object, or mark it as being deleted, as its finalizers and grace period demand."""
+    async def delete(
+        self, key: Key, options: DeleteOptions, author: Author, *, admitted: bool = False
+    ) -> Removed:
+        """Remove the object, or mark it as being deleted, as its finalizers and grace period demand.
+        `admitted`: admission has had its say on what leads to this (an eviction)."""
         current = await self._read(key) or await self._read_store(key)
         while current is not None:
             try:
-                return await self._delete(key, current, options, author)
+                return await self._delete(key, current, options, author, admitted)
             except CompareFailed as failed:
                 current = _current(failed.current)
             except ApiError as refusal:
                 current = await self._later(key, current, refusal)
         raise self.missing(key.name)
 
-    async def _delete(self, key: Key, current: _Current, options: DeleteOptions, author: Author) -> Removed:
+    async def _delete(
+        self, key: Key, current: _Current, options: DeleteOptions, author: Author, admitted: bool
+    ) -> Removed:
         old = self._decode(current.wire)
         self._check_delete_preconditions(options, old["metadata"])
-        attributes = self._attributes(Operation.DELETE, key, None, old, author)
-        await self._backing.admission.admit(attributes)
-        await self._backing.admission.validate(attributes)
+        if not admitted:
+            attributes = self._attributes(Operation.DELETE, key, None, old, author)
+            await self._backing.admission.admit(attributes)
+            await self._backing.admission.validate(attributes)
         new = self._decode(current.wire)
         outcome = deletion.plan(new, self.strategy, options, self._backing.clock.now())
         if outcome is Outcome.WAIT:
@@ -356,6 +391,35 @@ class Registry:
     async def _read_store(self, key: Key) -> _Current | None:
         return _current(await self._backing.store.get(self.cache.key(*key)))
 
+    async def admit(
+        self,
+        subresource: str,
+        kind: ResourceInfo,
+        obj: Object,
+        key: Key,
+        author: Author,
+        *,
+        info: ResourceInfo | None = None,
+    ) -> None:
+        """Admission of an order that is given to a subresource and not kept (Binding, Eviction,
+        TokenRequest): plug-ins may change `obj` or refuse it. `info`: the resource it was sent to, where that
+        is another. Raises ApiError."""
+        attributes = self._attributes(Operation.CREATE, key, obj, None, author, subresource)
+        attributes.info, attributes.kind = info or self.info, kind
+        attributes.default = unchanged
+        await self._backing.admission.admit(attributes)
+        await self._backing.admission.validate(attributes)
+
+    def _view_attributes(
+        self, key: Key, view: View, change: Change, current: _Current, author: Author
+    ) -> Attributes:
+        old = view.show(self._decode(current.wire))
+        new = change(view.show(self._decode(current.wire)))
+        attributes = self._attributes(Operation.UPDATE, key, new, old, author, view.subresource)
+        attributes.kind = view.kind
+        attributes.default = unchanged
+        return attributes
+
     def _attributes(
         self,
         operation: Operation,
@@ -363,12 +427,12 @@ class Registry:
         new: Object | None,
         old: Object | None,
         author: Author,
-        subresource: Subresource | None = None,
+        subresource: str = "",
     ) -> Attributes:
         return Attributes(
             operation=operation,
             info=self.info,
-            subresource=subresource.name if subresource else "",
+            subresource=subresource,
             namespace=key.namespace,
             name=key.name,
             object=new,
@@ -376,34 +440,31 @@ class Registry:
             user=author.user,
             dry_run=author.dry_run,
             warn=author.warn,
+            asked=author.options,
+            default=self.strategy.default,
+            annotate=author.annotate,
         )
 
-    def _faults(self, obj: Object) -> list[FieldError]:
-        meta = Path("metadata")
-        rule = self.strategy.name_rule
-        return [
-            *metadata.validate(obj["metadata"], self.info.namespaced, rule, meta),
-            *self.strategy.validate(obj, Path()),
-        ]
+    def _faults(self, obj: Object) -> Iterator[FieldError]:
+        meta, rule = Path("metadata"), self.strategy.name_rule
+        yield from metadata.validate(obj["metadata"], self.info.namespaced, rule, meta)
+        yield from self.strategy.validate(obj, Path())
 
-    def _update_faults(self, new: Object, old: Object, subresource: Subresource | None) -> list[FieldError]:
-        meta = Path("metadata")
-        rule = self.strategy.name_rule
-        faults = [
-            *metadata.validate(new["metadata"], self.info.namespaced, rule, meta),
-            *metadata.validate_update(new["metadata"], old["metadata"], meta),
-        ]
+    def _update_faults(
+        self, new: Object, old: Object, subresource: Subresource | None
+    ) -> Iterator[FieldError]:
+        meta, rule = Path("metadata"), self.strategy.name_rule
+        yield from metadata.validate(new["metadata"], self.info.namespaced, rule, meta)
+        yield from metadata.validate_update(new["metadata"], old["metadata"], meta)
         if subresource is not None:
-            return [*faults, *self.strategy.validate_status(new, old, Path())]
-        return [
-            *faults,
-            *self.strategy.validate(new, Path()),
-            *self.strategy.validate_update(new, old, Path()),
-        ]
+            yield from self.strategy.validate_status(new, old, Path())
+        else:
+            yield from self.strategy.validate(new, Path())
+            yield from self.strategy.validate_update(new, old, Path())
 
-    def _refuse(self, name: str, faults: list[FieldError]) -> None:
-        if faults:
-            raise invalid(self.info.kind, self.info.group, name, faults)
+    def _refuse(self, name: str, faults: Iterator[FieldError]) -> None:
+        if (first := next(faults, None)) is not None:
+            raise invalid(self.info.kind, self.info.group, name, chain([first], faults))
 
     def _warn(self, obj: Object, author: Author) -> None:
         for text in self.strategy.warnings(obj):

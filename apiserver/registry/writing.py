@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from kplane.api.clock import Clock, Entropy
 from kplane.api.resource import Object
+from kplane.api.scheme import ResourceInfo
 
-from ..admission.chain import Chain
+from ..admission.chain import Chain, unrecorded
 from ..auth.user import User
 from ..storage.store import Store
 
@@ -39,6 +40,23 @@ class Author:
     """The endpoint that was written to; empty for the object's own."""
     applies: bool = False
     """Whether the object that is written already says who manages its fields: it is applied."""
+    options: Mapping[str, Any] | None = None
+    """The request's options (dryRun, fieldManager, gracePeriodSeconds, …), for admission."""
+    annotate: Callable[[str, str], None] = unrecorded
+    """Adds an annotation to the audit event of the request: key and value."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A subresource with a kind of its own through which the object is changed: `deployments/scale`. What
+    admission sees is the view."""
+
+    subresource: str
+    kind: ResourceInfo
+    show: Change
+    """The view of an object."""
+    apply: Callable[[Object, Object], Object]
+    """(object, view) -> the object as the view wants it."""
 
 
 @dataclass(frozen=True, slots=True)

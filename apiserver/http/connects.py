@@ -1,0 +1,95 @@
+"""Admission of connections: exec, attach and port forwarding are the operation CONNECT, whose object is made
+of the request's query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive, Scope, Send
+
+from kplane.api.resource import Object
+from kplane.api.scheme import ResourceInfo
+
+from ..admission.chain import Attributes, Chain, Operation
+from .call import Call
+from .requestinfo import is_true
+from .resources import StreamHandler
+
+_FLAGS = ("stdin", "stdout", "stderr", "tty")
+
+
+def options_row(kind: str) -> ResourceInfo:
+    """The row of an options kind, of which nothing but its name is ever served."""
+    return ResourceInfo("", "v1", "", "", kind, namespaced=False, definition="")
+
+
+class AdmittedStream:
+    """A handler behind admission. `kind` is that of the subresource's options."""
+
+    def __init__(self, handler: StreamHandler, kind: str, admission: Chain) -> None:
+        self._handler = handler
+        self._kind = options_row(kind)
+        self._admission = admission
+
+    async def __call__(
+        self, call: Call, row: ResourceInfo, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        info = call.info
+        attributes = Attributes(
+            operation=Operation.CONNECT,
+            info=row,
+            subresource=info.subresource,
+            namespace=info.namespace_of(row),
+            name=info.name,
+            object=connect_options(self._kind.kind, scope["query_string"]),
+            old=None,
+            user=call.user,
+            dry_run=False,
+            warn=call.warn,
+            kind=self._kind,
+        )
+        await self._admission.admit(attributes)
+        await self._admission.validate(attributes)
+        await self._handler(call, row, scope, receive, send)
+
+
+def admitted(
+    streams: Mapping[tuple[str, str, str], StreamHandler],
+    rows: Mapping[tuple[str, str, str], ResourceInfo],
+    admission: Chain,
+) -> Mapping[tuple[str, str, str], StreamHandler]:
+    """The handlers by (group, plural, subresource), those that connect behind admission; reading a log is no
+    connection. `rows` are the scheme's."""
+    found: dict[tuple[str, str, str], StreamHandler] = {}
+    for key, handler in streams.items():
+        kinds = [
+            sub.kind
+            for row in rows.values()
+            if (row.group, row.plural) == key[:2] and (sub := row.subresource(key[2])) is not None
+        ]
+        connects = bool(kinds) and kinds[0].endswith("Options")
+        found[key] = AdmittedStream(handler, kinds[0], admission) if connects else handler
+    return found
+
+
+def connect_options(kind: str, query: bytes) -> Object:
+    """PodExecOptions and their like, as the query says them."""
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    first = dict(reversed(pairs))
+    options: Object = {"kind": kind, "apiVersion": "v1"}
+    if kind == "PodPortForwardOptions":
+        listed = (part for name, value in pairs if name == "ports" for part in value.split(","))
+        ports = [int(part) for part in listed if part.isascii() and part.isdigit()]
+        return options | ({"ports": ports} if ports else {})
+    if kind.endswith("ProxyOptions"):
+        return options | ({"path": first["path"]} if first.get("path") else {})
+    # Without a choice, upstream's defaults: output and errors.
+    wanted = {"stdout": "true", "stderr": "true"} | first
+    options |= {name: True for name in _FLAGS if is_true(wanted.get(name))}
+    if container := first.get("container"):
+        options["container"] = container
+    if kind == "PodExecOptions":
+        options["command"] = [value for name, value in pairs if name == "command"]
+    return options
