@@ -13,7 +13,6 @@ from kplane.api.errors import BadRequest, Expired
 from kplane.api.resource import Object
 
 from ..registry.generic import Registry
-from ..storage import codec
 from ..storage.events import Item
 from ..storage.listing import Listing
 from ..storage.store import Compacted
@@ -57,15 +56,13 @@ def _limit(call: Call) -> int:
     return max(int(text), 0)
 
 
-async def list_response(
-    call: Call, registry: Registry, output: Output, form: Form, *, spliced: bool
-) -> Response:
-    """`spliced`: the stored bytes are the items."""
+async def list_response(call: Call, registry: Registry, output: Output, form: Form) -> Response:
     page = await read_page(call, registry)
     metadata = list_metadata(page, registry.cache.key("", ""))
-    if spliced and output.media_type == JSON and not call.pretty:
+    plain = not output.form and output.media_type == JSON and not call.pretty
+    if plain and all(registry.is_served(item.wire) for item in page.items):
         return SplicedList(call, registry, page, metadata)
-    body = form.listing([codec.decode(item.wire) for item in page.items], metadata)
+    body = form.listing(await registry.objects([item.wire for item in page.items]), metadata)
     return Response(render(call, body, output), media_type=output.media_type)
 
 

@@ -40,6 +40,7 @@ NOT_ALLOWED = "the server does not allow this method on the requested resource"
 
 _OPTIONS = ("fieldManager", "fieldValidation")
 _OF_COLLECTIONS = frozenset({"create", "list", "deletecollection"})
+_PROXIED_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 SubresourceHandler: TypeAlias = Callable[[Call, ResourceInfo], Awaitable[Response]]
 """Answers every verb of one subresource that is not (part of) the object: binding, eviction, scale."""
@@ -99,8 +100,8 @@ class ResourceApi:
         await response(scope, receive, send)
 
     def form(self, call: Call, row: ResourceInfo, output: Output) -> Form | None:
-        """What the stored bytes must be turned into; None where they are the answer."""
-        if not output.form and not row.stored_as:
+        """What the bytes of an object must be turned into; None where they are the answer."""
+        if not output.form:
             return None
         return Form(row, output, call.query("includeObject"), self._clock)
 
@@ -111,13 +112,19 @@ class ResourceApi:
         item = await registry.cache.get(info.namespace_of(registry.info), info.name, at_least=revision)
         if item is None:
             raise registry.missing(info.name)
-        return wire_response(call, output, item.wire, self.form(call, registry.info, output))
+        return await self._show(call, registry, output, item.wire)
+
+    async def _show(
+        self, call: Call, registry: Registry, output: Output, wire: bytes, code: int = 200
+    ) -> Response:
+        """A stored object, as the client wants to see it."""
+        form = self.form(call, registry.info, output)
+        return wire_response(call, output, await registry.served(wire), form, code)
 
     async def _list(self, call: Call, registry: Registry) -> Response:
         output, row = call.output(), registry.info
         form = Form(row, output, call.query("includeObject"), self._clock)
-        spliced = not output.form and not row.stored_as
-        return await lists.list_response(call, registry, output, form, spliced=spliced)
+        return await lists.list_response(call, registry, output, form)
 
     async def _watch(self, call: Call, registry: Registry) -> Response:
         form = self.form(call, registry.info, call.output())
@@ -128,7 +135,7 @@ class ResourceApi:
         author = writer_of(call, "CreateOptions")
         obj = await read_object(call, registry.info, "CreateOptions")
         written = await registry.create(obj, call.info.namespace_of(registry.info), author)
-        return wire_response(call, output, written.wire, self.form(call, registry.info, output), 201)
+        return await self._show(call, registry, output, written.wire, 201)
 
     async def _update(self, call: Call, registry: Registry) -> Response:
         output = call.output()
@@ -146,7 +153,7 @@ class ResourceApi:
             create=None if subresource else lambda: obj,
         )
         code = 201 if written.created else 200
-        return wire_response(call, output, written.wire, self.form(call, registry.info, output), code)
+        return await self._show(call, registry, output, written.wire, code)
 
     async def _patch(self, call: Call, registry: Registry) -> Response:
         output = call.output()
@@ -157,7 +164,7 @@ class ResourceApi:
         written = await registry.modify(
             key_of(call, registry.info), change, author, subresource=object_subresource(call, registry)
         )
-        return wire_response(call, output, written.wire, self.form(call, registry.info, output))
+        return await self._show(call, registry, output, written.wire)
 
     async def _apply(self, call: Call, registry: Registry) -> Response:
         output, row = call.output(), registry.info
@@ -171,7 +178,7 @@ class ResourceApi:
             subresource=object_subresource(call, registry),
         )
         code = 201 if written.created else 200
-        return wire_response(call, output, written.wire, self.form(call, row, output), code)
+        return await self._show(call, registry, output, written.wire, code)
 
     async def _delete(self, call: Call, registry: Registry) -> Response:
         output = call.output()
@@ -179,24 +186,24 @@ class ResourceApi:
         author = replace(author_of(call, request.dry_run), options=request.fields)
         removed = await registry.delete(key_of(call, registry.info), request.options, author)
         if not removed.gone or registry.info.returns_deleted:
-            return wire_response(call, output, removed.wire, self.form(call, registry.info, output))
+            return await self._show(call, registry, output, removed.wire)
         return object_response(call, deleted_status(registry.info, codec.decode(removed.wire)))
 
     async def _delete_collection(self, call: Call, registry: Registry) -> Response:
         request = await read_delete(call)
         author = replace(author_of(call, request.dry_run), options=request.fields)
         page = await lists.read_page(call, registry)
-        objects: list[Object] = []
+        wires: list[bytes] = []
         for item in page.items:
             try:
                 removed = await registry.delete(Key(item.namespace, item.name), request.options, author)
             except NotFound:
                 # Somebody else deleted it first, which is what was asked for.
                 continue
-            objects.append(codec.decode(removed.wire))
+            wires.append(removed.wire)
         metadata = lists.list_metadata(page, registry.cache.key("", ""))
         output = call.output()
-        body = Form(registry.info, output, "", self._clock).listing(objects, metadata)
+        body = Form(registry.info, output, "", self._clock).listing(await registry.objects(wires), metadata)
         return Response(render(call, body, output), media_type=output.media_type)
 
 
@@ -271,6 +278,9 @@ def _check_place(call: Call, row: ResourceInfo) -> None:
         subresource = row.subresource(info.subresource)
         if subresource is None or (info.rest and info.subresource != "proxy"):
             raise NotFound(UNKNOWN)
+        if subresource.name == "proxy" and info.method in _PROXIED_METHODS:
+            # OPTIONS has no verb of its own, and yet passes through.
+            return
         verbs = subresource.verbs
     elif bool(info.name) == (info.verb in _OF_COLLECTIONS) and info.verb != "watch":
         raise MethodNotAllowed(NOT_ALLOWED)

@@ -1,7 +1,7 @@
-"""The forms that objects can be read in besides the stored one: another version, a Table, metadata alone.
+"""The forms that objects can be read in besides their own: a Table, metadata alone.
 
-A form turns one stored object, a list of them, or the object of a watch event into what the client asked for.
-Columns and cells of tables are in `tables/`, conversion between versions in `kplane.api.conversion`.
+A form turns one object, a list of them, or the object of a watch event into what the client asked for. The
+objects are in the version that is served. Columns and cells of tables are in `tables/`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from kplane.api.clock import Clock
-from kplane.api.conversion import from_stored
 from kplane.api.errors import BadRequest
 from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo
@@ -35,14 +34,12 @@ class Form:
         self._clock = clock
         self._columns_sent = False
 
-    def single(self, stored: Object) -> Object:
-        obj = from_stored(self._row, stored)
+    def single(self, obj: Object) -> Object:
         if self._form == "Table":
             return self._table([obj], {"resourceVersion": obj["metadata"].get("resourceVersion", "")})
         return self._partial(obj) if self._form else obj
 
-    def listing(self, stored: Sequence[Object], list_metadata: Object) -> Object:
-        objects = [from_stored(self._row, obj) for obj in stored]
+    def listing(self, objects: Sequence[Object], list_metadata: Object) -> Object:
         if self._form == "Table":
             return self._table(objects, list_metadata)
         if self._form:
@@ -53,9 +50,9 @@ class Form:
             objects = [_without_kind(obj) for obj in objects]
         return {"kind": kind, "apiVersion": api_version, "metadata": list_metadata, "items": objects}
 
-    def event(self, stored: Object) -> Object:
+    def event(self, obj: Object) -> Object:
         """The object of a watch event: only the first table of a watch has the columns."""
-        shown = self.single(stored)
+        shown = self.single(obj)
         if self._form == "Table":
             if self._columns_sent:
                 shown["columnDefinitions"] = None

@@ -125,26 +125,33 @@ class _Stream(Response):
     async def _send_events(self, send: Send) -> None:
         for start in range(0, len(self._initial), CHUNK):
             part = self._initial[start : start + CHUNK]
-            await _write(send, b"".join([self._frame("ADDED", item.wire) for item in part]))
+            await _write(send, await self._frames([("ADDED", item.wire) for item in part]))
         if self._marks_end:
             await self._send_bookmark(send, initial_end=True)
         self._initial = ()
         try:
             async for batch in self._watcher:
-                await _write(send, self._join(batch))
+                await _write(send, await self._join(batch))
         except Overrun:
             # The client sees the stream end and resumes from its last revision, or lists again.
             return
+        except ApiError as error:
+            # An object that cannot be converted: a watch must not leave out what it cannot show.
+            await _write(send, frame("ERROR", msgspec.json.encode(error.status())))
 
-    def _join(self, batch: Sequence[Event]) -> bytes:
-        if self._form is None:
+    async def _join(self, batch: Sequence[Event]) -> bytes:
+        if self._form is None and all(self._registry.is_served(event.item.wire) for event in batch):
             return b"".join([event.frame for event in batch])
-        return b"".join([self._frame(event.type, event.item.wire) for event in batch])
+        return await self._frames([(event.type, event.item.wire) for event in batch])
 
-    def _frame(self, kind: str, wire: bytes) -> bytes:
-        if self._form is None:
-            return frame(kind, wire)
-        return frame(kind, msgspec.json.encode(self._form.event(codec.decode(wire))))
+    async def _frames(self, events: Sequence[tuple[str, bytes]]) -> bytes:
+        form, registry = self._form, self._registry
+        if form is None and all(registry.is_served(wire) for _, wire in events):
+            return b"".join([frame(kind, wire) for kind, wire in events])
+        objects = await registry.objects([wire for _, wire in events])
+        shown = [form.event(obj) for obj in objects] if form else objects
+        encode = msgspec.json.encode
+        return b"".join([frame(kind, encode(obj)) for (kind, _), obj in zip(events, shown, strict=True)])
 
     async def _until_hangup(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

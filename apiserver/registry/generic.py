@@ -12,13 +12,12 @@ Invariant: every write compares against the revision of the object that it was c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import chain
 from typing import NamedTuple
 
 from kplane.api.apply import settle
 from kplane.api.clock import rfc3339
-from kplane.api.conversion import from_stored, to_stored
 from kplane.api.errors import (
     MODIFIED,
     AlreadyExists,
@@ -40,13 +39,15 @@ from . import deletion, metadata
 from .deletion import DeleteOptions, Outcome
 from .fields import Fields
 from .strategy import Strategy, Subresource
+from .versions import BuiltinVersions, StoredVersions
 from .writing import Author, Backing, Change, Claim, Removed, View, Written, no_claim
 
 GENERATE_ATTEMPTS = 8
 
 
 class _Current(NamedTuple):
-    """An object as it was read. `fresh`: straight from the store, so that its absence or refusal is final."""
+    """An object as it was read, in the version that is served. `fresh`: straight from the store, so that its
+    absence or refusal is final."""
 
     wire: bytes
     revision: int
@@ -56,7 +57,7 @@ class _Current(NamedTuple):
 class Registry:
     """One resource at one version. All methods raise ApiError.
 
-    Objects come and go in this version; wire bytes are in the version that is stored.
+    Objects come and go in this version; wire bytes may be in the version that is stored: see `served`.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Registry:
         *,
         claim: Claim = no_claim,
         ttl: int = 0,
+        versions: StoredVersions | None = None,
     ) -> None:
         self.info = info
         self.strategy = strategy
@@ -77,13 +79,29 @@ class Registry:
         self._ttl = ttl or strategy.ttl
         self._owned = frozenset(field for sub in strategy.subresources for field in sub.owns)
         self._fields = Fields(info, strategy.subresources, backing.clock)
+        self._versions = versions or BuiltinVersions(info)
+
+    def is_served(self, wire: bytes) -> bool:
+        """Whether these bytes are what this version shows."""
+        return self._versions.is_served(wire)
+
+    async def objects(self, wires: Sequence[bytes]) -> list[Object]:
+        """Stored objects, in the version that this registry serves."""
+        return await self._versions.read([codec.decode(wire) for wire in wires])
+
+    async def served(self, wire: bytes) -> bytes:
+        """An object in the version that this registry serves; `wire` may be in that one already."""
+        if self._versions.is_served(wire):
+            return wire
+        obj = (await self.objects((wire,)))[0]
+        return codec.wire(codec.encode(obj), int(obj["metadata"]["resourceVersion"]))
 
     def _decode(self, wire: bytes) -> Object:
-        """A stored object, in the version that this registry serves."""
-        return from_stored(self.info, codec.decode(wire))
+        """The object of a `_Current`."""
+        return codec.decode(wire)
 
-    def _encode(self, obj: Object) -> bytes:
-        return codec.encode(to_stored(self.info, obj))
+    async def _encode(self, obj: Object) -> bytes:
+        return codec.encode(await self._versions.write(obj))
 
     def subresource(self, name: str) -> Subresource | None:
         """The object-shaped subresource of that name."""
@@ -139,7 +157,7 @@ class Registry:
 
     async def _insert(self, obj: Object, key: str, author: Author) -> Written:
         name = obj["metadata"]["name"]
-        stored = self._encode(obj)
+        stored = await self._encode(obj)
         if author.dry_run:
             if await self._backing.store.get(key) is not None:
                 raise already_exists(self.info.plural, self.info.group, name)
@@ -181,7 +199,7 @@ class Registry:
             try:
                 return await self._modify(key, current, change, author, subresource, view)
             except CompareFailed as failed:
-                current = _current(failed.current)
+                current = await self._current(failed.current)
                 if current is None:
                     raise self.missing(key.name) from failed
             except ApiError as refusal:
@@ -223,7 +241,7 @@ class Registry:
                 self._check_preconditions(new["metadata"], old["metadata"])
                 return await self._swap(key, current, new, old, author)
             except CompareFailed as failed:
-                current = _current(failed.current)
+                current = await self._current(failed.current)
             except ApiError as refusal:
                 current = await self._later(key, current, refusal)
         raise self.missing(key.name)
@@ -329,7 +347,7 @@ class Registry:
         if new == old:
             return Written(current.wire)
         path = self.cache.key(*key)
-        stored = self._encode(new)
+        stored = await self._encode(new)
         if author.dry_run:
             return Written(codec.wire(stored, current.revision))
         if deletion.finished(new, old, self.strategy):
@@ -348,7 +366,7 @@ class Registry:
             try:
                 return await self._delete(key, current, options, author, admitted)
             except CompareFailed as failed:
-                current = _current(failed.current)
+                current = await self._current(failed.current)
             except ApiError as refusal:
                 current = await self._later(key, current, refusal)
         raise self.missing(key.name)
@@ -386,10 +404,10 @@ class Registry:
     async def _read(self, key: Key) -> _Current | None:
         """The object as the cache has it now: cheap, perhaps a little old."""
         item = await self.cache.get(*key, at_least=0)
-        return _Current(item.wire, item.revision, fresh=False) if item else None
+        return _Current(await self.served(item.wire), item.revision, fresh=False) if item else None
 
     async def _read_store(self, key: Key) -> _Current | None:
-        return _current(await self._backing.store.get(self.cache.key(*key)))
+        return await self._current(await self._backing.store.get(self.cache.key(*key)))
 
     async def admit(
         self,
@@ -459,7 +477,7 @@ class Registry:
         if subresource is not None:
             yield from self.strategy.validate_status(new, old, Path())
         else:
-            yield from self.strategy.validate(new, Path())
+            yield from self.strategy.validate_change(new, old, Path())
             yield from self.strategy.validate_update(new, old, Path())
 
     def _refuse(self, name: str, faults: Iterator[FieldError]) -> None:
@@ -470,8 +488,8 @@ class Registry:
         for text in self.strategy.warnings(obj):
             author.warn(text)
 
-
-def _current(entry: Entry | None) -> _Current | None:
-    if entry is None:
-        return None
-    return _Current(codec.wire(entry.value, entry.revision), entry.revision, fresh=True)
+    async def _current(self, entry: Entry | None) -> _Current | None:
+        if entry is None:
+            return None
+        wire = await self.served(codec.wire(entry.value, entry.revision))
+        return _Current(wire, entry.revision, fresh=True)

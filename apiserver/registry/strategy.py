@@ -82,6 +82,10 @@ class Strategy:
         """Every fault of a new object, beyond what the schema says."""
         yield from ()
 
+    def validate_change(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        """Faults of the new state of an object: those of a new one, unless old ones are tolerated."""
+        yield from self.validate(new, path)
+
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         """Faults of a change: immutable fields and forbidden transitions. `validate` runs as well."""
         yield from ()

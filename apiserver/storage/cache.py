@@ -52,6 +52,9 @@ log = logging.getLogger(__name__)
 Fields = Callable[[Object], Mapping[str, str]]
 """The selectable fields of a decoded object: `Strategy.fields`."""
 
+Normalise = Callable[[bytes], bytes]
+"""From stored bytes to those that the cache holds. Raises msgspec.MsgspecError."""
+
 EVERYTHING = Selection()
 
 HISTORY_MIN = 4096
@@ -77,10 +80,13 @@ NOTHING: Mapping[str, str] = {}
 class WatchCache:
     """One resource's objects. Made by `Hub.cache`."""
 
-    def __init__(self, hub: Hub, prefix: str, fields: Fields | None) -> None:
+    def __init__(
+        self, hub: Hub, prefix: str, fields: Fields | None, normalise: Normalise | None = None
+    ) -> None:
         self._hub = hub
         self._prefix = prefix
         self._fields = fields
+        self._normalise = normalise
         self._items: dict[str, Item] = {}
         self._keys: list[str] = []
         self._history: deque[tuple[float, Transition]] = deque()
@@ -262,6 +268,8 @@ class WatchCache:
     def _item(self, key: str, value: bytes, revision: int) -> Item | None:
         """The item of a stored value; None, and a line in the log, if the value cannot be read."""
         try:
+            if self._normalise is not None:
+                value = self._normalise(value)
             wire = codec.wire(value, revision)
             if self._fields is None:
                 labels, fields = codec.metadata(value).labels, NOTHING

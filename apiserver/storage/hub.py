@@ -17,7 +17,7 @@ from itertools import count
 from kplane.api.clock import Clock
 from kplane.api.errors import Timeout
 
-from .cache import Fields, WatchCache
+from .cache import Fields, Normalise, WatchCache
 from .store import Batch, Compacted, Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -42,12 +42,15 @@ class Hub:
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
 
-    def cache(self, prefix: str, fields: Fields | None = None) -> WatchCache:
+    def cache(
+        self, prefix: str, fields: Fields | None = None, normalise: Normalise | None = None
+    ) -> WatchCache:
         """The cache of a resource, made on first use. `prefix` is `ResourceInfo.storage_prefix`, `fields`
-        tells selectable fields where the resource has any beyond its name and namespace."""
+        tells selectable fields where the resource has any beyond its name and namespace, `normalise` turns
+        stored bytes into those that are kept."""
         known = self._caches.get(prefix)
         if known is None:
-            known = self._caches[prefix] = WatchCache(self, prefix, fields)
+            known = self._caches[prefix] = WatchCache(self, prefix, fields, normalise)
             self._unloaded.put_nowait(known)
         return known
 
