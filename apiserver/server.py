@@ -42,13 +42,15 @@ from .http.connects import admitted
 from .http.eviction import Evictions
 from .http.metrics import RequestMetrics
 from .http.pods import PodActions
-from .http.resources import ResourceApi, SubresourceHandler
+from .http.resources import ResourceApi, StreamHandler, SubresourceHandler
 from .http.reviews import Reviews
 from .http.scale import ScaleApi
 from .http.system import SystemApi
 from .nodes.connection import NodeConnections
 from .nodes.routes import stream_handlers
 from .openapi import OpenApi
+from .proxying.forward import ReverseProxy
+from .proxying.routes import proxy_handlers
 from .registry.allocators import AddressAllocator, PortAllocator, ServiceClaims
 from .registry.generic import Registry
 from .registry.registry import Registries
@@ -89,6 +91,7 @@ class ApiServer:
         self._webhooks = WebhookClient(ServiceResolver(self._read_service, self._read_slices, self._entropy))
         self._registries = self._make_registries()
         self._nodes = NodeConnections(config, self._read_wire)
+        self._proxy = ReverseProxy()
         self._endpoints = ServerEndpoints(
             self._store,
             self._registry,
@@ -110,6 +113,7 @@ class ApiServer:
             await self._background.open()
             stack.push_async_callback(self._background.close)
             stack.push_async_callback(self._nodes.close)
+            stack.push_async_callback(self._proxy.close)
             stack.push_async_callback(self._webhooks.close)
             self._background.start(self._hub.run())
             self._background.start(Compactor(self._store, self._clock).run())
@@ -166,7 +170,7 @@ class ApiServer:
             clock=self._clock,
             entropy=self._entropy,
             handlers=self._handlers(Reviews(authenticator, authorizer)),
-            streams=admitted(stream_handlers(self._nodes), self._scheme.rows, self._admission),
+            streams=admitted(self._stream_handlers(), self._scheme.rows, self._admission),
         )
         address = f"{advertised_address(config)}:{config.secure_port}"
         system = SystemApi(
@@ -205,6 +209,12 @@ class ApiServer:
                 handlers[row.group, row.plural, "scale"] = scale
         return handlers
 
+    def _stream_handlers(self) -> dict[tuple[str, str, str], StreamHandler]:
+        return {
+            **stream_handlers(self._nodes, self._proxy),
+            **proxy_handlers(self._proxy, self._read_object, self._entropy),
+        }
+
     def _checks(self) -> dict[str, dict[str, Check]]:
         store = "etcd" if self._config.etcd_servers else "storage"
         live: dict[str, Check] = {"ping": ok}
@@ -240,6 +250,10 @@ class ApiServer:
         cache = self._registry("discovery.k8s.io", "v1", "endpointslices").cache
         listed = await cache.list(Selection(namespace=namespace, predicate=belongs), at_least=0)
         return [codec.decode(item.wire) for item in listed.items]
+
+    async def _read_object(self, plural: str, namespace: str, name: str) -> Object | None:
+        wire = await self._read_wire(plural, namespace, name)
+        return codec.decode(wire) if wire else None
 
     async def _read_wire(self, plural: str, namespace: str, name: str) -> bytes | None:
         item = await self._registry("", "v1", plural).cache.get(namespace, name)

@@ -29,19 +29,31 @@ class Upgraded:
 
 
 async def open_upgrade(
-    method: str, url: str, headers: Iterable[tuple[str, str]], *, tls: ssl.SSLContext | None = None
+    method: str,
+    url: str,
+    headers: Iterable[tuple[str, str]],
+    *,
+    tls: ssl.SSLContext | None = None,
+    server_name: str = "",
 ) -> Upgraded:
-    """Send a request and read the head of its answer. Raises ConnectionError, also on a time-out."""
+    """Send a request and read the head of its answer. A `Host` among the headers and a `server_name` for the
+    certificate take the place of the URL's. Raises ConnectionError, also on a time-out."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
     target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {parts.netloc}"]
-    lines += [f"{name}: {value}" for name, value in headers]
+    sent = list(headers)
+    if all(name.lower() != "host" for name, _ in sent):
+        sent.insert(0, ("Host", parts.netloc))
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in sent)]
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             reader, writer = await asyncio.open_connection(
-                parts.hostname, port, ssl=tls if secure else None, limit=MAX_HEAD
+                parts.hostname,
+                port,
+                ssl=tls if secure else None,
+                server_hostname=server_name or None if secure else None,
+                limit=MAX_HEAD,
             )
     except (OSError, TimeoutError) as error:
         raise ConnectionError(f"dial tcp {parts.netloc}: {str(error) or 'i/o timeout'}") from error
@@ -55,6 +67,10 @@ async def open_upgrade(
         writer.close()
         raise
     status_line, *fields = head.decode("latin-1").split("\r\n")
+    status = status_line.split(" ")[1:2]
+    if not status_line.startswith("HTTP/1.") or not (status and status[0].isdecimal()):
+        writer.close()
+        raise ConnectionError(f"{parts.netloc} gave a malformed HTTP response")
     pairs = (field.split(":", 1) for field in fields if ":" in field)
     answered = {name.strip().lower(): value.strip() for name, value in pairs}
-    return Upgraded(int(status_line.split(" ")[1]), head, answered, SocketDuplex(reader, writer))
+    return Upgraded(int(status[0]), head, answered, SocketDuplex(reader, writer))
