@@ -19,7 +19,7 @@ from kplane.api.structural.embedded import compile_embedded
 from kplane.api.structural.faults import Faults
 from kplane.api.structural.lists import compile_lists
 from kplane.api.structural.pruning import compile_pruner
-from kplane.api.structural.rules import compile_rules
+from kplane.api.structural.rules import Rules, compile_rules
 from kplane.api.structural.spec import Schema, Spec, parse
 
 _TOO_DEEP = "exceeded max depth"
@@ -47,7 +47,6 @@ class Structural:
         self._check = compile_checker(spec, root=True)
         self._embedded = compile_embedded(spec)
         self._lists = compile_lists(spec)
-        self._rules = compile_rules(spec, root=True)
 
     def prune(self, obj: Any) -> list[str]:
         """Drop unspecified fields in place. The paths of what was dropped, sorted: `spec.a[0].b`."""
@@ -83,11 +82,16 @@ class Structural:
             # An object that was wrong already may stay so.
             if repeated and not (old is not None and any(self._lists(old, Path()))):
                 faults += repeated
-        if self._rules is None:
+        rules = self._rules
+        if rules is None:
             return faults
         if any(fault.reason in _BLOCKING for fault in faults):
             return [*faults, Path().invalid("null", _UNCHECKED)]
-        return [*faults, *self._rules(obj, old)]
+        return [*faults, *rules(obj, old)]
+
+    @cached_property
+    def _rules(self) -> Rules | None:
+        return compile_rules(self._spec, root=True)
 
     @cached_property
     def node(self) -> Node:

@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 from kplane.api.field import FieldError, Path
 from kplane.api.structural.definition_defaults import check_defaults
 from kplane.api.structural.definition_lists import check_list_type, check_map_type
-from kplane.api.structural.definition_rules import CostBook, check_rule_texts, check_rules
+from kplane.api.structural.definition_rules import (
+    LARGEST,
+    CostBook,
+    check_rule_texts,
+    check_rules,
+    max_elements,
+)
 from kplane.api.structural.invariants import check_invariants
 from kplane.api.structural.spec import META_FIELDS, Malformed, Schema, SchemaError, Spec, check_shape, parse
 
@@ -59,6 +65,8 @@ class _Context:
     in_meta: bool = False
     uncorrelated: Path | None = None
     """The outermost place beneath which values have no old values, so that rules cannot use `oldSelf`."""
+    limit: int | None = 1
+    """How many values of this schema an object can hold; None: as many as fit into a request."""
 
 
 def validate_definition(
@@ -190,6 +198,10 @@ def _check_standard(schema: Schema, path: Path, context: _Context) -> Iterator[F
 
 def _check_rules(spec: Spec, path: Path, context: _Context, costs: CostBook) -> Iterator[FieldError]:
     """The expressions, once everything else is right: the innermost first."""
+    own, times = context, max_elements(spec.raw)
+    if context.limit is not None:
+        limit = None if times is None else min(context.limit * times, LARGEST)
+        context = replace(context, limit=limit)
     if isinstance(spec.additional, Spec):
         yield from _check_rules(spec.additional, path.additionalProperties, _in_entries(context), costs)
     for name, child in spec.properties.items():
@@ -198,4 +210,4 @@ def _check_rules(spec: Spec, path: Path, context: _Context, costs: CostBook) -> 
     if spec.items is not None:
         yield from _check_rules(spec.items, path.child("items"), _in_items(spec.raw, path, context), costs)
     if spec.rules:
-        yield from check_rules(spec, context.root, context.uncorrelated, path, costs)
+        yield from check_rules(spec, own.root, own.uncorrelated, own.limit, path, costs)
