@@ -1,4 +1,4 @@
-"""Small cluster-wide kinds: priority and runtime classes, certificates, webhooks, policies, API services."""
+"""Small cluster-wide kinds: priority and runtime classes, certificates, policies, API services."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
 from .immutable import IMMUTABLE, unchanged
-from .labels import validate_selector
 from .podspec.defaults import round_quantities
 from .status import StatusStrategy
 from .strategy import STATUS, Strategy, Subresource
@@ -17,14 +16,6 @@ from .strategy import STATUS, Strategy, Subresource
 _HIGHEST_PRIORITY = 1_000_000_000
 _SYSTEM_PREFIX = "system-"
 _SYSTEM_CLASSES = {"system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000}
-_WEBHOOK_DEFAULTS: Object = {
-    "failurePolicy": "Fail",
-    "matchPolicy": "Equivalent",
-    "namespaceSelector": {},
-    "objectSelector": {},
-    "timeoutSeconds": 10,
-}
-_OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 
 
 class PriorityClassStrategy(Strategy):
@@ -112,37 +103,6 @@ class CertificateSigningRequestStrategy(Strategy):
         return {"spec.signerName": (obj.get("spec") or {}).get("signerName", "")}
 
 
-class WebhookConfigurationStrategy(Strategy):
-    """Validating and mutating webhook configurations."""
-
-    unconditional_update = False
-
-    def __init__(self, *, mutating: bool) -> None:
-        self._mutating = mutating
-
-    def default(self, obj: Object) -> None:
-        for webhook in obj.get("webhooks") or ():
-            for name, value in _WEBHOOK_DEFAULTS.items():
-                if webhook.get(name) is None:
-                    webhook[name] = dict(value) if isinstance(value, dict) else value
-            if self._mutating:
-                webhook.setdefault("reinvocationPolicy", "Never")
-            for rule in webhook.get("rules") or ():
-                rule.setdefault("scope", "*")
-            service = (webhook.get("clientConfig") or {}).get("service")
-            if service:
-                service.setdefault("port", 443)
-
-    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
-        taken: set[str] = set()
-        for index, webhook in enumerate(obj.get("webhooks") or ()):
-            here, name = path.webhooks[index], webhook.get("name", "")
-            yield from _validate_webhook(webhook, here)
-            if name in taken:
-                yield here.name.duplicate(name)
-            taken.add(name)
-
-
 class AdmissionPolicyStrategy(StatusStrategy):
     """Admission policies and their bindings, with or without status."""
 
@@ -213,51 +173,3 @@ class FixedSpecStrategy(StatusStrategy):
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         if new.get("spec") != old.get("spec"):
             yield path.spec.invalid(new.get("spec"), IMMUTABLE)
-
-
-def _validate_webhook(webhook: Object, path: Path) -> Iterator[FieldError]:
-    name = webhook.get("name", "")
-    if not name:
-        yield path.name.required()
-    else:
-        for text in names.dns_subdomain(name):
-            yield path.name.invalid(name, text)
-        if name.count(".") < 2:
-            yield path.name.invalid(name, "should be a domain with at least three segments separated by dots")
-    seconds = webhook["timeoutSeconds"]
-    if not 1 <= seconds <= 30:
-        yield path.timeoutSeconds.invalid(seconds, "the timeout value must be between 1 and 30 seconds")
-    if webhook["failurePolicy"] not in ("Fail", "Ignore"):
-        yield path.failurePolicy.not_supported(webhook["failurePolicy"], ("Fail", "Ignore"))
-    if webhook.get("sideEffects") not in ("None", "NoneOnDryRun"):
-        yield path.sideEffects.not_supported(webhook.get("sideEffects", ""), ("None", "NoneOnDryRun"))
-    for index, version in enumerate(webhook.get("admissionReviewVersions") or ()):
-        for text in names.dns_1035_label(version):
-            yield path.admissionReviewVersions[index].invalid(version, text)
-    if not webhook.get("admissionReviewVersions"):
-        yield path.admissionReviewVersions.required("must specify one of v1, v1beta1")
-    config = webhook.get("clientConfig") or {}
-    if ("url" in config) == ("service" in config):
-        yield path.clientConfig.required("exactly one of url or service is required")
-    for selector in ("namespaceSelector", "objectSelector"):
-        yield from validate_selector(webhook[selector], path.child(selector))
-    for index, rule in enumerate(webhook.get("rules") or ()):
-        yield from _validate_webhook_rule(rule, path.rules[index])
-
-
-def _validate_webhook_rule(rule: Object, path: Path) -> Iterator[FieldError]:
-    operations = rule.get("operations") or []
-    if not operations:
-        yield path.operations.required()
-    if len(operations) > 1 and "*" in operations:
-        yield path.operations.invalid(operations, "if '*' is present, must not specify other operations")
-    for index, operation in enumerate(operations):
-        if operation not in _OPERATIONS:
-            yield path.operations[index].not_supported(operation, _OPERATIONS)
-    for name in ("apiGroups", "apiVersions", "resources"):
-        values = rule.get(name) or []
-        if not values:
-            yield path.child(name).required()
-        if name != "resources" and len(values) > 1 and "*" in values:
-            what = "groups" if name == "apiGroups" else "versions"
-            yield path.child(name).invalid(values, f"if '*' is present, must not specify other API {what}")

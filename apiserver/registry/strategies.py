@@ -16,7 +16,6 @@ from .classes import (
     PlainAdmissionPolicyStrategy,
     PriorityClassStrategy,
     RuntimeClassStrategy,
-    WebhookConfigurationStrategy,
 )
 from .configmaps import ConfigMapStrategy
 from .cronjobs import CronJobStrategy
@@ -60,6 +59,7 @@ from .storage import (
 )
 from .strategy import Strategy
 from .volumeclaims import PersistentVolumeClaimStrategy
+from .webhookconfigurations import WebhookConfigurationStrategy
 
 ADMISSION = "admissionregistration.k8s.io"
 CERTIFICATES = "certificates.k8s.io"

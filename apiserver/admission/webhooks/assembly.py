@@ -7,7 +7,7 @@ from kplane.api.scheme import Scheme
 from ...storage.hub import Hub
 from ..matching import ADMISSION_GROUP
 from .calls import ADMIT, VALIDATING, Surroundings
-from .conditions import no_conditions
+from .conditions import ConditionCompiler
 from .configuration import Configuration
 from .mutating import MutatingAdmissionWebhook
 from .validating import ValidatingAdmissionWebhook
@@ -32,4 +32,5 @@ class WebhookPlugins:
     def _configuration(self, plural: str, type: str) -> Configuration:
         row = self._scheme.by_path(ADMISSION_GROUP, "v1", plural)
         assert row is not None
-        return Configuration(self._hub.cache(row.storage_prefix), self._scheme, type, no_conditions)
+        compile = ConditionCompiler(self._surroundings.metrics)
+        return Configuration(self._hub.cache(row.storage_prefix), self._scheme, type, compile)

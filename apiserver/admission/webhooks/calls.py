@@ -81,11 +81,11 @@ class Caller:
         """Whether the selectors let the request through. Raises NotFound where its namespace is not there."""
         return await candidate.webhook.selectors.match(attributes, self._with.namespace)
 
-    async def conditions_hold(self, webhook: Webhook, attributes: Attributes, shown: Shown) -> bool:
+    def conditions_hold(self, webhook: Webhook, attributes: Attributes, shown: Shown) -> bool:
         """Raises ApiError where that cannot be found out and failures are fatal."""
         if webhook.conditions is None:
             return True
-        if await webhook.conditions.match(attributes, shown.object, shown.old):
+        if webhook.conditions.match(attributes, shown):
             return True
         self._with.metrics.excluded(webhook.name, self._type, attributes.operation)
         return False

@@ -20,6 +20,7 @@ from ...storage import codec
 from ...storage.cache import WatchCache
 from ..chain import Attributes
 from ..matching import Place, Rule, Selectors, matching_row, place_of, rule_of, selectors_of
+from .review import Shown
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +30,9 @@ REMEMBERED_PLACES = 4096
 class Conditions(Protocol):
     """The compiled `matchConditions` of a webhook."""
 
-    async def match(self, attributes: Attributes, obj: Object | None, old: Object | None) -> bool:
-        """Whether the webhook is to be called. `obj` and `old` are in the version that the webhook sees.
-        Raises ApiError where a condition cannot be evaluated and the webhook's failures are fatal."""
+    def match(self, attributes: Attributes, shown: Shown) -> bool:
+        """Whether the webhook is to be called; it would be shown that. Raises ApiError where a condition
+        cannot be evaluated and the webhook's failures are fatal."""
 
 
 class CompileConditions(Protocol):

@@ -61,9 +61,14 @@ def review_version(versions: Sequence[str]) -> str:
 
 def request(version: str, uid: str, attributes: Attributes, shown: Shown) -> Object:
     """The AdmissionReview that is sent."""
+    body = {"uid": uid, **described(attributes, shown), "object": shown.object, "oldObject": shown.old}
+    return {"kind": "AdmissionReview", "apiVersion": f"{GROUP}/{version}", "request": body}
+
+
+def described(attributes: Attributes, shown: Shown) -> Object:
+    """The request without uid and objects; texts that say nothing are left out."""
     asked, kind = attributes.info, attributes.shape
     body: Object = {
-        "uid": uid,
         "kind": _group_version_kind(shown.kind),
         "resource": _group_version_resource(shown.row),
         "subResource": attributes.subresource,
@@ -76,13 +81,7 @@ def request(version: str, uid: str, attributes: Attributes, shown: Shown) -> Obj
         "userInfo": _user_info(attributes.user),
     }
     body = {name: value for name, value in body.items() if value}
-    body |= {
-        "object": shown.object,
-        "oldObject": shown.old,
-        "dryRun": attributes.dry_run,
-        "options": attributes.options,
-    }
-    return {"kind": "AdmissionReview", "apiVersion": f"{GROUP}/{version}", "request": body}
+    return body | {"dryRun": attributes.dry_run, "options": attributes.options}
 
 
 def _group_version_kind(row: ResourceInfo) -> Object:
