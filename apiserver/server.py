@@ -35,6 +35,8 @@ from .bootstrap import Bootstrap
 from .config import ApiServerConfig
 from .discovery import Discovery
 from .endpoints import ServerEndpoints, host_address
+from .extensions.conversion import converter_for
+from .extensions.loop import Extensions
 from .http.app import build_app
 from .http.boundary import Boundary
 from .http.componentstatuses import ComponentStatuses
@@ -42,7 +44,7 @@ from .http.connects import admitted
 from .http.eviction import Evictions
 from .http.metrics import RequestMetrics
 from .http.pods import PodActions
-from .http.resources import ResourceApi, StreamHandler, SubresourceHandler
+from .http.resources import CUSTOM, ResourceApi, StreamHandler, SubresourceHandler
 from .http.reviews import Reviews
 from .http.scale import ScaleApi
 from .http.system import SystemApi
@@ -120,6 +122,10 @@ class ApiServer:
             config = self._config
             bootstrap = Bootstrap(self._registry, self._claims, config.service_cluster_ip_range, self._clock)
             await bootstrap.run(config.secure_port)
+            definitions = self._registry("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+            extensions = Extensions(self._scheme, self._registries, definitions, self._clock)
+            await extensions.start()
+            self._background.start(extensions.run())
             self._stack = stack.pop_all()
         return self
 
@@ -148,7 +154,13 @@ class ApiServer:
         backing = Backing(self._store, admission, self._clock, self._entropy)
         event_ttl = self._config.event_ttl
         ttls = {("", "events"): event_ttl, ("events.k8s.io", "events"): event_ttl}
-        return Registries(self._hub, backing, claims={("", "services"): self._claims}, ttls=ttls)
+        return Registries(
+            self._hub,
+            backing,
+            claims={("", "services"): self._claims},
+            ttls=ttls,
+            converter=lambda row: converter_for(row, self._webhooks, self._entropy),
+        )
 
     def _webhook_plugins(self) -> WebhookPlugins:
         surroundings = Surroundings(
@@ -200,6 +212,7 @@ class ApiServer:
             ("", "bindings", ""): pods.bind,
             ("", "componentstatuses", ""): ComponentStatuses("etcd-0", self._check_store, self._clock),
             ("", "pods", "binding"): pods.bind,
+            (CUSTOM, "", "scale"): scale,
             ("", "pods", "eviction"): Evictions(self._scheme, self._registries, self._clock),
         }
         for row in self._scheme.rows.values():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,7 +23,7 @@ from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo
 
 from .call import Call
-from .decoding import field_validation
+from .decoding import check_custom, field_validation
 from .requestinfo import is_true
 
 APPLY_PATCH = "application/apply-patch+yaml"
@@ -84,16 +85,45 @@ def _check_kind(config: Object, row: ResourceInfo) -> None:
 
 
 def _check_fields(config: Object, row: ResourceInfo) -> None:
-    found = check(config, schema.node(row.definition))
+    found = check_custom(config, row.custom) if row.custom else check(config, row.node)
     if found.errors:
         raise BadRequest(cannot_handle(row.kind, row.version, found.errors[0]))
     config.setdefault("metadata", {})
-    if found.unknown:
+    faults = [f".{path}: field not declared in schema" for path in found.unknown]
+    if row.custom:
+        faults += shape_faults(config, row.node)
+    if faults:
         meta = config["metadata"]
         where = f"{meta.get('namespace', '')}/{meta.get('name', '')}; {row.api_version}, Kind={row.kind}"
-        faults = [f".{path}: field not declared in schema" for path in found.unknown]
         text = faults[0] if len(faults) == 1 else "errors:\n  " + "\n  ".join(faults)
         raise BadRequest(f"failed to create typed patch object ({where}): {text}")
+
+
+def shape_faults(value: Any, node: schema.Node, path: str = "") -> Iterator[str]:
+    """Where a value has not the shape of its schema: merging could not walk it. What scalars are is
+    validated later."""
+    if value is None or node.kind in ("any", "quantity", "int-or-string", "date-time", "bytes"):
+        return
+    wanted = {"object": "map", "map": "map", "list": "list"}.get(node.kind, "scalar")
+    found = "map" if isinstance(value, dict) else "list" if isinstance(value, list) else "scalar"
+    if wanted != found:
+        yield f"{path}: expected {_WORDS.get(node.kind, wanted)}, got {_shown(value)}"
+    elif isinstance(value, dict):
+        for name, entry in value.items():
+            child = (node.fields or {}).get(name) if node.kind == "object" else node.item
+            if child is not None:
+                yield from shape_faults(entry, child, f"{path}.{name}")
+    elif isinstance(value, list) and node.item is not None:
+        for index, entry in enumerate(value):
+            yield from shape_faults(entry, node.item, f"{path}[{index}]")
+
+
+_WORDS = {"string": "string", "integer": "numeric (int or float)", "number": "numeric (int or float)", "boolean": "boolean"}
+
+
+def _shown(value: Any) -> str:
+    """A value as structured-merge-diff's messages have it."""
+    return f"&{{{msgspec.json.encode(value).decode()}}}" if isinstance(value, (dict, list, str)) else "scalar"
 
 
 def _check_place(call: Call, metadata: Object, row: ResourceInfo) -> None:

@@ -7,7 +7,7 @@ type) or, where it is only superfluous, treated as `fieldValidation` says. Bodie
 from __future__ import annotations
 
 from kplane.api import protobuf, schema
-from kplane.api.check import cannot_handle, check, strict_faults
+from kplane.api.check import Checked, cannot_handle, check, strict_faults
 from kplane.api.decode import (
     DecodeError,
     decode_json,
@@ -19,13 +19,14 @@ from kplane.api.decode import (
 from kplane.api.errors import BadRequest, Invalid, invalid
 from kplane.api.field import Path
 from kplane.api.resource import Object
-from kplane.api.scheme import ResourceInfo
+from kplane.api.scheme import CustomVersion, ResourceInfo
 
 from .call import Call
 from .negotiation import JSON, PROTOBUF, YAML, input_of, unsupported
 
 MAX_FIELD_MANAGER = 128
 _POLICIES = ("", "Ignore", "Strict", "Warn")
+_METADATA_ALONE = schema.Node("object", {"metadata": schema.node(f"{schema.META}ObjectMeta")})
 
 
 def options_invalid(kind: str, field: str, value: str, supported: tuple[str, ...]) -> Invalid:
@@ -124,7 +125,7 @@ def _repeated_keys(call: Call, body: bytes, decoded: Object) -> list[str]:
 
 def check_fields(call: Call, obj: Object, row: ResourceInfo, policy: str, repeated: list[str]) -> None:
     """Types must be right; unknown fields are dropped. Fills in metadata, kind and apiVersion."""
-    found = check(obj, schema.node(row.definition))
+    found = check_custom(obj, row.custom) if row.custom else check(obj, row.node)
     if found.errors:
         raise BadRequest(cannot_handle(row.kind, row.version, found.errors[0]))
     faults = repeated + strict_faults(found.unknown, [])
@@ -136,6 +137,16 @@ def check_fields(call: Call, obj: Object, row: ResourceInfo, policy: str, repeat
             call.warn(text)
     obj["kind"], obj["apiVersion"] = row.kind, row.api_version
     obj.setdefault("metadata", {})
+
+
+def check_custom(obj: Object, custom: CustomVersion) -> Checked:
+    """The same for a custom resource: the types of its metadata alone, the rest is validated later."""
+    obj.setdefault("metadata", {})
+    if obj["metadata"] is None:
+        obj["metadata"] = {}
+    found = check({"metadata": obj["metadata"]}, _METADATA_ALONE)
+    found.unknown += custom.schema.prune(obj)
+    return found
 
 
 def _check_kind(obj: Object, row: ResourceInfo, body: bytes) -> None:

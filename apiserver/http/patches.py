@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from kplane.api import schema
 from kplane.api.decode import DecodeError, decode_json
 from kplane.api.errors import BadRequest, invalid
 from kplane.api.field import Path
@@ -34,8 +33,10 @@ def patch_type(call: Call) -> str:
 async def read_patch(call: Call, row: ResourceInfo) -> Change:
     """Raises UnsupportedMediaType and BadRequest; the change itself raises BadRequest and Invalid."""
     kind = patch_type(call)
-    if kind not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
-        raise unsupported(JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
+    # Custom resources have no merge keys and strategies.
+    known = (JSON_PATCH, MERGE_PATCH) if row.custom else (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
+    if kind not in known:
+        raise unsupported(*known, APPLY_PATCH)
     if "force" in call.info.query:
         fault = Path("force").forbidden("may not be specified for non-apply patch")
         raise invalid("PatchOptions", "meta.k8s.io", "", [fault])
@@ -66,7 +67,7 @@ def _apply(kind: str, obj: Object, patch: Any, row: ResourceInfo) -> Object:
         return json_patch(obj, patch)
     if kind == MERGE_PATCH:
         return merge(obj, patch)
-    return strategic(obj, patch, schema.node(row.definition))
+    return strategic(obj, patch, row.node)
 
 
 def _check_identity(new: Object, old: Object) -> None:

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from kplane.api.clock import Clock, Entropy
 from kplane.api.errors import BadRequest, MethodNotAllowed, NotFound
 from kplane.api.resource import Key, Object
-from kplane.api.scheme import ResourceInfo, Scheme
+from kplane.api.scheme import ALL_VERBS, ResourceInfo, Scheme
 
 from ..registry.generic import Registry
 from ..registry.registry import Registries
@@ -39,6 +39,9 @@ UNKNOWN = "the server could not find the requested resource"
 NOT_ALLOWED = "the server does not allow this method on the requested resource"
 
 _OPTIONS = ("fieldManager", "fieldValidation")
+CUSTOM = "*"
+"""Stands for the group of every custom resource among the handlers of subresources."""
+
 _OF_COLLECTIONS = frozenset({"create", "list", "deletecollection"})
 _PROXIED_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -86,7 +89,11 @@ class ResourceApi:
         if row is None:
             raise NotFound(UNKNOWN)
         _check_place(call, row)
-        key = (row.group, row.plural, info.subresource)
+        if row.custom:
+            _check_custom(call, row)
+            key = (CUSTOM, "", info.subresource)
+        else:
+            key = (row.group, row.plural, info.subresource)
         if stream := self._streams.get(key):
             await stream(call, row, scope, receive, send)
             return
@@ -273,7 +280,8 @@ def _check_place(call: Call, row: ResourceInfo) -> None:
             raise MethodNotAllowed(NOT_ALLOWED)
     elif info.namespace and row.plural != "namespaces":
         raise NotFound(UNKNOWN)
-    verbs = row.verbs
+    # Discovery hides what a terminating custom resource still answers.
+    verbs = ALL_VERBS if row.custom else row.verbs
     if info.subresource:
         subresource = row.subresource(info.subresource)
         if subresource is None or (info.rest and info.subresource != "proxy"):
@@ -286,6 +294,16 @@ def _check_place(call: Call, row: ResourceInfo) -> None:
         raise MethodNotAllowed(NOT_ALLOWED)
     if info.verb not in verbs:
         raise MethodNotAllowed(NOT_ALLOWED)
+
+
+def _check_custom(call: Call, row: ResourceInfo) -> None:
+    """What a custom resource's definition has to say to any request."""
+    assert row.custom is not None
+    if row.custom.warning:
+        call.warn(row.custom.warning)
+    if row.custom.terminating and call.info.verb == "create":
+        text = f"{call.info.verb} not allowed while custom resource definition is terminating"
+        raise MethodNotAllowed(text, {"group": row.group, "kind": row.plural})
 
 
 def require_name(call: Call, obj: Object) -> None:

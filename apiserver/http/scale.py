@@ -5,14 +5,17 @@ Reading makes a Scale from the workload; writing takes the replicas from it, und
 
 from __future__ import annotations
 
+from functools import cache
+
 import msgspec
 from starlette.responses import Response
 
-from kplane.api.errors import invalid
+from kplane.api.errors import InternalError, invalid
 from kplane.api.field import Path
 from kplane.api.resource import Object
-from kplane.api.scheme import ResourceInfo
+from kplane.api.scheme import ResourceInfo, ScalePaths
 
+from ..registry.customresources import at
 from ..registry.registry import Registries
 from ..registry.writing import View
 from ..storage import codec
@@ -42,12 +45,16 @@ class ScaleApi:
 
     async def __call__(self, call: Call, row: ResourceInfo) -> Response:
         registry = self._registries.of(row)
+        view = custom_view(row.custom.scale) if row.custom and row.custom.scale else VIEW
         key = key_of(call, row)
         if call.info.verb == "get":
             item = await registry.cache.get(*key)
             if item is None:
                 raise registry.missing(key.name)
-            return object_response(call, scale_of(codec.decode(item.wire)))
+            found = codec.decode(await registry.served(item.wire))
+            if row.custom and row.custom.scale:
+                require_replicas(row.custom.scale, found)
+            return object_response(call, view.show(found))
         if call.info.verb == "patch":
             change = await read_patch(call, SCALE)
             options = "PatchOptions"
@@ -57,17 +64,21 @@ class ScaleApi:
             sent = msgspec.json.encode(body)
             # Admission may change it, and a lost race begins anew.
             change, options = (lambda _: codec.decode(sent)), "UpdateOptions"
-        written = await registry.modify(key, change, writer_of(call, options), view=VIEW)
-        return object_response(call, scale_of(codec.decode(written.wire)))
+        written = await registry.modify(key, change, writer_of(call, options), view=view)
+        return object_response(call, view.show(codec.decode(await registry.served(written.wire))))
 
 
 def scale_of(obj: Object) -> Object:
     """The Scale of a workload."""
+    selector = _selector_text(obj["spec"].get("selector") or {})
+    return _scale(obj, obj["spec"].get("replicas", 1), obj.get("status", {}).get("replicas", 0), selector)
+
+
+def _scale(obj: Object, replicas: int, current: int, selector: str) -> Object:
     metadata = obj["metadata"]
-    status: Object = {"replicas": obj.get("status", {}).get("replicas", 0)}
-    if selector := _selector_text(obj["spec"].get("selector") or {}):
+    status: Object = {"replicas": current}
+    if selector:
         status["selector"] = selector
-    replicas = obj["spec"].get("replicas", 1)
     return {
         "kind": SCALE.kind,
         "apiVersion": SCALE.api_version,
@@ -79,11 +90,19 @@ def scale_of(obj: Object) -> Object:
 
 def scaled(obj: Object, scale: Object) -> Object:
     """The workload with the Scale's replicas; the Scale's uid and revision become its preconditions."""
-    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    obj["spec"]["replicas"] = _wanted(obj, scale)
+    return _under_preconditions(obj, scale)
+
+
+def _wanted(obj: Object, scale: Object) -> int:
+    replicas: int = (scale.get("spec") or {}).get("replicas", 0)
     if replicas < 0:
         fault = Path("spec").replicas.invalid(replicas, "must be greater than or equal to 0")
         raise invalid(SCALE.kind, SCALE.group, obj["metadata"]["name"], [fault])
-    obj["spec"]["replicas"] = replicas
+    return replicas
+
+
+def _under_preconditions(obj: Object, scale: Object) -> Object:
     for name in ("uid", "resourceVersion"):
         obj["metadata"].pop(name, None)
         if wanted := scale["metadata"].get(name):
@@ -92,6 +111,38 @@ def scaled(obj: Object, scale: Object) -> Object:
 
 
 VIEW = View("scale", SCALE, scale_of, scaled)
+
+
+@cache
+def custom_view(paths: ScalePaths) -> View:
+    """The Scale of a custom resource, whose definition says where its fields are."""
+
+    def show(obj: Object) -> Object:
+        replicas, current = _number(obj, paths.spec_replicas), _number(obj, paths.status_replicas)
+        selector = at(obj, paths.selector) if paths.selector else ""
+        return _scale(obj, replicas or 0, current or 0, selector if isinstance(selector, str) else "")
+
+    def apply(obj: Object, scale: Object) -> Object:
+        place = obj
+        for step in paths.spec_replicas[:-1]:
+            inner = place.get(step)
+            place[step] = place = inner if isinstance(inner, dict) else {}
+        place[paths.spec_replicas[-1]] = _wanted(obj, scale)
+        return _under_preconditions(obj, scale)
+
+    return View("scale", SCALE, show, apply)
+
+
+def require_replicas(paths: ScalePaths, obj: Object) -> None:
+    """Raises InternalError for an object without the field that a Scale shows, as upstream does."""
+    if _number(obj, paths.spec_replicas) is None:
+        path = "." + ".".join(paths.spec_replicas)
+        raise InternalError(f'Internal error occurred: the spec replicas field "{path}" does not exist')
+
+
+def _number(obj: Object, steps: tuple[str, ...]) -> int | None:
+    value = at(obj, steps)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _selector_text(selector: Object) -> str:

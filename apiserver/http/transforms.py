@@ -14,7 +14,7 @@ from kplane.api.errors import BadRequest
 from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo
 
-from ..tables import table
+from ..tables import custom_printer, table
 from .negotiation import Output
 
 _INCLUDES = ("None", "Metadata", "Object")
@@ -66,9 +66,11 @@ class Form:
         return self._partial(obj) if self._form else obj
 
     def _table(self, objects: Sequence[Object], list_metadata: Object) -> Object:
+        custom = self._row.custom
         return table(
             self._row,
             objects,
+            printer=custom_printer(custom) if custom else None,
             now=self._clock.now(),
             include_object=self._include,
             list_metadata=list_metadata,

@@ -6,6 +6,7 @@ type, format, priority, description) and cells are upstream's (`pkg/printers/int
 
 from __future__ import annotations
 
+from .custom import custom_printer
 from .table import table
 
-__all__ = ["table"]
+__all__ = ["custom_printer", "table"]

@@ -63,6 +63,10 @@ class Template:
     def render(self, current: Any) -> str:
         return "".join(part.render(current) for part in self.parts)
 
+    def find(self, current: Any) -> Sequence[Any]:
+        """The values that the first path leads to."""
+        return next((part.values(current) for part in self.parts if isinstance(part, Path)), ())
+
 
 @dataclass(frozen=True, slots=True)
 class Range:

@@ -1,0 +1,108 @@
+"""Columns of custom resources: a name, and what `additionalPrinterColumns` ask for; by default the age.
+
+Rules: apiextensions `registry/customresource/tableconvertor`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from kplane.api import jsonpath
+from kplane.api.resource import Object
+from kplane.api.scheme import CustomVersion
+
+from .durations import human, moment
+from .printer import NAME, Cells, Column, Printer
+
+log = logging.getLogger(__name__)
+
+AGE: Object = {
+    "name": "Age",
+    "type": "date",
+    "jsonPath": ".metadata.creationTimestamp",
+    "description": "CreationTimestamp is a timestamp representing the server time when this object was created."
+    " It is not guaranteed to be set in happens-before order across separate operations. Clients may not set"
+    " this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null"
+    " for lists. More info:"
+    " https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata",
+}
+_KEPT_PRINTERS = 1024
+
+
+@lru_cache(maxsize=_KEPT_PRINTERS)
+def custom_printer(custom: CustomVersion) -> Printer:
+    """The printer of one version."""
+    columns = custom.columns or (AGE,)
+    paths = [(column["type"], _path(column["jsonPath"])) for column in columns]
+
+    def cells(obj: Object, now: datetime) -> Cells:
+        return [obj["metadata"]["name"], *(_cell(kind, path, obj, now) for kind, path in paths)]
+
+    return Printer((NAME, *(_column(column) for column in columns)), cells)
+
+
+def _column(column: Object) -> Column:
+    return Column(
+        column["name"],
+        type=column["type"],
+        format=column.get("format", ""),
+        priority=column.get("priority", 0),
+        description=column.get("description")
+        or f"Custom resource definition column (in JSONPath format): {column['jsonPath']}",
+    )
+
+
+def _path(text: str) -> jsonpath.Template | None:
+    try:
+        return jsonpath.parse(f"{{{text}}}")
+    except jsonpath.JSONPathError as error:
+        # Definitions from before columns were checked: their cells stay empty.
+        log.warning("column not understood path=%s error=%s", text, error)
+        return None
+
+
+def _cell(kind: str, template: jsonpath.Template | None, obj: Object, now: datetime) -> Any:
+    try:
+        found = template.find(obj) if template else ()
+    except jsonpath.JSONPathError:
+        return None
+    return cell(kind, found, now) if found else None
+
+
+def cell(kind: str, found: Sequence[Any], now: datetime) -> Any:
+    """What a column of this type shows of the values that its path found."""
+    value = found[0]
+    if value is None:
+        return "<nil>" if kind == "string" else None
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    match kind:
+        case "string":
+            return _text(value)
+        case "integer" if number:
+            return int(value)
+        case "number" if number:
+            return float(value)
+        case "boolean" if isinstance(value, bool):
+            return value
+        case "date" if isinstance(value, str):
+            return _age(value, now)
+    return None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return msgspec.json.encode(value, order="sorted").decode()
+
+
+def _age(text: str, now: datetime) -> str:
+    try:
+        return human((now - moment(text)).total_seconds())
+    except ValueError:
+        return "<invalid>"
