@@ -106,8 +106,8 @@ class StructExpr:
 class Fold:
     """A comprehension: the macros over lists and maps.
 
-    `kind` is all, exists, exists_one, filter, map, transformMap or transformMapEntry (transformList is a
-    map). `names` holds one variable, or two for key (index) and value. `body` is the predicate or the
+    `kind` is all, exists, exists_one, filter, map, transformMap, transformMapEntry or sortBy (transformList
+    is a map). `names` holds one variable, or two for key (index) and value. `body` is the predicate or the
     transformation, `where` the condition of a map.
     """
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Any
 
+from .errors import BudgetExceeded
 from .overload import (
     LARGEST,
     ONE,
@@ -25,6 +26,9 @@ from .overload import (
     traversal,
 )
 from .values import is_list, is_map
+
+MOST_NODES = 1_000_000
+"""A value with more items, those of items counted each time that they are met, is not read through at all."""
 
 
 def fixed(cost: int) -> Charge:
@@ -64,7 +68,37 @@ CONTAINS = Charge(
 AFFIX = Charge(
     lambda operands: Estimated(operands[1].size.factor(TRAVERSAL)), lambda text, affix: traversal(text)
 )
-MEMBER = Charge(lambda operands: Estimated(operands[1].size), lambda item, items: size(items))
+
+
+def weigh(value: Any) -> int:
+    """Items of a value and of all that it contains, a string's length in tens; 0 of a scalar.
+
+    Values share parts: a list of two lists that are one list, forty times over, fits into memory, but not
+    into any time. So the count ends at MOST_NODES, with BudgetExceeded.
+    """
+    if isinstance(value, str | bytes):
+        return len(value) // 10
+    weight, pending = 0, [value]
+    while pending:
+        value = pending.pop()
+        if is_list(value):
+            items = value
+        elif is_map(value):
+            items = value.values()
+        else:
+            continue
+        weight += len(value)
+        if weight > MOST_NODES:
+            raise BudgetExceeded
+        pending += [item for item in items if not isinstance(item, str | int | float | bool | None)]
+    return weight
+
+
+# Upstream counts the items of the list only; here it is also paid for what is large to compare.
+MEMBER = Charge(
+    lambda operands: Estimated(operands[1].size),
+    lambda item, items: size(items) * (1 + weigh(item) // 16),
+)
 
 
 def _comparing(operands: Sequence[Operand]) -> Estimated:
@@ -72,7 +106,13 @@ def _comparing(operands: Sequence[Operand]) -> Estimated:
     return Estimated(Range(1 if most else 0, most).factor(TRAVERSAL))
 
 
-COMPARE = Charge(_comparing, lambda left, right: ceil(min(size(left), size(right)) * TRAVERSAL))
+def _compare_price(left: Any, right: Any) -> int:
+    price = ceil(min(size(left), size(right)) * TRAVERSAL)
+    # As upstream's, but that nested values are paid for, too.
+    return price + weigh(left) // 16 if is_list(left) or is_map(left) else price
+
+
+COMPARE = Charge(_comparing, _compare_price)
 
 
 def _joined(operands: Sequence[Operand]) -> Estimated:
@@ -102,14 +142,19 @@ def _per_item(operands: Sequence[Operand]) -> Estimated:
 
 
 def tree_cost(value: Any) -> int:
-    """Reading a value and all that it contains."""
+    """Reading a value and all that it contains. Raises BudgetExceeded, as `weigh`."""
+    weigh(value)
+    return _tree_cost(value)
+
+
+def _tree_cost(value: Any) -> int:
     kind = type(value)
     if kind is str or kind is bytes:
         return int(len(value) * TRAVERSAL)
     if is_list(value):
-        return sum(map(tree_cost, value))
+        return sum(map(_tree_cost, value))
     if is_map(value):
-        return sum(tree_cost(key) + tree_cost(item) for key, item in value.items())
+        return sum(_tree_cost(key) + _tree_cost(item) for key, item in value.items())
     return 1
 
 
@@ -179,7 +224,7 @@ def pairs(factor: int) -> Charge:
     """Every item of one list against every item of the other."""
     return Charge(
         lambda operands: Estimated(operands[0].size.times(operands[1].size).factor(factor).plus(ONE)),
-        lambda left, right: len(left) * len(right) * factor + 1,
+        lambda left, right: len(left) * len(right) * factor + 1 + (weigh(left) + weigh(right)) // 16,
     )
 
 
@@ -207,6 +252,13 @@ def _sorting(operands: Sequence[Operand]) -> Estimated:
 
 LISTING = Charge(_sorting, lambda items, *rest: 1 + len(items))
 """Makes a list of at most as many items."""
+
+
+def counted() -> Charge:
+    """Makes as many items as the argument says."""
+    return Charge(lambda operands: Estimated(UNKNOWN, UNKNOWN), lambda count: 1 + max(count, 0))
+
+
 FORMAT = Charge(
     lambda operands: Estimated(operands[0].size.factor(TRAVERSAL).plus(operands[1].size), UNKNOWN),
     lambda text, args: traversal(text) + tree_cost(args),

@@ -38,6 +38,7 @@ from .values import UInt
 
 ERROR = Type("error")
 _ANY = frozenset({"dyn", "error"})
+_ORDERED = frozenset({"int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes", *_ANY})
 _NULLABLE = frozenset({"null", "timestamp", "duration", "object", "opaque", "optional_type"})
 _LITERALS: dict[type, Type] = {
     bool: BOOL,
@@ -327,10 +328,20 @@ class Checker:
                 return self._choice(node.at, where, list_of(body), list_of(body))
             case "transformMap":
                 return self._choice(node.at, where, map_of(names[0], body), map_of(names[0], body))
+            case "sortBy":
+                return self._sorted(node, body)
         entry = self._find(body)
         if entry.kind not in ("map", *_ANY):
             return self._mismatch(node.at, map_of(DYN, DYN), entry)
         return self._choice(node.at, where, entry, entry)
+
+    def _sorted(self, node: Fold, key: Type) -> Type:
+        over, found = self._find(node.over.type), self._find(key)
+        if found.kind in _ORDERED and over.kind in ("list", *_ANY):
+            return over
+        shown = call_signature([self._final(over), list_of(self._final(found))], True)
+        function = "@sortByAssociatedKeys"
+        return self._fault(node.at, f"found no matching overload for '{function}' applied to '{shown}'")
 
     def _condition(self, at: int, body: Type, function: str, accumulated: Type, result: Type) -> Type:
         if self._fits(self._bound, body, BOOL):

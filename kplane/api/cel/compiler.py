@@ -140,7 +140,7 @@ class Compiler:
         first, second = (self.compile(arg) for arg in node.args)
         left, right, price = first.run, second.run, second.cost
 
-        def logical(frame: Frame) -> bool:
+        def logical(frame: Frame) -> Any:
             failure: EvaluationError | None = None
             try:
                 value = left(frame)

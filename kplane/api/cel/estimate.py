@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from .ast import Bind, Call, Expr, Fold, Ident, ListExpr, Literal, MapExpr, Select, StructExpr
-from .folds import ONCE
+from .folds import KEPT, ONCE
 from .overload import LARGEST, ONE, UNKNOWN, ZERO, Estimated, Operand, Range
 from .types import SCALARS, Type
 
@@ -118,7 +118,7 @@ class _Estimator:
         cost = over.cost.plus(once).plus(rounds.times(_round(node.kind, where, body.cost)))
         if node.kind in ("all", "exists", "exists_one"):
             return _Known(cost)
-        return _Known(cost, rounds, over.item if node.kind == "filter" else body.size)
+        return _Known(cost, rounds, over.item if node.kind in ("filter", "sortBy") else body.size)
 
 
 def _round(kind: str, where: Range | None, body: Range) -> Range:
@@ -131,7 +131,7 @@ def _round(kind: str, where: Range | None, body: Range) -> Range:
             return body.plus(Range(1, 2))
         case "filter":
             return body.plus(Range(1, 13))
-    step = body.plus(_exactly({"map": 12, "transformMap": 3, "transformMapEntry": 2}[kind]))
+    step = body.plus(_exactly(KEPT[kind]))
     return step if where is None else where.plus(step.union(ONE))
 
 

@@ -15,28 +15,15 @@ from .values import is_list, is_map
 if TYPE_CHECKING:
     from .compiler import Code, Frame, Run
 
-ROUND = {
-    "all": 3,
-    "exists": 4,
-    "exists_one": 0,
-    "filter": 0,
-    "map": 0,
-    "transformMap": 0,
-    "transformMapEntry": 0,
-}
+ROUND = {"all": 3, "exists": 4}
 """What a round costs beside its parts."""
-KEPT = {"exists_one": 2, "filter": 13, "map": 12, "transformMap": 3, "transformMapEntry": 2}
+KEPT = {"exists_one": 2, "filter": 13, "map": 12, "transformMap": 3, "transformMapEntry": 2, "sortBy": 14}
 """What a round costs beside that when its item counts."""
 SKIPPED = 1
 """What it costs when it does not: reading the accumulator."""
 ONCE = {
-    "all": 1,
-    "exists": 1,
-    "exists_one": 2,
-    "filter": 11,
-    "map": 11,
-    "transformMap": 31,
-    "transformMapEntry": 31,
+    **{"all": 1, "exists": 1, "exists_one": 2},
+    **{"filter": 11, "map": 11, "sortBy": 12, "transformMap": 31, "transformMapEntry": 31},
 }
 """The accumulator's first value and the result."""
 
@@ -51,6 +38,8 @@ def fold(kind: str, over: Run, slots: Sequence[int], where: Code | None, body: C
             run = _exists_one(rounds, body.run, body.cost)
         case "filter":
             run = _filter(rounds, slots[-1], body.run, body.cost)
+        case "sortBy":
+            run = _sort_by(rounds, slots[0], body.run, body.cost + KEPT[kind])
         case _:
             run = _transform(kind, rounds, slots[0], where, body)
     return run, ONCE[kind]
@@ -95,7 +84,7 @@ def _spend(frame: Frame, cost: int) -> None:
 def _quantified(rounds: Rounds, test: Run, price: int, stop: bool) -> Run:
     """`all` stops at false, `exists` at true; either forgives errors of other rounds then."""
 
-    def run(frame: Frame) -> bool:
+    def run(frame: Frame) -> Any:
         failure: EvaluationError | None = None
         for _ in rounds(frame):
             frame.left -= price
@@ -118,8 +107,10 @@ def _quantified(rounds: Rounds, test: Run, price: int, stop: bool) -> Run:
 
 
 def _truth(value: Any) -> bool:
-    if value is True or value is False:
-        return value
+    if value is True:
+        return True
+    if value is False:
+        return False
     raise EvaluationError("no such overload")
 
 
@@ -147,6 +138,20 @@ def _filter(rounds: Rounds, slot: int, test: Run, price: int) -> Run:
             else:
                 frame.left -= SKIPPED
         return kept
+
+    return run
+
+
+def _sort_by(rounds: Rounds, slot: int, key_of: Run, price: int) -> Run:
+    def run(frame: Frame) -> list[Any]:
+        keyed: list[tuple[Any, Any]] = []
+        for _ in rounds(frame):
+            _spend(frame, price)
+            keyed.append((key_of(frame), frame.slots[slot]))
+        try:
+            return [item for _, item in sorted(keyed, key=lambda pair: pair[0])]
+        except TypeError:
+            raise EvaluationError("list elements must be comparable") from None
 
     return run
 

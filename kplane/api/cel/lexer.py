@@ -13,8 +13,10 @@ from .errors import Issue
 from .values import UInt
 
 RESERVED = frozenset(
-    ("as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop")
-    + ("package", "namespace", "return", "var", "void", "while")
+    {
+        *("as", "break", "const", "continue", "else", "for", "function", "if", "import", "let"),
+        *("loop", "package", "namespace", "return", "var", "void", "while"),
+    }
 )
 """Words that no identifier may be; a field is escaped instead, e.g. `__namespace__`."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from .ast import Bind, Call, Expr, Fold, Ident, Select
 from .errors import Issue
 
-_ONE_VARIABLE = {"all", "exists", "exists_one", "existsOne", "filter", "map"}
+_ONE_VARIABLE = {"all", "exists", "exists_one", "existsOne", "filter", "map", "sortBy"}
 _TWO_VARIABLES = {
     "all",
     "exists",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import total_ordering
 from typing import Any, ClassVar
 
-from .errors import EvaluationError
+from .errors import BudgetExceeded, EvaluationError
 
 INT_MIN, INT_MAX, UINT_MAX = -(2**63), 2**63 - 1, 2**64 - 1
 
@@ -255,19 +255,29 @@ def to_json(value: Any) -> Any:
     """Plain Python data of a result: timestamps and durations as strings, bytes as base64, optionals
     unwrapped.
 
-    Raises EvaluationError for what has no form in JSON.
+    Raises EvaluationError for what has no form in JSON, or is too large.
     """
+    from .charges import weigh
+
+    try:
+        weigh(value)
+    except BudgetExceeded:
+        raise EvaluationError("result is too large") from None
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
     kind = type(value)
     if value is None or kind in (bool, int, float, str):
         return value
     if kind is UInt:
         return int(value)
     if kind in _LISTS:
-        return [to_json(item) for item in value]
+        return [_plain(item) for item in value]
     if kind in _MAPS:
-        return {str(key): to_json(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if kind is Optional:
-        return to_json(value.value) if value.present else None
+        return _plain(value.value) if value.present else None
     if kind in (Timestamp, Duration, bytes):
         from .conversions import to_string
 

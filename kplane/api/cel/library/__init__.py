@@ -13,7 +13,22 @@ from importlib import import_module
 
 from ..overload import Overload
 
-_MODULES = ("standard", "times", "optionals")
+_MODULES = (
+    "standard",
+    "times",
+    "optionals",
+    "strings",
+    "lists",
+    "regexes",
+    "sets",
+    "quantities",
+    "network",
+    "urls",
+    "semver",
+    "formats",
+    "authorizer",
+    "mutation",
+)
 
 
 @cache
