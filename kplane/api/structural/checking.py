@@ -16,7 +16,7 @@ import msgspec
 
 from kplane.api.field import Path
 from kplane.api.structural.comparing import ABSENT, correlated_items, is_same
-from kplane.api.structural.faults import Faults, Place, composite, invalid, name_of
+from kplane.api.structural.faults import MOST_FAULTS, Faults, Place, composite, invalid, name_of
 from kplane.api.structural.spec import META_FIELDS, Spec
 from kplane.api.structural.values import (
     Fast,
@@ -132,6 +132,8 @@ def _compile_object(spec: Spec, root: bool, counting: bool) -> Checker:
             if checker is not None:
                 was = ABSENT if olds is None or key in uncorrelated else olds.get(key, ABSENT)
                 count += checker(entry, (place, f".{key}"), faults, was)
+                if len(faults) >= MOST_FAULTS:
+                    return count
             elif closed and key not in fields:
                 name = name_of(place)
                 detail = f"{name}.{key} in body is a forbidden property"
@@ -161,6 +163,8 @@ def _compile_list(spec: Spec, counting: bool) -> Checker:
                     continue
                 was = ABSENT if olds is None else olds[index]
                 count += checker(entry, (place, f"[{index}]"), faults, was)
+                if len(faults) >= MOST_FAULTS:
+                    return count
         if fewest is not None and len(value) < fewest:
             invalid(faults, place, len(value), f"should have at least {fewest} items")
         if most is not None and len(value) > most:

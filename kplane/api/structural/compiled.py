@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from kplane.api.field import FieldError, Path
@@ -16,7 +17,7 @@ from kplane.api.structural.checking import compile_checker
 from kplane.api.structural.comparing import ABSENT
 from kplane.api.structural.defaulting import compile_defaulter
 from kplane.api.structural.embedded import compile_embedded
-from kplane.api.structural.faults import Faults
+from kplane.api.structural.faults import MOST_FAULTS, Faults
 from kplane.api.structural.lists import compile_lists
 from kplane.api.structural.pruning import compile_pruner
 from kplane.api.structural.rules import Rules, compile_rules
@@ -76,9 +77,9 @@ class Structural:
         self._check(obj, None, found, ABSENT if old is None else old)
         faults = list(dict.fromkeys(found))
         if self._embedded is not None:
-            faults += self._embedded(obj, Path())
+            faults += islice(self._embedded(obj, Path()), MOST_FAULTS)
         if self._lists is not None:
-            repeated = list(self._lists(obj, Path()))
+            repeated = list(islice(self._lists(obj, Path()), MOST_FAULTS))
             # An object that was wrong already may stay so.
             if repeated and not (old is not None and any(self._lists(old, Path()))):
                 faults += repeated

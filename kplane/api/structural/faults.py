@@ -18,6 +18,10 @@ NOWHERE = Path()
 """Where faults of quantifiers are reported, which have no field upstream."""
 
 
+MOST_FAULTS = 1000
+"""More of one object are not looked for: a million wrong items need not be told in a million lines."""
+
+
 class Faults(list[FieldError]):
     """The faults of one walk, and what it already knows of its comparison with the old value."""
 

@@ -23,7 +23,7 @@ class PatternError(ValueError):
     """Not a regular expression; the text is Go's."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def compiled(pattern: str) -> Search:
     """The search of a pattern. Raises PatternError."""
     options = re2.Options()

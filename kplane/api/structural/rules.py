@@ -18,6 +18,7 @@ from kplane.api.cel.values import NONE, Optional
 from kplane.api.field import FieldError, Path
 from kplane.api.structural.comparing import ABSENT, Memo, by_keys, correlated_items, is_same, keys_of
 from kplane.api.structural.expressions import OLD_SELF, SELF, Rule, compile_node
+from kplane.api.structural.faults import MOST_FAULTS
 from kplane.api.structural.spec import Spec
 
 Rules: TypeAlias = Callable[[Any, Any], list[FieldError]]
@@ -32,7 +33,7 @@ _MESSAGE_OUT_OF_BUDGET = (
 
 
 class _Stop(Exception):
-    """The budget is exhausted; a fault says so."""
+    """The budget is exhausted, as a fault says, or there are faults enough."""
 
 
 class _Pair(NamedTuple):
@@ -105,7 +106,6 @@ def compile_rules(spec: Spec, root: bool = False, limit: int = RUNTIME_BUDGET) -
     def check(value: Any, old: Any) -> list[FieldError]:
         run = _Run(Budget(limit))
         change = _Change(_Pair(spec, value, old) if old is not None else None)
-        # Where the walk stops, a fault says so.
         with suppress(_Stop):
             _walk(node, value, old, Path(), change, run)
         return run.faults
@@ -200,7 +200,7 @@ def _check_rule(
     fault = place.invalid(kind, detail) if exhausted else _fault(rule, place, kind, detail)
     if not unchanged:
         run.faults.append(fault)
-    if exhausted:
+    if exhausted or len(run.faults) >= MOST_FAULTS:
         raise _Stop
 
 

@@ -161,6 +161,8 @@ def check_shape(schema: Any, depth: int = 0) -> None:
             raise Malformed(f"OpenAPIV3Schema '{key}' is malformed")
     for rule in schema.get("x-kubernetes-validations") or ():
         _check_rule(rule)
+    for key in ("default", "enum"):
+        _check_depth(schema.get(key), key)
     for inner in _inner(schema):
         check_shape(inner, depth + 1)
 
@@ -171,6 +173,19 @@ def _check_rule(rule: Any) -> None:
         rule.get(k) is None or isinstance(rule[k], s) for k, s in shapes
     ):
         raise Malformed("OpenAPIV3Schema 'x-kubernetes-validations' is malformed")
+
+
+def _check_depth(value: Any, key: str) -> None:
+    level, depth = [value], 0
+    while level := [
+        inner
+        for entry in level
+        if isinstance(entry, (dict, list))
+        for inner in (entry.values() if isinstance(entry, dict) else entry)
+    ]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise Malformed(f"OpenAPIV3Schema '{key}' is nested deeper than {MAX_DEPTH} levels")
 
 
 def _inner(schema: Schema) -> Iterator[Any]:

@@ -39,7 +39,10 @@ NESTED = obj(inner={**obj(a=text("x"), b=text()), "default": {"b": "given"}})
             id="list items",
         ),
         pytest.param(
-            obj(l={"type": "array", "items": text("x")}), {"l": [None, "y"]}, {"l": ["x", "y"]}, id="null item"
+            obj(l={"type": "array", "items": text("x")}),
+            {"l": [None, "y"]},
+            {"l": ["x", "y"]},
+            id="null item",
         ),
         pytest.param(
             obj(l={"type": "array", "items": text()}), {"l": [None]}, {"l": [None]}, id="null item stays"
@@ -56,9 +59,14 @@ NESTED = obj(inner={**obj(a=text("x"), b=text()), "default": {"b": "given"}})
             {"m": {"l": "v"}},
             id="null map entry",
         ),
-        pytest.param({**obj(), "x-kubernetes-preserve-unknown-fields": True}, {"q": None}, {"q": None}, id="q"),
         pytest.param(
-            obj(o={**obj(a=text()), "default": {"a": "x", "odd": 1}}), {}, {"o": {"a": "x"}}, id="pruned default"
+            {**obj(), "x-kubernetes-preserve-unknown-fields": True}, {"q": None}, {"q": None}, id="q"
+        ),
+        pytest.param(
+            obj(o={**obj(a=text()), "default": {"a": "x", "odd": 1}}),
+            {},
+            {"o": {"a": "x"}},
+            id="pruned default",
         ),
         pytest.param(obj(a={"type": "boolean", "default": False}), {}, {"a": False}, id="false is a default"),
     ],
