@@ -19,15 +19,16 @@ from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
 
 from kplane.api.clock import Clock, Entropy, SystemClock
+from kplane.api.patches.copying import duplicate
 from kplane.api.resource import Object
-from kplane.api.scheme import builtin
+from kplane.api.scheme import ResourceInfo, builtin
 from kplane.runtime.health import Check, Unhealthy, ok
 from kplane.runtime.process import Fatal
 
 from .admission.chain import Chain
 from .admission.namespacelifecycle import NamespaceLifecycle
 from .admission.webhooks.assembly import WebhookPlugins
-from .admission.webhooks.calls import Surroundings
+from .admission.webhooks.calls import Surroundings, builtin_conversion
 from .admission.webhooks.metrics import WebhookMetrics
 from .auth.authenticator import Authenticator, load_tokens
 from .auth.authorizer import AlwaysAllow
@@ -169,6 +170,7 @@ class ApiServer:
             clock=self._clock,
             entropy=self._entropy,
             namespace=self._read_namespace,
+            convert=self._convert,
         )
         return WebhookPlugins(self._scheme, self._hub, surroundings)
 
@@ -250,6 +252,12 @@ class ApiServer:
         cache = self._registry("", "v1", "namespaces").cache
         item = await cache.get("", name, at_least=0) or await cache.get("", name)
         return codec.decode(item.wire) if item else None
+
+    async def _convert(self, obj: Object, there: ResourceInfo, here: ResourceInfo) -> Object:
+        """Between versions of a resource, for webhooks that know another one."""
+        if not here.custom:
+            return await builtin_conversion(obj, there, here)
+        return await self._registries.of(here).converted(duplicate(obj))
 
     async def _read_service(self, namespace: str, name: str) -> Object | None:
         cache = self._registry("", "v1", "services").cache

@@ -43,7 +43,7 @@ class AdmittedStream:
             subresource=info.subresource,
             namespace=info.namespace_of(row),
             name=info.name,
-            object=connect_options(self._kind.kind, scope["query_string"]),
+            object=connect_options(self._kind.kind, scope["query_string"], _rest(call)),
             old=None,
             user=call.user,
             dry_run=False,
@@ -74,8 +74,14 @@ def admitted(
     return found
 
 
-def connect_options(kind: str, query: bytes) -> Object:
-    """PodExecOptions and their like, as the query says them."""
+def _rest(call: Call) -> str:
+    """The path that a proxy is asked for, with the slashes that it was asked with."""
+    path = f"/{call.info.rest}" if call.info.rest else ""
+    return f"{path}/" if call.info.path.endswith("/") and not path.endswith("/") else path
+
+
+def connect_options(kind: str, query: bytes, rest: str = "") -> Object:
+    """PodExecOptions and their like, as the query says them; `rest` is what follows the subresource."""
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     first = dict(reversed(pairs))
     options: Object = {"kind": kind, "apiVersion": "v1"}
@@ -84,7 +90,7 @@ def connect_options(kind: str, query: bytes) -> Object:
         ports = [int(part) for part in listed if part.isascii() and part.isdigit()]
         return options | ({"ports": ports} if ports else {})
     if kind.endswith("ProxyOptions"):
-        return options | ({"path": first["path"]} if first.get("path") else {})
+        return options | ({"path": rest} if rest else {})
     # Without a choice, upstream's defaults: output and errors.
     wanted = {"stdout": "true", "stderr": "true"} | first
     options |= {name: True for name in _FLAGS if is_true(wanted.get(name))}

@@ -89,6 +89,10 @@ class Registry:
         """Stored objects, in the version that this registry serves."""
         return await self._versions.read([codec.decode(wire) for wire in wires])
 
+    async def converted(self, obj: Object) -> Object:
+        """An object of another version of this resource, in this one. May change what it is given."""
+        return (await self._versions.read([obj]))[0]
+
     async def served(self, wire: bytes) -> bytes:
         """An object in the version that this registry serves; `wire` may be in that one already."""
         if self._versions.is_served(wire):

@@ -52,8 +52,6 @@ def internal(why: str) -> InternalError:
 
 async def builtin_conversion(obj: Object, there: ResourceInfo, here: ResourceInfo) -> Object:
     """Between the versions of built-in resources."""
-    if there is here:
-        return obj
     converted = from_stored(here, to_stored(there, obj))
     return {**converted, "kind": here.kind, "apiVersion": here.api_version}
 
@@ -93,7 +91,7 @@ class Caller:
     async def show(self, candidate: Candidate, attributes: Attributes) -> Shown:
         """The request in the version that the webhook wants to see."""
         row, info = candidate.row, attributes.info
-        if row is info or attributes.kind is not None:
+        if row.api_version == info.api_version or attributes.kind is not None:
             return Shown(row, attributes.shape, attributes.object, attributes.old)
         obj, old = attributes.object, attributes.old
         convert = self._with.convert
@@ -106,7 +104,7 @@ class Caller:
 
     async def restore(self, shown: Shown, attributes: Attributes, obj: Object) -> Object:
         """An object as a webhook saw it, in the version of the request."""
-        if shown.row is attributes.info or attributes.kind is not None:
+        if shown.row.api_version == attributes.info.api_version or attributes.kind is not None:
             return obj
         return await self._with.convert(obj, shown.row, attributes.info)
 

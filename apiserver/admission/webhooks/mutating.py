@@ -13,13 +13,13 @@ from typing import Any
 
 import msgspec
 
-from kplane.api import schema
 from kplane.api.check import check
 from kplane.api.errors import ApiError, BadRequest, ServiceUnavailable
 from kplane.api.patches import json_patch
 from kplane.api.patches.copying import duplicate
 from kplane.api.resource import Object
 
+from ...http.decoding import check_custom
 from ..chain import Attributes
 from ..matching import exempt
 from .calls import ADMIT, Caller, Failed, Surroundings, internal
@@ -146,8 +146,9 @@ def _patched(name: str, shown: Shown, operations: list[Any]) -> Object:
     except ApiError as error:
         raise internal(str(error.__cause__ or error)) from error
     patched |= {"kind": shown.kind.kind, "apiVersion": shown.kind.api_version}
-    if shown.kind.definition:
-        found = check(patched, schema.node(shown.kind.definition))
+    kind = shown.kind
+    if kind.custom or kind.definition:
+        found = check_custom(patched, kind.custom) if kind.custom else check(patched, kind.node)
         if found.errors:
             raise internal(found.errors[0])
     if not isinstance(patched.setdefault("metadata", {}), dict):

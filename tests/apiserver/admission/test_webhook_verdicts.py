@@ -248,7 +248,8 @@ async def _foreign(received: Received) -> Reply:
     [
         pytest.param(
             _fails,
-            'failed to call webhook: an error on the server ("broke") has prevented the request from succeeding',
+            'failed to call webhook: an error on the server ("broke") has prevented the request from '
+            "succeeding",
             id="500",
         ),
         pytest.param(
