@@ -24,18 +24,18 @@ class Condition(NamedTuple):
 
 def find(crd: Object, kind: str) -> Object | None:
     conditions = (crd.get("status") or {}).get("conditions") or ()
-    return next((entry for entry in conditions if entry["type"] == kind), None)
+    return next((entry for entry in conditions if entry.get("type") == kind), None)
 
 
 def is_true(crd: Object, kind: str) -> bool:
     found = find(crd, kind)
-    return found is not None and found["status"] == "True"
+    return found is not None and found.get("status") == "True"
 
 
 def set_condition(status: Object, wanted: Condition, now: str) -> None:
     """Put the condition into `status`, in place; its time is that of the last change of its status."""
     conditions = status.get("conditions") or []
-    entry = next((entry for entry in conditions if entry["type"] == wanted.type), None)
+    entry = next((entry for entry in conditions if entry.get("type") == wanted.type), None)
     if entry is None:
         entry = {"type": wanted.type}
         conditions = [*conditions, entry]
@@ -46,4 +46,4 @@ def set_condition(status: Object, wanted: Condition, now: str) -> None:
 
 
 def remove_condition(status: Object, kind: str) -> None:
-    status["conditions"] = [entry for entry in status.get("conditions") or () if entry["type"] != kind]
+    status["conditions"] = [entry for entry in status.get("conditions") or () if entry.get("type") != kind]

@@ -77,7 +77,7 @@ def list_metadata(page: Listing, prefix: str) -> Object:
 
 
 class SplicedList(Response):
-    """A JSON list made of the items' bytes. Upstream's items carry no kind, and so neither do these."""
+    """A JSON list made of the items' bytes. As upstream, items carry no kind, unless they are custom."""
 
     def __init__(self, call: Call, registry: Registry, page: Listing, metadata: Object) -> None:
         self.status_code = 200
@@ -85,7 +85,7 @@ class SplicedList(Response):
         row = registry.info
         head = {"kind": row.list_kind, "apiVersion": row.api_version, "metadata": metadata}
         self._head = msgspec.json.encode(head)[:-1] + b',"items":['
-        self._skip = len(f'{{"kind":"{row.kind}","apiVersion":"{row.api_version}",')
+        self._skip = 1 if row.custom else len(f'{{"kind":"{row.kind}","apiVersion":"{row.api_version}",')
         self._gzip = _worth_compressing(call, page.items)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

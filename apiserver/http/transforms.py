@@ -47,7 +47,8 @@ class Form:
             objects = [self._partial(obj) for obj in objects]
         else:
             kind, api_version = self._row.list_kind, self._row.api_version
-            objects = [_without_kind(obj) for obj in objects]
+            if not self._row.custom:
+                objects = [_without_kind(obj) for obj in objects]
         return {"kind": kind, "apiVersion": api_version, "metadata": list_metadata, "items": objects}
 
     def event(self, obj: Object) -> Object:

@@ -19,6 +19,7 @@ from .classes import (
 )
 from .configmaps import ConfigMapStrategy
 from .cronjobs import CronJobStrategy
+from .customresourcedefinitions import CustomResourceDefinitionStrategy
 from .daemonsets import DaemonSetStrategy
 from .deployments import DeploymentStrategy
 from .endpoints import EndpointSliceStrategy, EndpointsStrategy
@@ -91,7 +92,7 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
     (ADMISSION, "validatingadmissionpolicies"): AdmissionPolicyStrategy(),
     (ADMISSION, "validatingadmissionpolicybindings"): PlainAdmissionPolicyStrategy(),
     (ADMISSION, "validatingwebhookconfigurations"): WebhookConfigurationStrategy(mutating=False),
-    ("apiextensions.k8s.io", "customresourcedefinitions"): GenerationStrategy(),
+    ("apiextensions.k8s.io", "customresourcedefinitions"): CustomResourceDefinitionStrategy(),
     ("apiregistration.k8s.io", "apiservices"): APIServiceStrategy(),
     ("apps", "controllerrevisions"): ControllerRevisionStrategy(),
     ("apps", "daemonsets"): DaemonSetStrategy(),
