@@ -158,8 +158,7 @@ class _Reply:
             headers = message["headers"]
             headers.append((b"audit-id", self._audit_id))
             headers.append((b"cache-control", b"no-cache, private"))
-            for text in self._call.warnings:
-                headers.append((b"warning", f'299 - "{_escaped(text)}"'.encode()))
+            headers += [(b"warning", text) for text in self._call.warnings.headers()]
         await self._send(message)
 
     async def fail(self, error: ApiError) -> None:
@@ -175,7 +174,3 @@ class _Reply:
             headers.append((b"retry-after", b"%d" % error.retry_after))
         await self.send({"type": "http.response.start", "status": error.http_code, "headers": headers})
         await self.send({"type": "http.response.body", "body": body + b"\n"})
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -11,6 +11,7 @@ from kplane.api.errors import RequestEntityTooLarge
 from ..auth.user import User
 from .negotiation import Output, output_of
 from .requestinfo import RequestInfo, is_true
+from .warnings import Warnings
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,8 +34,7 @@ class Call:
     info: RequestInfo
     headers: dict[bytes, bytes]
     user: User
-    warnings: list[str] = field(default_factory=list)
-    """Texts for `Warning:` headers, in order and without repetition."""
+    warnings: Warnings = field(default_factory=Warnings)
 
     def header(self, name: bytes) -> str:
         return self.headers.get(name, b"").decode("latin-1")
@@ -55,8 +55,8 @@ class Call:
         return output_of(self.header(b"accept"), convertible=convertible)
 
     def warn(self, text: str) -> None:
-        if text not in self.warnings:
-            self.warnings.append(text)
+        """Add a `Warning:` header to the response."""
+        self.warnings.add(text)
 
     async def body(self) -> bytes:
         """The whole body. Raises RequestEntityTooLarge, and ClientGone where it never became complete."""

@@ -23,15 +23,18 @@ from kplane.api.field import quoted
 from kplane.api.resource import Object
 from kplane.api.schema import Node
 
+MAX_UNKNOWN = 100
+"""Unknown fields that are reported, as many as upstream's decoder reports."""
+
 
 @dataclass(slots=True)
 class Checked:
     """What one walk found."""
 
     errors: list[str] = field(default_factory=list)
-    """Type errors; the first is the one upstream reports. Empty for a sound object."""
+    """The first type error, which is the one that upstream reports. Empty for a sound object."""
     unknown: list[str] = field(default_factory=list)
-    """Paths of the unknown fields that were dropped, e.g. `spec.foo`."""
+    """Paths of the unknown fields that were dropped, e.g. `spec.foo`; the first MAX_UNKNOWN of them."""
 
 
 @dataclass(slots=True)
@@ -86,8 +89,8 @@ def check(obj: Object, node: Node) -> Checked:
         return checked
     for finding in findings or ():
         if finding.text:
-            checked.errors.append(finding.message())
-        else:
+            checked.errors = checked.errors or [finding.message()]
+        elif len(checked.unknown) < MAX_UNKNOWN:
             checked.unknown.append(finding.path())
     return checked
 
@@ -169,14 +172,16 @@ def _object(node: Node) -> _Check:
             if rule is None:
                 if not node.preserve_unknown:
                     found = _extend(found, [_Finding("")], f".{name}", node.go_type)
-                    dropped = [*(dropped or ()), name]
+                    dropped = dropped or []
+                    dropped.append(name)
                 continue
             kind = type(item)
             if kind is rule.plain:
                 continue
             if item is None or (not item and kind is rule.container):
                 if not rule.keeps_null:
-                    dropped = [*(dropped or ()), name]
+                    dropped = dropped or []
+                    dropped.append(name)
                 continue
             inner = rule.check(value, name, item)
             if inner:
@@ -241,7 +246,10 @@ def _extend(found: _Found, inner: list[_Finding], step: str, struct: str) -> lis
     for finding in inner:
         finding.steps.append(step)
         finding.struct = finding.struct or struct
-    return [*found, *inner] if found else inner
+    if not found:
+        return inner
+    found += inner
+    return found
 
 
 def _expect(go_type: str) -> _Check:

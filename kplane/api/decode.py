@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from kplane.api import json_syntax
-from kplane.api.decode_error import DecodeError
+from kplane.api.decode_error import MAX_CONTAINERS, DecodeError, too_complex
 from kplane.api.resource import Object
 from kplane.api.yaml_reader import YamlReader
 
 __all__ = [
     "DecodeError",
+    "bound",
     "decode_json",
     "decode_yaml",
     "duplicate_keys",
@@ -34,12 +36,33 @@ _TYPE_META = (
 
 def decode_json(body: bytes) -> Object:
     """The object that `body` holds; `null` is an empty one. Raises DecodeError."""
-    return _as_object(_decode(body))
+    value = _decode(body)
+    bound(value, body)
+    return _as_object(value)
+
+
+def bound(value: Any, body: bytes) -> None:
+    """Refuse what was decoded from `body` if it has too many parts. Raises DecodeError."""
+    if body.count(b"{") + body.count(b"[") <= MAX_CONTAINERS:
+        return
+    # Brackets may stand inside of strings.
+    found, waiting = 0, [value]
+    while waiting:
+        part = waiting.pop()
+        items = part.values() if isinstance(part, dict) else part
+        waiting += [item for item in items if isinstance(item, (dict, list))]
+        found += 1
+        if found > MAX_CONTAINERS:
+            raise too_complex()
 
 
 def decode_yaml(body: bytes) -> Object:
     """The object of the first YAML document. Raises DecodeError."""
     return _as_object(YamlReader(body).value())
+
+
+MAX_REPEATS = 100
+"""Repeated keys that are reported, as many as upstream's decoder reports."""
 
 
 def duplicate_keys(body: bytes, decoded: Object | None = None) -> list[str]:
@@ -60,12 +83,14 @@ def duplicate_keys(body: bytes, decoded: Object | None = None) -> list[str]:
 
     text = body.decode(errors="replace")
     json.loads(text, object_pairs_hook=note)
-    return list(_repeated(json.loads(text, object_pairs_hook=_Pairs), "")) if repeats else []
+    if not repeats:
+        return []
+    return list(islice(_repeated(json.loads(text, object_pairs_hook=_Pairs), ""), MAX_REPEATS))
 
 
 def duplicate_yaml_keys(body: bytes) -> list[str]:
     """What strict decoding says of repeated keys of a YAML body: `line 3: key "a" already set in map`."""
-    return YamlReader(body).duplicates()
+    return YamlReader(body).duplicates()[:MAX_REPEATS]
 
 
 def unrecognized(kind: str, error: str, body: bytes) -> str:

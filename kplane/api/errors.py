@@ -7,6 +7,7 @@ them, so that `except NotFound` means the same on both sides. Wording: apimachin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 from kplane.api.field import FieldError
@@ -189,9 +190,13 @@ def forbidden(resource: str, group: str, name: str, why: str) -> Forbidden:
     return Forbidden(f"{subject} is forbidden: {why}", _details(group, resource, name))
 
 
+MAX_FAULTS = 1000
+"""Faults that a refusal tells; beyond that, an answer would be larger than any client reads."""
+
+
 def invalid(kind: str, group: str, name: str, errors: Iterable[FieldError]) -> Invalid:
-    """422 with every fault in the message and in `details.causes`."""
-    faults: Sequence[FieldError] = list(errors)
+    """422 with every fault in the message and in `details.causes`, up to MAX_FAULTS of them."""
+    faults: Sequence[FieldError] = list(islice(errors, MAX_FAULTS))
     texts = list(dict.fromkeys(str(fault) for fault in faults))
     body = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     details = _details(group, kind, name) | {"causes": [fault.cause() for fault in faults]}

@@ -10,10 +10,15 @@ from typing import Any, Final
 
 import yaml
 
-from kplane.api.decode_error import DecodeError
+from kplane.api.decode_error import MAX_CONTAINERS, DecodeError, too_complex
 
 _ALIAS_LIMIT = 1_000_000
 """Nodes that a document may have once its aliases are expanded."""
+
+
+MAX_DEPTH = 10_000
+"""Collections within each other; go-yaml's number."""
+_SUSPECT = 2000
 
 
 class _YamlLoader(yaml.CSafeLoader):
@@ -36,10 +41,12 @@ class YamlReader:
 
     def __init__(self, body: bytes) -> None:
         self._nodes = 0
+        self._containers = 0
         self._open: set[int] = set()
         self._duplicates: list[str] = []
         self._root: yaml.Node | None = None
         try:
+            _check_depth(body)
             loader = _YamlLoader(body)
             try:
                 if loader.check_node():
@@ -71,6 +78,9 @@ class YamlReader:
             return _yaml_scalar(node)
         if id(node) in self._open:
             raise DecodeError("yaml: anchor contains itself")
+        self._containers += 1
+        if self._containers > MAX_CONTAINERS:
+            raise too_complex()
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode):
@@ -102,6 +112,31 @@ class YamlReader:
                 raise DecodeError("yaml: map merge requires map or sequence of maps as the value")
             result |= entry
         return result
+
+
+def _check_depth(body: bytes) -> None:
+    """Raises DecodeError for nesting that would overflow the C stack, on which libyaml's composer recurses.
+
+    Reading events is slow and does not recurse: only bodies that may nest deeply are read so. One level of a
+    block takes a column more on each of its lines, so 3 MiB hold few of them, unless they open on one line.
+    """
+    if body.count(b"[") + body.count(b"{") <= _SUSPECT and not any(map(_opens_many, body.splitlines())):
+        return
+    depth = containers = 0
+    for event in yaml.parse(body, Loader=_YamlLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            containers += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise DecodeError("yaml: exceeded max depth")
+        if containers > MAX_CONTAINERS:
+            raise too_complex()
+
+
+def _opens_many(line: bytes) -> bool:
+    return len(line) > _SUSPECT and sum(line.count(mark) for mark in (b"-", b"?", b":")) > _SUSPECT
 
 
 def _yaml_scalar(node: yaml.ScalarNode) -> Any:

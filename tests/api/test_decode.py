@@ -152,7 +152,7 @@ def test_alias_bombs_do_not_go_off() -> None:
     levels = [f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 10)}]" for i in range(8)]
     bomb = "\n".join(["a: &a [x,x,x,x,x,x,x,x,x,x]", *levels])
 
-    with pytest.raises(DecodeError, match="excessive aliasing"):
+    with pytest.raises(DecodeError, match="holds more than|excessive aliasing"):
         decode_yaml(bomb.encode())
 
 

@@ -6,12 +6,15 @@ from typing import Any
 
 import jsonpatch
 import jsonpointer
+import msgspec
 
 from kplane.api.errors import BadRequest, Invalid, RequestEntityTooLarge
 from kplane.api.patches.copying import duplicate
 from kplane.api.resource import Object
 
 MAX_OPERATIONS = 10_000
+MAX_COPIED = 3 * 1024 * 1024
+"""Bytes that all `copy` operations together may add: each of them can double the object."""
 _REJECTED = "the server rejected our request due to an error in our request"
 _GO_TYPES = {dict: "object", str: "string", int: "number", float: "number", bool: "bool"}
 
@@ -25,8 +28,9 @@ def json_patch(obj: Object, operations: Any) -> Object:
             f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
         )
     try:
-        patched = jsonpatch.JsonPatch(duplicate(operations)).apply(duplicate(obj), in_place=True)
+        patched = _apply(duplicate(operations), duplicate(obj))
     except (
+        _TooMuchCopied,
         jsonpatch.JsonPatchException,
         jsonpointer.JsonPointerException,
         # What the library lets through when a pointer walks into a scalar.
@@ -38,6 +42,24 @@ def json_patch(obj: Object, operations: Any) -> Object:
     if not isinstance(patched, dict):
         raise Invalid(_REJECTED)
     return patched
+
+
+class _TooMuchCopied(Exception):
+    """The patch copies more than MAX_COPIED."""
+
+
+def _apply(operations: list[Object], obj: Any) -> Any:
+    copied = 0
+    patch = jsonpatch.JsonPatch(operations)
+    if sum(operation["op"] == "copy" for operation in operations) < 2:
+        return patch.apply(obj, in_place=True)
+    for operation in operations:
+        if operation["op"] == "copy":
+            copied += len(msgspec.json.encode(jsonpointer.resolve_pointer(obj, operation["from"])))
+            if copied > MAX_COPIED:
+                raise _TooMuchCopied
+        obj = jsonpatch.JsonPatch([operation]).apply(obj, in_place=True)
+    return obj
 
 
 def _check_form(operations: Any) -> None:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from kplane.api.decode_error import DecodeError
 from kplane.api.protobuf.message import Message
 from kplane.api.protobuf.table import Row
-from kplane.api.protobuf.wire import padded
 
 MAGIC = b"k8s\0"
 
@@ -46,5 +45,5 @@ def unwrap(body: bytes) -> Envelope:
         raise DecodeError(text)
     if len(body) == len(MAGIC):
         raise DecodeError("empty body")
-    fields = _unknown().read(padded(body), len(MAGIC), len(body), {})
+    fields = _unknown().whole(body, len(MAGIC))
     return Envelope(fields.get("apiVersion", ""), fields.get("kind", ""), fields["raw"] or b"")

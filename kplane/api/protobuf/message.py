@@ -4,7 +4,8 @@ An object gets what Go's JSON encoder prints of the struct that Go's protobuf de
 wire lacks but JSON always shows gets Go's zero value, an empty one that JSON leaves out is left out. Numbers
 that nobody knows are skipped. A message that comes twice is merged, of any other value the last one counts.
 
-Invariant: reading takes time in proportion to the bytes, and nests only as deep as types and Python do.
+Invariant: reading takes time in proportion to the bytes, makes at most MAX_CONTAINERS messages, and nests
+only as deep as types and Python do.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import binascii
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from kplane.api.decode_error import DecodeError
+from kplane.api.decode_error import MAX_CONTAINERS, DecodeError, too_complex
 from kplane.api.protobuf import table
 from kplane.api.protobuf.special import SPECIAL
 from kplane.api.protobuf.table import Row
@@ -44,7 +45,7 @@ _TAG_BITS = (1 << 35) - 1
 def decode(raw: bytes, definition: str) -> Object:
     """The object of a definition in `raw`. Raises DecodeError, and KeyError for one without numbers."""
     try:
-        return message(definition).read(padded(raw), 0, len(raw), {})
+        return message(definition).whole(raw)
     except RecursionError as error:
         raise DecodeError("exceeded max depth") from error
 
@@ -62,6 +63,9 @@ def message(name: str) -> Message:
 
 class Message:
     """Compiled when it is first read, because a type may contain itself. `name` is for error messages."""
+
+    left = MAX_CONTAINERS
+    """How many more messages the decoding that is under way may make: an empty one takes only two bytes."""
 
     def __init__(self, name: str, rows: Sequence[Row]) -> None:
         self._name = name
@@ -91,10 +95,18 @@ class Message:
         elif not row.omitted:
             self._always.append((row.name, _zero(row)))
 
+    def whole(self, raw: bytes, start: int = 0) -> Object:
+        """The object that `raw` holds from `start` on. Raises DecodeError."""
+        Message.left = MAX_CONTAINERS
+        return self.read(padded(raw), start, len(raw), {})
+
     def read(self, data: bytes, position: int, end: int, obj: Object) -> Object:
         """`obj` with what the padded data holds from position to end. Raises DecodeError."""
         if not self._compiled:
             self._compile()
+        Message.left -= 1
+        if Message.left < 0:
+            raise too_complex()
         sized, numeric = self._sized, self._numeric
         while position < end:
             tag = data[position]
