@@ -32,6 +32,7 @@ from .admission.webhooks.calls import Surroundings, builtin_conversion
 from .admission.webhooks.metrics import WebhookMetrics
 from .auth.authenticator import Authenticator, load_tokens
 from .auth.authorizer import AlwaysAllow
+from .auth.user import User
 from .bootstrap import Bootstrap
 from .config import ApiServerConfig
 from .discovery import Discovery
@@ -45,6 +46,7 @@ from .http.connects import admitted
 from .http.eviction import Evictions
 from .http.metrics import RequestMetrics
 from .http.pods import PodActions
+from .http.requestinfo import RequestInfo
 from .http.resources import CUSTOM, ResourceApi, StreamHandler, SubresourceHandler
 from .http.reviews import Reviews
 from .http.scale import ScaleApi
@@ -170,6 +172,7 @@ class ApiServer:
             clock=self._clock,
             entropy=self._entropy,
             namespace=self._read_namespace,
+            allows=self._allows,
             convert=self._convert,
         )
         return WebhookPlugins(self._scheme, self._hub, surroundings)
@@ -178,6 +181,7 @@ class ApiServer:
         config = self._config
         tokens = load_tokens(config.token_auth_file) if config.token_auth_file else {}
         authenticator, authorizer = Authenticator(tokens), AlwaysAllow()
+        self._authorizer = authorizer
         resources = ResourceApi(
             self._scheme,
             self._registries,
@@ -252,6 +256,9 @@ class ApiServer:
         cache = self._registry("", "v1", "namespaces").cache
         item = await cache.get("", name, at_least=0) or await cache.get("", name)
         return codec.decode(item.wire) if item else None
+
+    async def _allows(self, user: User, info: RequestInfo) -> bool:
+        return self._authorizer.allows(user, info)
 
     async def _convert(self, obj: Object, there: ResourceInfo, here: ResourceInfo) -> Object:
         """Between versions of a resource, for webhooks that know another one."""

@@ -32,5 +32,5 @@ class WebhookPlugins:
     def _configuration(self, plural: str, type: str) -> Configuration:
         row = self._scheme.by_path(ADMISSION_GROUP, "v1", plural)
         assert row is not None
-        compile = ConditionCompiler(self._surroundings.metrics)
+        compile = ConditionCompiler(self._surroundings.metrics, self._surroundings.allows)
         return Configuration(self._hub.cache(row.storage_prefix), self._scheme, type, compile)

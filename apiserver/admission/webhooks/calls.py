@@ -20,6 +20,7 @@ from kplane.api.scheme import ResourceInfo
 from ...webhooks.client import WebhookClient
 from ...webhooks.errors import BadClientConfig, BadStatus, CallError
 from ..chain import Attributes, Operation
+from ..expressions import Allows
 from ..matching import ReadNamespace
 from . import review
 from .configuration import Candidate, Webhook
@@ -65,6 +66,7 @@ class Surroundings:
     clock: Clock
     entropy: Entropy
     namespace: ReadNamespace
+    allows: Allows
     convert: Convert = builtin_conversion
 
 
@@ -79,11 +81,11 @@ class Caller:
         """Whether the selectors let the request through. Raises NotFound where its namespace is not there."""
         return await candidate.webhook.selectors.match(attributes, self._with.namespace)
 
-    def conditions_hold(self, webhook: Webhook, attributes: Attributes, shown: Shown) -> bool:
+    async def conditions_hold(self, webhook: Webhook, attributes: Attributes, shown: Shown) -> bool:
         """Raises ApiError where that cannot be found out and failures are fatal."""
         if webhook.conditions is None:
             return True
-        if webhook.conditions.match(attributes, shown):
+        if await webhook.conditions.match(attributes, shown):
             return True
         self._with.metrics.excluded(webhook.name, self._type, attributes.operation)
         return False

@@ -8,14 +8,13 @@ Rules: apiserver `admission/plugin/webhook/matchconditions`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from kplane.api.cel import MATCH_CONDITIONS_BUDGET, Budget, BudgetExceeded, CelError, EvaluationError, Program
 from kplane.api.errors import forbidden
 from kplane.api.resource import Object
 
 from ..chain import Attributes
-from ..expressions import compiled
+from ..expressions import Allows, Permissions, compiled
 from .configuration import Conditions
 from .metrics import WebhookMetrics
 from .review import Shown, described
@@ -26,30 +25,39 @@ OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further
 class MatchConditions:
     """The conditions of one webhook."""
 
-    def __init__(self, webhook: Object, type: str, metrics: WebhookMetrics) -> None:
+    def __init__(self, webhook: Object, type: str, metrics: WebhookMetrics, allows: Allows) -> None:
+        self._allows = allows
         self._name = webhook.get("name", "")
         self._type = type
         self._metrics = metrics
         self._fatal = webhook.get("failurePolicy") != "Ignore"
         self._programs = [_program(entry.get("expression", "")) for entry in webhook["matchConditions"]]
 
-    def match(self, attributes: Attributes, shown: Shown) -> bool:
+    async def match(self, attributes: Attributes, shown: Shown) -> bool:
         """Whether the webhook is to be called. Raises Forbidden."""
+        permissions = Permissions(attributes, self._allows)
         bindings = {
             "object": shown.object,
             "oldObject": shown.old,
             "request": described(attributes, shown),
             "namespaceObject": None,
+            **permissions.bindings(),
         }
         faults: list[str] = []
         budget = Budget(MATCH_CONDITIONS_BUDGET)
         for program in self._programs:
-            value = self._evaluate(program, bindings, budget, attributes, faults)
-            if value is False:
-                return False
-            if value is None and budget.left <= 0:
+            if isinstance(program, CelError):
+                faults.append(f"compilation failed: {program}")
+                continue
+            try:
+                if not await permissions.evaluate(program, bindings, budget):
+                    return False
+            except BudgetExceeded:
                 faults = [OUT_OF_BUDGET]
                 break
+            except EvaluationError as error:
+                self._metrics.unevaluated(self._name, self._type, attributes.operation)
+                faults.append(f"expression '{program.source}' resulted in error: {error}")
         if not faults:
             return True
         if self._fatal:
@@ -57,37 +65,19 @@ class MatchConditions:
             raise forbidden(info.plural, info.group, attributes.name, _joined(faults))
         return False
 
-    def _evaluate(
-        self,
-        program: Program | CelError,
-        bindings: dict[str, Any],
-        budget: Budget,
-        attributes: Attributes,
-        faults: list[str],
-    ) -> bool | None:
-        """None, and a fault, where there is no value."""
-        if isinstance(program, CelError):
-            faults.append(f"compilation failed: {program}")
-            return None
-        try:
-            return bool(program.evaluate(bindings, budget))
-        except (EvaluationError, BudgetExceeded) as error:
-            self._metrics.unevaluated(self._name, self._type, attributes.operation)
-            faults.append(f"expression '{program.source}' resulted in error: {error}")
-            return None
-
 
 class ConditionCompiler:
     """Makes the conditions of webhooks."""
 
-    def __init__(self, metrics: WebhookMetrics) -> None:
+    def __init__(self, metrics: WebhookMetrics, allows: Allows) -> None:
         self._metrics = metrics
+        self._allows = allows
 
     def __call__(self, webhook: Object, type: str) -> Conditions | None:
         """None for a webhook without any."""
         if not webhook.get("matchConditions"):
             return None
-        return MatchConditions(webhook, type, self._metrics)
+        return MatchConditions(webhook, type, self._metrics, self._allows)
 
 
 def _program(expression: str) -> Program | CelError:

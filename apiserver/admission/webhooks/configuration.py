@@ -30,7 +30,7 @@ REMEMBERED_PLACES = 4096
 class Conditions(Protocol):
     """The compiled `matchConditions` of a webhook."""
 
-    def match(self, attributes: Attributes, shown: Shown) -> bool:
+    async def match(self, attributes: Attributes, shown: Shown) -> bool:
         """Whether the webhook is to be called; it would be shown that. Raises ApiError where a condition
         cannot be evaluated and the webhook's failures are fatal."""
 

@@ -79,7 +79,7 @@ class MutatingAdmissionWebhook:
         if not await self._caller.concerns(candidate, attributes):
             return
         shown = await self._caller.show(candidate, attributes)
-        if not self._caller.conditions_hold(webhook, attributes, shown):
+        if not await self._caller.conditions_hold(webhook, attributes, shown):
             return
         changed = await self._caller.counted(
             webhook, attributes, lambda: self._mutate(candidate, attributes, shown)

@@ -48,7 +48,7 @@ class ValidatingAdmissionWebhook:
         if not await self._caller.concerns(candidate, attributes):
             return None
         shown = await self._caller.show(candidate, attributes)
-        if not self._caller.conditions_hold(candidate.webhook, attributes, shown):
+        if not await self._caller.conditions_hold(candidate.webhook, attributes, shown):
             return None
         return candidate.webhook, shown
 

@@ -245,6 +245,13 @@ async def test_rules_about_reviews_are_warned_of(api: Api) -> None:
         pytest.param("request.userInfo.username == 'admin'", True, id="user"),
         pytest.param("'system:masters' in request.userInfo.groups && !request.dryRun", True, id="groups"),
         pytest.param("request.resource.resource == 'pods'", False, id="resource"),
+        pytest.param("authorizer.requestResource.check('breakglass').allowed()", True, id="permission"),
+        pytest.param(
+            "authorizer.serviceAccount('default', 'x').group('apps').resource('deployments').check('get').allowed()"
+            " && !authorizer.path('/healthz').check('get').allowed()",
+            False,
+            id="two-questions",
+        ),
     ],
 )
 async def test_match_conditions_choose_requests(api: Api, hooks: Hooks, expression: str, met: bool) -> None:

@@ -29,7 +29,7 @@ async def established(api: Api) -> None:
         "GET", DEFINITIONS, query={"watch": "true"}, headers={"accept": "application/json"}
     ) as stream:
         async for line in stream.lines():
-            conditions = json.loads(line)["object"].get("status", {}).get("conditions", ())
+            conditions = json.loads(line)["object"].get("status", {}).get("conditions") or ()
             if any((entry["type"], entry["status"]) == ("Established", "True") for entry in conditions):
                 break
     await api("GET", DEFINITIONS)

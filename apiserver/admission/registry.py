@@ -1,0 +1,86 @@
+"""The table of admission plug-ins: which exist, in which order they run, which are on by default.
+
+Order and defaults: upstream's `AllOrderedPlugins` and `DefaultOffAdmissionPlugins`. Webhooks and policies
+are made where their clients are (`server.py`) and passed to `build` under their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from kplane.runtime.process import Fatal
+
+from .always import AlwaysAdmit, AlwaysDeny
+from .chain import Chain, Plugin
+from .context import AdmissionContext
+
+ORDER: tuple[str, ...] = (
+    "AlwaysAdmit", "NamespaceAutoProvision", "NamespaceLifecycle", "NamespaceExists",
+    "LimitPodHardAntiAffinityTopology", "LimitRanger", "ServiceAccount", "NodeRestriction",
+    "TaintNodesByCondition", "AlwaysPullImages", "ImagePolicyWebhook", "PodSecurity", "PodNodeSelector",
+    "Priority", "DefaultTolerationSeconds", "PodTolerationRestriction", "EventRateLimit",
+    "ExtendedResourceToleration", "DefaultStorageClass", "StorageObjectInUseProtection",
+    "PodGroupProtection", "OwnerReferencesPermissionEnforcement", "PersistentVolumeClaimResize",
+    "RuntimeClass", "CertificateApproval", "CertificateSigning", "ClusterTrustBundleAttest",
+    "CertificateSubjectRestriction", "DefaultIngressClass", "DenyServiceExternalIPs", "PodTopologyLabels",
+    "PodGroupWorkloadExists", "NodeDeclaredFeatureValidator", "JobValidation", "PodResizeValidator",
+    "MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionWebhook", "ResourceQuota", "AlwaysDeny",
+)  # fmt: skip
+"""Every name that upstream knows, in the order in which they run."""
+
+PLUGINS: Mapping[str, Callable[[AdmissionContext], Plugin]] = {
+    "AlwaysAdmit": AlwaysAdmit,
+    "AlwaysDeny": AlwaysDeny,
+}
+
+DEFAULT_ON = frozenset(
+    {
+        "NamespaceLifecycle", "LimitRanger", "DefaultStorageClass", "PersistentVolumeClaimResize",
+        "DefaultTolerationSeconds", "MutatingAdmissionWebhook", "ValidatingAdmissionWebhook",
+        "ResourceQuota", "Priority", "RuntimeClass", "CertificateApproval",
+        "CertificateSigning", "CertificateSubjectRestriction", "DefaultIngressClass", "PodSecurity",
+        "PodTopologyLabels", "MutatingAdmissionPolicy", "ValidatingAdmissionPolicy",
+    }
+)  # fmt: skip
+"""What runs unless it is disabled, as far as it exists here. Of upstream's defaults, those are left out that
+depend on a controller which has to be there, or else pods, nodes or claims stay where they are."""
+
+
+def check(enable: Sequence[str], disable: Sequence[str]) -> None:
+    """Raises Fatal for names that do not exist, or that are both enabled and disabled."""
+    faults = list(_faults(enable, disable))
+    if faults:
+        raise Fatal(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
+
+
+def _faults(enable: Sequence[str], disable: Sequence[str]) -> Iterator[str]:
+    for flag, names in (("enable", enable), ("disable", disable)):
+        for name in names:
+            if name not in ORDER:
+                yield f'{flag}-admission-plugins plugin "{name}" is unknown'
+    if both := sorted(set(enable) & set(disable)):
+        yield f"[{' '.join(both)}] in enable-admission-plugins and disable-admission-plugins overlapped"
+
+
+def chosen(enable: Sequence[str], disable: Sequence[str]) -> list[str]:
+    """The names of the plug-ins that are to run, in their order. Raises Fatal as `check` does."""
+    check(enable, disable)
+    wanted = (DEFAULT_ON - set(disable)) | set(enable)
+    return [name for name in ORDER if name in wanted]
+
+
+def build(
+    context: AdmissionContext, enable: Sequence[str], disable: Sequence[str], others: Mapping[str, Plugin]
+) -> Chain:
+    """The chain of a server. `others`: plug-ins that are made elsewhere, by name. Raises Fatal where one was
+    asked for by name that this server does not have."""
+    plugins: list[Plugin] = []
+    for name in chosen(enable, disable):
+        if name in others:
+            plugins.append(others[name])
+        elif name in PLUGINS:
+            plugins.append(PLUGINS[name](context))
+        elif name in enable:
+            raise Fatal(f'enable-admission-plugins plugin "{name}" is not available in this server')
+    return Chain(plugins)
