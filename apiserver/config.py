@@ -9,11 +9,16 @@ import argparse
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 from kplane.runtime.process import Fatal, FlagParser
+
+from .auth import flags as auth_flags
+from .auth.settings import AuthenticationSettings
+
+from .admission.registry import check as check_plugins
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -44,11 +49,26 @@ class ApiServerConfig:
     kubelet_client_certificate: Path | None = None
     kubelet_client_key: Path | None = None
     kubelet_certificate_authority: Path | None = None
+    proxy_client_cert_file: Path | None = None
+    proxy_client_key_file: Path | None = None
+    requestheader_client_ca_file: Path | None = None
+    requestheader_allowed_names: tuple[str, ...] = ()
+    requestheader_username_headers: tuple[str, ...] = ()
+    requestheader_uid_headers: tuple[str, ...] = ()
+    requestheader_group_headers: tuple[str, ...] = ()
+    requestheader_extra_headers_prefix: tuple[str, ...] = ()
     max_requests_inflight: int = 600
     """Requests served at once, watches and other long-running ones not counted; more get a 429."""
     request_timeout: float = 60.0
     event_ttl: int = 3600
     """Seconds that Events are kept."""
+    enable_admission_plugins: tuple[str, ...] = ()
+    """Beside those that are on by default (`admission/registry.py`)."""
+    disable_admission_plugins: tuple[str, ...] = ()
+    admission_control_config_file: Path | None = None
+    default_not_ready_toleration_seconds: int = 300
+    default_unreachable_toleration_seconds: int = 300
+    authentication: AuthenticationSettings = field(default_factory=AuthenticationSettings)
     verbosity: int = 0
 
 
@@ -59,7 +79,11 @@ def parse(argv: Sequence[str] | None = None) -> ApiServerConfig:
         raise Fatal("pass either --etcd-servers or --storage-dir, to say where objects are kept")
     if ("tls_cert_file" in args) != ("tls_private_key_file" in args):
         raise Fatal("--tls-cert-file and --tls-private-key-file belong together: pass both")
-    return ApiServerConfig(**args)
+    check_plugins(args.get("enable_admission_plugins", ()), args.get("disable_admission_plugins", ()))
+    if ("proxy_client_cert_file" in args) != ("proxy_client_key_file" in args):
+        raise Fatal("--proxy-client-cert-file and --proxy-client-key-file belong together: pass both")
+    plain = {name: value for name, value in args.items() if not name.startswith(auth_flags.PREFIX)}
+    return ApiServerConfig(**plain, authentication=auth_flags.settings(args))
 
 
 def _parser() -> FlagParser:
@@ -87,9 +111,23 @@ def _parser() -> FlagParser:
     flag("kubelet-client-certificate", _file, "client certificate for kubelets")
     flag("kubelet-client-key", _file, "key of the client certificate for kubelets")
     flag("kubelet-certificate-authority", _file, "authority of the kubelets' certificates")
+    flag("proxy-client-cert-file", _file, "client certificate for aggregated API servers")
+    flag("proxy-client-key-file", _file, "key of the client certificate for aggregated API servers")
+    flag("requestheader-client-ca-file", _file, "authority of proxies whose headers say who asks")
+    flag("requestheader-allowed-names", _list, "common names of those proxies; empty: any")
+    flag("requestheader-username-headers", _list, "headers with the user's name, such as X-Remote-User")
+    flag("requestheader-uid-headers", _list, "headers with the user's uid, such as X-Remote-Uid")
+    flag("requestheader-group-headers", _list, "headers with the user's groups, such as X-Remote-Group")
+    flag("requestheader-extra-headers-prefix", _list, "prefixes of further ones, such as X-Remote-Extra-")
     flag("max-requests-inflight", int, "requests served at once, long-running ones not counted; 0: no limit")
     flag("request-timeout", _seconds, "how long a request may take, such as 1m0s")
     flag("event-ttl", lambda text: int(_seconds(text)), "how long Events are kept, such as 1h0m0s")
+    flag("enable-admission-plugins", _list, "admission plug-ins to run beside the default ones")
+    flag("disable-admission-plugins", _list, "admission plug-ins not to run although they are on by default")
+    flag("admission-control-config-file", _file, "AdmissionConfiguration with the plug-ins' settings")
+    flag("default-not-ready-toleration-seconds", int, "how long pods stay on a node that is not ready")
+    flag("default-unreachable-toleration-seconds", int, "how long pods stay on an unreachable node")
+    auth_flags.add_flags(parser, file=_file, seconds=_seconds)
     flag("v", int, "verbosity of the log", field="verbosity")
     return parser
 

@@ -25,15 +25,19 @@ from kplane.api.scheme import ResourceInfo, builtin
 from kplane.runtime.health import Check, Unhealthy, ok
 from kplane.runtime.process import Fatal
 
-from .admission.chain import Chain
+from .admission.chain import Plugin
+from .admission.configuration import load as load_admission
+from .admission.context import AdmissionContext
 from .admission.namespacelifecycle import NamespaceLifecycle
+from .admission.registry import build
 from .admission.webhooks.assembly import WebhookPlugins
 from .admission.webhooks.calls import Surroundings, builtin_conversion
 from .admission.webhooks.metrics import WebhookMetrics
-from .auth.authenticator import Authenticator, load_tokens
+from .auth.assembly import build as build_authenticator
 from .auth.authorizer import AlwaysAllow
+from .auth.serviceaccounts.keys import load_signing, load_verifying
 from .auth.user import User
-from .bootstrap import Bootstrap
+from .bootstrap import SELF, Bootstrap
 from .config import ApiServerConfig
 from .discovery import Discovery
 from .endpoints import ServerEndpoints, host_address
@@ -44,6 +48,7 @@ from .http.boundary import Boundary
 from .http.componentstatuses import ComponentStatuses
 from .http.connects import admitted
 from .http.eviction import Evictions
+from .http.issuerinfo import issuer_routes
 from .http.metrics import RequestMetrics
 from .http.pods import PodActions
 from .http.requestinfo import RequestInfo
@@ -51,6 +56,7 @@ from .http.resources import CUSTOM, ResourceApi, StreamHandler, SubresourceHandl
 from .http.reviews import Reviews
 from .http.scale import ScaleApi
 from .http.system import SystemApi
+from .http.tokens import TokenRequests
 from .nodes.connection import NodeConnections
 from .nodes.routes import stream_handlers
 from .openapi import OpenApi
@@ -151,8 +157,16 @@ class ApiServer:
 
     def _make_registries(self) -> Registries:
         webhooks = self._webhook_plugins()
-        admission = self._admission = Chain(
-            [NamespaceLifecycle(self._read_namespace), webhooks.mutating(), webhooks.validating()]
+        made: list[Plugin] = [
+            NamespaceLifecycle(self._read_namespace),
+            webhooks.mutating(),
+            webhooks.validating(),
+        ]
+        admission = self._admission = build(
+            self._admission_context(),
+            self._config.enable_admission_plugins,
+            self._config.disable_admission_plugins,
+            {plugin.name: plugin for plugin in made},
         )
         backing = Backing(self._store, admission, self._clock, self._entropy)
         event_ttl = self._config.event_ttl
@@ -163,6 +177,22 @@ class ApiServer:
             claims={("", "services"): self._claims},
             ttls=ttls,
             converter=lambda row: converter_for(row, self._webhooks, self._entropy),
+        )
+
+    def _admission_context(self) -> AdmissionContext:
+        config = self._config
+        settings = load_admission(config.admission_control_config_file)
+        return AdmissionContext(
+            cache=lambda *path: self._registry(*path).cache,
+            amend=lambda row, key, change: self._registries.of(row).amend(key, change, SELF),
+            row=lambda *path: self._scheme.rows[path],
+            namespace=self._read_namespace,
+            clock=self._clock,
+            entropy=self._entropy,
+            allows=self._allows,
+            not_ready_seconds=config.default_not_ready_toleration_seconds,
+            unreachable_seconds=config.default_unreachable_toleration_seconds,
+            configuration=settings.get,
         )
 
     def _webhook_plugins(self) -> WebhookPlugins:
@@ -179,15 +209,27 @@ class ApiServer:
 
     def _build(self) -> FastAPI:
         config = self._config
-        tokens = load_tokens(config.token_auth_file) if config.token_auth_file else {}
-        authenticator, authorizer = Authenticator(tokens), AlwaysAllow()
+        accounts = config.authentication.service_accounts
+        keys = load_verifying(accounts.verifying_files)
+        authenticator, authorizer = (
+            build_authenticator(
+                config.authentication,
+                client_ca_file=config.client_ca_file,
+                token_auth_file=config.token_auth_file,
+                keys=keys,
+                read=self._read_credential,
+                clock=self._clock,
+            ),
+            AlwaysAllow(),
+        )
+        reviews = Reviews(authenticator, authorizer, accounts.audiences)
         self._authorizer = authorizer
         resources = ResourceApi(
             self._scheme,
             self._registries,
             clock=self._clock,
             entropy=self._entropy,
-            handlers=self._handlers(Reviews(authenticator, authorizer)),
+            handlers=self._handlers(reviews),
             streams=admitted(self._stream_handlers(), self._scheme.rows, self._admission),
         )
         address = f"{advertised_address(config)}:{config.secure_port}"
@@ -221,6 +263,12 @@ class ApiServer:
             (CUSTOM, "", "scale"): scale,
             ("", "pods", "eviction"): Evictions(self._scheme, self._registries, self._clock),
         }
+        accounts = self._config.authentication.service_accounts
+        if accounts.signing_key_file is not None:
+            key = load_signing(accounts.signing_key_file)
+            handlers["", "serviceaccounts", "token"] = TokenRequests(
+                self._scheme, self._registries, accounts, key, self._clock, self._entropy
+            )
         for row in self._scheme.rows.values():
             if row.plural in reviews.resources() and not row.storage_prefix:
                 handlers[row.group, row.plural, ""] = reviews
@@ -278,6 +326,12 @@ class ApiServer:
         cache = self._registry("discovery.k8s.io", "v1", "endpointslices").cache
         listed = await cache.list(Selection(namespace=namespace, predicate=belongs), at_least=0)
         return [codec.decode(item.wire) for item in listed.items]
+
+    async def _read_credential(self, plural: str, namespace: str, name: str) -> bytes | None:
+        """From the cache; what it does not know may have been created a moment ago."""
+        cache = self._registry("", "v1", plural).cache
+        item = await cache.get(namespace, name, at_least=0) or await cache.get(namespace, name)
+        return item.wire if item else None
 
     async def _read_object(self, plural: str, namespace: str, name: str) -> Object | None:
         wire = await self._read_wire(plural, namespace, name)
