@@ -21,7 +21,7 @@ from kplane.api.structural.faults import MOST_FAULTS, Faults
 from kplane.api.structural.lists import compile_lists
 from kplane.api.structural.pruning import compile_pruner
 from kplane.api.structural.rules import Rules, compile_rules
-from kplane.api.structural.spec import Schema, Spec, parse
+from kplane.api.structural.spec import Schema, SchemaError, Spec, parse
 
 _TOO_DEEP = "exceeded max depth"
 _BLOCKING = frozenset(
@@ -35,7 +35,11 @@ _UNCHECKED = (
 
 def compile(schema: Schema) -> Structural:
     """Compile an `openAPIV3Schema`. Raises SchemaError for what no structural schema may hold."""
-    return Structural(parse(schema))
+    try:
+        return Structural(parse(schema))
+    except RecursionError:
+        # Quantifiers take more of the stack than fields do.
+        raise SchemaError("OpenAPIV3Schema is nested too deep") from None
 
 
 class Structural:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from kplane.api.field import FieldError, Path
+from kplane.api.structural.compiled import Structural
 from kplane.api.structural.definition_defaults import check_defaults
 from kplane.api.structural.definition_lists import check_list_type, check_map_type
 from kplane.api.structural.definition_rules import (
@@ -78,34 +79,39 @@ def validate_definition(
     """
     try:
         check_shape(schema)
+        faults = _faults(schema, path, status_subresource)
     except Malformed as error:
-        yield path.invalid("", str(error))
-        return
+        faults = [path.invalid("", str(error))]
+    except RecursionError:
+        faults = [path.invalid("", "OpenAPIV3Schema is nested too deep")]
+    yield from faults
+
+
+def _faults(schema: Schema, path: Path, status_subresource: bool) -> list[FieldError]:
     faults = [*_check_root(schema, path, status_subresource)]
-    unsupported: list[FieldError] = []
-    spec: Spec | None = None
     try:
         spec = parse(schema)
     except SchemaError as error:
-        unsupported.append(path.invalid("", str(error)))
-    structural = _check_structure(spec, path) if spec is not None else []
-    faults += structural
+        faults += _check(schema, path, _Context(root=True))
+        # The walk usually says it better.
+        return faults or [path.invalid("", str(error))]
+    faults += _check_structure(spec, path)
     faults += _check(schema, path, _Context(root=True))
-    if not faults and spec is not None:
+    if not faults:
         costs = CostBook()
         faults += _check_rules(spec, path, _Context(root=True), costs)
         faults += costs.faults(path)
-    yield from faults or unsupported
+    if not faults:
+        # What passes must also work.
+        Structural(spec)
+    return faults
 
 
 def _check_structure(spec: Spec, path: Path) -> list[FieldError]:
     faults = sorted(check_invariants(spec, path), key=str)
     if faults:
         return faults
-    try:
-        return list(check_defaults(spec, path))
-    except RecursionError:
-        return [path.invalid("", "exceeded max depth")]
+    return list(check_defaults(spec, path))
 
 
 def _check_root(schema: Schema, path: Path, status_subresource: bool) -> Iterator[FieldError]:

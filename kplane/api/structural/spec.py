@@ -97,14 +97,6 @@ class Spec:
             return self.additional
         return found
 
-    def children(self) -> Iterator[Spec]:
-        """Structural children only: not the branches of quantifiers."""
-        yield from self.properties.values()
-        if self.items is not None:
-            yield self.items
-        if isinstance(self.additional, Spec):
-            yield self.additional
-
 
 def parse(schema: Schema) -> Spec:
     """The tree of a schema. Raises SchemaError."""

@@ -105,6 +105,22 @@ def test_a_usual_definition_is_legal() -> None:
             id="only in a quantifier",
         ),
         pytest.param(
+            {
+                **obj(a={"type": "array", "items": obj()}),
+                "not": {"properties": {"a": {"items": {"properties": {"b": {}}}}}},
+            },
+            [
+                "s.properties[a].items.properties[b]: Required value: because it is defined in"
+                " s.not.properties[a].items.properties[b]"
+            ],
+            id="an item's field only in a quantifier",
+        ),
+        pytest.param(
+            obj(f={**STRING, "anyOf": [{"allOf": [5]}]}),
+            ['s: Invalid value: "": OpenAPIV3Schema must be an object'],
+            id="malformed in a quantifier",
+        ),
+        pytest.param(
             {"type": 5}, ["s: Invalid value: \"\": OpenAPIV3Schema 'type' is malformed"], id="malformed"
         ),
         pytest.param([], ['s: Invalid value: "": OpenAPIV3Schema must be an object'], id="no schema"),
@@ -182,6 +198,25 @@ def test_rules_of_the_root(schema: Any, expected: list[str]) -> None:
             {**obj(), "x-kubernetes-preserve-unknown-fields": False},
             ["x-kubernetes-preserve-unknown-fields: Invalid value: false: must be true or undefined"],
         ),
+        (
+            {
+                "x-kubernetes-int-or-string": True,
+                "allOf": [{"anyOf": [{"type": "integer"}, {"type": "string"}], "title": "x"}],
+            },
+            ["allOf[0].title: Forbidden: must be empty to be structural"],
+        ),
+        (
+            {**obj(a=STRING), "anyOf": [{"properties": {"a": {"description": "x"}}}]},
+            ["anyOf[0].properties[a].description: Forbidden: must be empty to be structural"],
+        ),
+        (
+            {"type": "array", "items": STRING, "anyOf": [{"items": {"type": "string"}}]},
+            ["anyOf[0].items.type: Forbidden: must be empty to be structural"],
+        ),
+        (
+            {**obj(metadata=obj()), "anyOf": [{"properties": {"metadata": {"minProperties": 1}}}]},
+            ["anyOf[0].properties[metadata]: Forbidden: must not be specified in a nested context"],
+        ),
         ({**STRING, "not": {"type": "string"}}, ["not.type: Forbidden: must be empty to be structural"]),
         (
             {**STRING, "allOf": [{"default": "x", "nullable": True}]},
@@ -236,6 +271,13 @@ def keyed(item: dict[str, Any], *keys: str) -> dict[str, Any]:
             [
                 "x-kubernetes-list-map-keys: Required value: must not be empty if"
                 " x-kubernetes-list-type is map"
+            ],
+        ),
+        (
+            {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["a"]},
+            [
+                "items: Required value: must be specified",
+                "items: Required value: must have a schema if x-kubernetes-list-type is map",
             ],
         ),
         (
@@ -431,6 +473,29 @@ def test_old_self_needs_values_that_can_be_told_apart() -> None:
     )
 
 
+def test_rules_are_compiled_at_every_depth() -> None:
+    broken = ruled(INTEGER, {"rule": "self"})
+    schema = obj(
+        m={"type": "object", "additionalProperties": {"type": "array", "maxItems": 3, "items": broken}}
+    )
+
+    (text,) = field_faults(schema)
+
+    assert text.startswith(
+        "properties[m].additionalProperties.items.x-kubernetes-validations[0].rule: Invalid"
+    )
+
+
+def test_an_embedded_resource_has_none_in_its_metadata() -> None:
+    inner = {**obj(a=STRING), "x-kubernetes-embedded-resource": True}
+    schema = {**obj(metadata=obj(annotations=inner)), "x-kubernetes-embedded-resource": True}
+
+    assert field_faults(schema) == [
+        "properties[metadata].properties[annotations].x-kubernetes-embedded-resource: Forbidden: must not be"
+        " used inside of resource meta"
+    ]
+
+
 def test_a_rule_that_may_cost_too_much_is_refused() -> None:
     texts = {"type": "array", "items": STRING}
     rule = {"rule": "self.all(x, self.all(y, x != y))"}
@@ -465,3 +530,8 @@ def test_the_status_subresource_limits_the_root() -> None:
 
     assert text.endswith("fields are allowed at the root of the schema if the status subresource is enabled")
     assert faults({**obj(), "maxProperties": 3}) == []
+    assert faults({"type": "string"}, status_subresource=True) == [
+        's.type: Invalid value: "string": only "object" is allowed as the type at the root of the schema if'
+        " the status subresource is enabled",
+        's.type: Invalid value: "string": must be object at the root',
+    ]

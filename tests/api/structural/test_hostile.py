@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -59,7 +60,33 @@ def test_the_deepest_schema_works() -> None:
 
     assert len(schema.prune(resource)) == 1
     schema.default(resource)
+    assert schema.node.fields is not None
     assert not list(schema.validate(resource, nested(MAX_DEPTH, "dict")))
+
+
+def deep_branches(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"minLength": 1}
+    for _ in range(levels):
+        schema = {"anyOf": [schema]}
+    return obj(f={**STRING, **schema})
+
+
+def beneath(frames: int, call: Callable[[], Any]) -> Any:
+    """The result of a call on a stack that is well used already."""
+    return beneath(frames - 1, call) if frames else call()
+
+
+@pytest.mark.parametrize("frames", [0, 200, 400, 600])
+@pytest.mark.parametrize(
+    "schema", [deep_schema(MAX_DEPTH), deep_branches(MAX_DEPTH - 3)], ids=["fields", "branches"]
+)
+def test_a_definition_that_passes_also_compiles(schema: Any, frames: int) -> None:
+    if beneath(frames, lambda: list(validate_definition(schema, Path("s")))):
+        with pytest.raises(SchemaError, match="nested too deep"):
+            beneath(frames, lambda: compile(schema))
+    else:
+        compiled = beneath(frames, lambda: compile(schema))
+        assert beneath(frames, lambda: list(compiled.validate({"f": "x"}))) == []
 
 
 @pytest.mark.parametrize("wrap", ["list", "dict"])

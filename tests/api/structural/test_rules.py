@@ -243,6 +243,25 @@ def test_all_rules_of_an_object_share_a_budget() -> None:
     ]
 
 
+def test_a_budget_that_is_used_up_to_the_last_unit_ends_the_walk() -> None:
+    run = compile_rules(parse({"type": "array", "items": ruled(INTEGER, {"rule": "self > 0"})}), limit=2)
+    assert run is not None
+
+    assert [fault.field for fault in run([1], None)] == []
+    assert [fault.field for fault in run([1, 1], None)] == ["[1]"]
+
+
+def test_a_message_that_costs_too_much_ends_the_walk() -> None:
+    expression = "self.map(a, self.map(b, self.map(c, string(a)))).size() > 0 ? 'x' : 'y'"
+    costly = {"rule": "false", "messageExpression": expression}
+    schema = obj(l=ruled({"type": "array", "items": INTEGER}, costly), m=ruled(INTEGER, NEVER))
+
+    assert texts(schema, {"l": [1] * 200, "m": 1}) == [
+        'f.l: Invalid value: "array": no further validation rules will be run due to call cost exceeds limit'
+        f' for messageExpression: "{expression}"'
+    ]
+
+
 def test_a_stored_rule_that_does_not_compile_is_reported_with_the_object() -> None:
     found = texts(ruled(INTEGER, {"rule": "self.x"}, {"rule": "self > 5"}), 1)
 

@@ -312,6 +312,46 @@ def test_metadata_of_embedded_resources_is_checked() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("metadata", "field"),
+    [
+        ({"annotations": {"a b": "x"}}, "f.metadata.annotations"),
+        ({"annotations": {"a": "x" * 300_000}}, "f.metadata.annotations"),
+        (
+            {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "x"}]},
+            "f.metadata.ownerReferences[0].uid",
+        ),
+        ({"generateName": "a%"}, "f.metadata.generateName"),
+        ({"labels": {"a": "b c"}}, "f.metadata.labels"),
+        ({"generation": -1}, "f.metadata.generation"),
+        ({"labels": 5}, "f.metadata"),
+        ([], "f.metadata"),
+    ],
+)
+def test_each_part_of_embedded_metadata_is_checked(metadata: Any, field: str) -> None:
+    value = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+
+    assert {text.partition(": ")[0] for text in faults(EMBEDDED, value)} == {field}
+
+
+def test_embedded_resources_are_found_in_lists_and_maps() -> None:
+    schema = {"type": "object", "additionalProperties": {"type": "array", "items": EMBEDDED}}
+
+    assert faults(schema, {"k": [{"apiVersion": "v1"}]}) == ["f[k][0].kind: Required value"]
+
+
+def test_items_of_an_associative_list_are_objects() -> None:
+    assert "f[0]: Invalid value: 5: must be an object for an array of list-type map" in faults(
+        keyed("name"), [5]
+    )
+
+
+def test_duplicates_are_found_in_lists_and_maps() -> None:
+    schema = {"type": "object", "additionalProperties": {"type": "array", "items": SET}}
+
+    assert faults(schema, {"k": [["a", "a"]]}) == ['f[k][0][1]: Duplicate value: "a"']
+
+
 def test_the_node_of_a_schema_knows_metadata_and_associative_lists() -> None:
     node = compile(obj(spec=obj(ports=keyed("name"), pod=EMBEDDED))).node
 
