@@ -132,3 +132,23 @@ class Bind:
 
 
 Expr: TypeAlias = Literal | Ident | Select | Call | ListExpr | MapExpr | StructExpr | Fold | Bind
+
+
+def children(node: Expr) -> list[Expr]:
+    """The nodes directly below one."""
+    match node:
+        case Select():
+            return [node.operand]
+        case Call():
+            return node.operands()
+        case ListExpr():
+            return node.items
+        case MapExpr():
+            return [part for entry in node.entries for part in (entry.key, entry.value)]
+        case StructExpr():
+            return [field.value for field in node.fields]
+        case Fold():
+            return [node.over, node.body] if node.where is None else [node.over, node.where, node.body]
+        case Bind():
+            return [node.value, node.body]
+    return []

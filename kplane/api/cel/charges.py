@@ -25,8 +25,9 @@ from .overload import (
     size,
     traversal,
 )
-from .values import is_list, is_map
+from .values import UInt, is_list, is_map
 
+_LEAVES = frozenset({str, int, float, bool, type(None), bytes, UInt})
 MOST_NODES = 1_000_000
 """A value with more items, those of items counted each time that they are met, is not read through at all."""
 
@@ -90,14 +91,14 @@ def weigh(value: Any) -> int:
         weight += len(value)
         if weight > MOST_NODES:
             raise BudgetExceeded
-        pending += [item for item in items if not isinstance(item, str | int | float | bool | None)]
+        pending += [item for item in items if type(item) not in _LEAVES]
     return weight
 
 
 # Upstream counts the items of the list only; here it is also paid for what is large to compare.
 MEMBER = Charge(
     lambda operands: Estimated(operands[1].size),
-    lambda item, items: size(items) * (1 + weigh(item) // 16),
+    lambda item, items: size(items) * (1 + weigh(item) // 4),
 )
 
 
@@ -109,7 +110,7 @@ def _comparing(operands: Sequence[Operand]) -> Estimated:
 def _compare_price(left: Any, right: Any) -> int:
     price = ceil(min(size(left), size(right)) * TRAVERSAL)
     # As upstream's, but that nested values are paid for, too.
-    return price + weigh(left) // 16 if is_list(left) or is_map(left) else price
+    return price + weigh(left) // 4 if is_list(left) or is_map(left) else price
 
 
 COMPARE = Charge(_comparing, _compare_price)
@@ -224,7 +225,7 @@ def pairs(factor: int) -> Charge:
     """Every item of one list against every item of the other."""
     return Charge(
         lambda operands: Estimated(operands[0].size.times(operands[1].size).factor(factor).plus(ONE)),
-        lambda left, right: len(left) * len(right) * factor + 1 + (weigh(left) + weigh(right)) // 16,
+        lambda left, right: len(left) * len(right) * factor + 1 + (weigh(left) + weigh(right)) // 4,
     )
 
 

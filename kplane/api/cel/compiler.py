@@ -24,7 +24,7 @@ from .values import Optional, Struct, TypeValue, is_map
 MISSING = object()
 """Stands in the slot of a variable that the bindings lack."""
 LIST_COST, MAP_COST, STRUCT_COST = 10, 30, 40
-_SCALARS = frozenset({"int", "uint", "bool", "timestamp", "duration", "double"})
+_SCALARS = frozenset({"int", "uint", "bool", "timestamp", "duration", "double", "opaque"})
 _BAD_VALUE = (TypeError, AttributeError, ValueError, KeyError, IndexError)
 """What Python raises when a null, or data that its schema does not describe, reaches a function."""
 

@@ -43,7 +43,10 @@ class _Estimator:
             case Select():
                 operand = self.visit(node.operand)
                 paid = not node.test and node.operand.type.kind in ("object", "map")
-                return _Known(operand.cost.plus(ONE) if paid else operand.cost)
+                cost = operand.cost.plus(ONE) if paid else operand.cost
+                # Upstream looks up sizes by the names of fields, which a map's keys are not.
+                unnamed = node.operand.type.kind == "map"
+                return _Known(cost, (ONE if node.type.kind in SCALARS else UNKNOWN) if unnamed else None)
             case Call():
                 return self._call(node)
             case ListExpr():

@@ -52,7 +52,7 @@ _ESCAPE = re.compile(
     re.DOTALL,
 )
 _SIMPLE = dict(zip("abfnrtv?\"'`\\", "\a\b\f\n\r\t\v?\"'`\\", strict=True))
-_MOST_INT, _MOST_UINT = 2**63, 2**64 - 1
+_MOST_UINT = 2**64 - 1
 
 
 class Token(NamedTuple):
@@ -102,8 +102,9 @@ def _integer(match: re.Match[str], at: int, issues: list[Issue]) -> Token:
     digits = match["int"].rstrip("uU")
     # Longer than any number that fits; int() of very long texts is slow.
     value = int(digits, 16 if digits.startswith("0x") else 10) if len(digits) <= 100 else 2**70
-    if value > (_MOST_UINT if unsigned else _MOST_INT):
-        issues.append(Issue(at, f"invalid {'uint' if unsigned else 'int'} literal"))
+    # Whether a number without `u` fits depends on its sign, which the parser sees.
+    if unsigned and value > _MOST_UINT:
+        issues.append(Issue(at, "invalid uint literal"))
         value = 0
     return Token("literal", match["int"], at, UInt(value) if unsigned else value)
 

@@ -1,6 +1,6 @@
 """Source text into a tree, by precedence climbing; macros are expanded on the way (macros.py).
 
-Bounded: MOST_CHARACTERS of text, MOST_DEPTH of nesting; chains of `&&` and `||` become balanced trees, so
+Bounded: MOST_CHARACTERS of text, MOST_NESTING, MOST_DEPTH; chains of `&&` and `||` become balanced trees, so
 that a thousand conditions in a row are no deeper than ten.
 
 Faults: messages and places are those of cel-go's parser as far as a parser that stops at the first fault can.
@@ -8,22 +8,28 @@ Faults: messages and places are those of cel-go's parser as far as a parser that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from . import macros
-from .ast import Call, Entry, Expr, FieldInit, Ident, ListExpr, Literal, MapExpr, Select, StructExpr
+from .ast import Call, Entry, Expr, FieldInit, Ident, ListExpr, Literal, MapExpr, Select, StructExpr, children
 from .errors import CelError, Issue
 from .lexer import RESERVED, Token, tokens
 
 MOST_CHARACTERS = 100_000
 MOST_DEPTH = 250
+"""Of the tree; keeps the recursion of all stages within Python's limit."""
+MOST_NESTING = 150
+"""Of parentheses, brackets and arguments, in which the parser recurses most."""
 
 _STARTS = (
     "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null',"
     " NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"
 )
-_RELATIONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
-_LEVELS: tuple[frozenset[str], ...] = (_RELATIONS, frozenset("+-"), frozenset("*/%"))
+_LEVELS = {
+    **{"||": 1, "&&": 2, "+": 4, "-": 4, "*": 5, "/": 5, "%": 5},
+    **dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), 3),
+}
+"""Binary operators by how tightly they bind."""
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _INT_LIMIT = 2**63
 
@@ -45,6 +51,8 @@ def parse(source: str) -> Expr:
         raise CelError(source, issues) from None
     except RecursionError:
         raise CelError(source, [too_deep()]) from None
+    if not issues and _height_exceeds(tree, MOST_DEPTH):
+        issues.append(too_deep())
     if issues:
         raise CelError(source, issues)
     return tree
@@ -52,6 +60,15 @@ def parse(source: str) -> Expr:
 
 def too_deep() -> Issue:
     return Issue(0, f"expression recursion limit exceeded: {MOST_DEPTH}")
+
+
+def _height_exceeds(tree: Expr, limit: int) -> bool:
+    level = [tree]
+    for _ in range(limit):
+        level = [child for node in level for child in children(node)]
+        if not level:
+            return False
+    return True
 
 
 class _Parser:
@@ -93,10 +110,10 @@ class _Parser:
     def _expression(self) -> Expr:
         """A ternary, or what is simpler."""
         self._depth += 1
-        if self._depth > MOST_DEPTH:
+        if self._depth > MOST_NESTING:
             self._issues.append(too_deep())
             raise _Stop
-        condition = self._logical("||", lambda: self._logical("&&", self._relation))
+        condition = self._operators(1)
         if question := self._accept("?"):
             positive = self._expression()
             self._expect(":")
@@ -104,28 +121,27 @@ class _Parser:
         self._depth -= 1
         return condition
 
-    def _logical(self, operator: str, operand: Callable[[], Expr]) -> Expr:
-        terms, places = [operand()], []
+    def _operators(self, level: int) -> Expr:
+        """Binary operators of this level and tighter ones, from the left."""
+        left = self._unary()
+        while True:
+            token = self._tokens[self._next]
+            tightness = _LEVELS.get(token.text, 0) if token.kind in ("op", "name") else 0
+            if tightness < level or not tightness:
+                return left
+            if token.text in ("&&", "||"):
+                left = self._chain(left, token.text, tightness + 1)
+                continue
+            self._next += 1
+            right = self._operators(tightness + 1)
+            left = Call(token.at, "@in" if token.text == "in" else f"_{token.text}_", [left, right])
+
+    def _chain(self, first: Expr, operator: str, level: int) -> Expr:
+        terms, places = [first], []
         while token := self._accept(operator):
             places.append(token.at)
-            terms.append(operand())
+            terms.append(self._operators(level))
         return _balanced(f"_{operator}_", terms, places)
-
-    def _relation(self) -> Expr:
-        return self._binary(0)
-
-    def _binary(self, level: int) -> Expr:
-        """Operators of this precedence and tighter ones, from the left."""
-        left = self._unary() if level == len(_LEVELS) else self._binary(level + 1)
-        if level == len(_LEVELS):
-            return left
-        operators = _LEVELS[level]
-        while (token := self._tokens[self._next]).text in operators and token.kind in ("op", "name"):
-            self._next += 1
-            right = self._unary() if level + 1 == len(_LEVELS) else self._binary(level + 1)
-            name = "@in" if token.text == "in" else f"_{token.text}_"
-            left = Call(token.at, name, [left, right])
-        return left
 
     def _unary(self) -> Expr:
         """`!!x` and `--x` are x; the minus of a number belongs to the number."""

@@ -78,7 +78,7 @@ TIMESTAMP = Type("timestamp", least=21)
 DURATION = Type("duration", least=3)
 TYPE = Type("type")
 
-SCALARS = frozenset({"bool", "int", "uint", "double", "null", "timestamp", "duration", "type"})
+SCALARS = frozenset({"bool", "int", "uint", "double", "null", "timestamp", "duration", "type", "opaque"})
 
 
 def list_of(item: Type, most: int | None = None, view: View | None = None) -> Type:

@@ -12,6 +12,9 @@ from ..overload import Overload, function, method
 from ..types import BOOL, DOUBLE, INT, STRING
 from ..values import INT_MAX, INT_MIN, Opaque
 
+_LONGEST = 1000
+"""Characters; no quantity that fits into 64 bits needs them."""
+
 
 class Quantity(Opaque):
     """A quantity in its canonical form; equal by value."""
@@ -29,16 +32,23 @@ class Quantity(Opaque):
         return hash(wire.exact(self.text))
 
 
+def _canonical(text: str) -> str:
+    """Raises QuantityError."""
+    if len(text) > _LONGEST:
+        raise wire.QuantityError("unable to parse numeric part of quantity")
+    return wire.canonical(text)
+
+
 def _quantity(text: str) -> Quantity:
     try:
-        return Quantity(wire.canonical(text))
+        return Quantity(_canonical(text))
     except wire.QuantityError as error:
         raise EvaluationError(str(error)) from None
 
 
 def _is_quantity(text: str) -> bool:
     try:
-        wire.canonical(text)
+        _canonical(text)
     except wire.QuantityError:
         return False
     return True
