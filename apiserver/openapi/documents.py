@@ -1,38 +1,54 @@
-"""The documents as bytes with ETags, made on first use and kept for as long as the scheme stays the same."""
+"""The documents as bytes with ETags, made on first use and kept for as long as what they tell stays the same.
+
+A change of one group remakes that group's part alone: the parts of v2 are kept as encoded pieces, the v3
+documents are one for each group and version.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from kplane.api.resource import Object
 from kplane.api.schema import Schema
-from kplane.api.scheme import Scheme
+from kplane.api.scheme import ResourceInfo, Scheme
 
 from ..discovery import Document, document
-from . import protobuf, system, v2, v3
-from .definitions import lookup
+from . import custom, protobuf, system, v2, v3
+from .definitions import Lookup, lookup
 from .operations import PathItem, paths
 
 
-class OpenApi:
-    """OpenAPI of a scheme. `custom` holds the definitions of rows that the schema data does not know."""
+@dataclass(frozen=True)
+class _Part:
+    """What is kept of one group and version, for as long as its rows are these."""
 
-    def __init__(self, scheme: Scheme, custom: Mapping[str, Schema] | None = None) -> None:
+    rows: Sequence[ResourceInfo]
+    v2: v2.Fragment | None = None
+    v3: tuple[Document, str] | None = None
+    """With the digest that the index names."""
+
+
+class OpenApi:
+    """OpenAPI of a scheme."""
+
+    def __init__(self, scheme: Scheme) -> None:
         self._scheme = scheme
-        self._find = lookup(custom if custom is not None else {})
         self._generation = scheme.generation
         self._documents: dict[str, Document] = {}
+        self._parts: dict[tuple[str, str], _Part] = {}
 
     def v2(self) -> Document:
         """`/openapi/v2`, as JSON."""
-        return self._kept("v2", lambda: v2.document(self._everything(), self._find))
+        return self._kept("v2", self._v2)
 
     def v2_protobuf(self) -> Document:
         """`/openapi/v2` for those who ask for `protobuf.MEDIA_TYPE`."""
-        return self._kept("v2 protobuf", lambda: v2.document(self._everything(), self._find), protobuf.encode)
+        return self._kept("v2 protobuf", lambda: msgspec.json.decode(self.v2().body), protobuf.encode)
 
     def v3_index(self) -> Document:
         """`/openapi/v3`: where the documents are; the hash in an address changes with the content."""
@@ -42,26 +58,48 @@ class OpenApi:
         """`/openapi/v3/api/v1` and `/openapi/v3/apis/{group}/{version}`; None if it is not served."""
         if not self._scheme.resources(group, version):
             return None
-        return self._kept(
-            _relative(group, version), lambda: v3.document(self._paths(group, version), self._find)
-        )
+        return self._v3(group, version)[0]
+
+    def _v3(self, group: str, version: str) -> tuple[Document, str]:
+        part = self._part(group, version)
+        if part.v3 is None:
+            made = document(v3.document(self._paths(group, version), _finder(part.rows, v2=False)))
+            digest = hashlib.sha512(made.body).hexdigest().upper()
+            part = _Part(part.rows, part.v2, (made, digest))
+            self._parts[group, version] = part
+        assert part.v3 is not None
+        return part.v3
 
     def _index(self) -> Object:
         entries = {}
         for group, version in self._scheme.group_versions():
-            path, made = _relative(group, version), self.v3(group, version)
-            assert made is not None
-            digest = hashlib.sha512(made.body).hexdigest().upper()
+            path, (_, digest) = _relative(group, version), self._v3(group, version)
             entries[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
         return {"paths": entries}
 
-    def _everything(self) -> Iterator[PathItem]:
+    def _v2(self) -> Object:
+        fragments = [v2.fragment(self._general(), lookup({}))]
+        for group, version in self._scheme.group_versions():
+            part = self._part(group, version)
+            if part.v2 is None:
+                made = v2.fragment(self._paths(group, version), _finder(part.rows, v2=True))
+                part = self._parts[group, version] = _Part(part.rows, made, part.v3)
+            assert part.v2 is not None
+            fragments.append(part.v2)
+        return v2.document(fragments)
+
+    def _part(self, group: str, version: str) -> _Part:
+        rows = self._scheme.resources(group, version)
+        known = self._parts.get((group, version))
+        if known is None or len(rows) != len(known.rows) or any(map(_is_not, rows, known.rows)):
+            known = self._parts[group, version] = _Part(rows)
+        return known
+
+    def _general(self) -> Iterator[PathItem]:
         yield from system.general()
         for group in dict.fromkeys(group for group, _ in self._scheme.group_versions()):
             if group:
                 yield system.of_group(group)
-        for group, version in self._scheme.group_versions():
-            yield from self._paths(group, version)
 
     def _paths(self, group: str, version: str) -> Iterator[PathItem]:
         yield system.of_version(group, version)
@@ -73,10 +111,25 @@ class OpenApi:
     ) -> Document:
         if self._generation != self._scheme.generation:
             self._documents.clear()
+            served = set(self._scheme.group_versions())
+            self._parts = {key: part for key, part in self._parts.items() if key in served}
             self._generation = self._scheme.generation
         if key not in self._documents:
             self._documents[key] = document(make(), encode)
         return self._documents[key]
+
+
+def _is_not(one: Any, other: Any) -> bool:
+    return one is not other
+
+
+def _finder(rows: Sequence[ResourceInfo], *, v2: bool) -> Lookup:
+    """Finds definitions, those of these rows' custom resources among them."""
+    own: dict[str, Schema] = {}
+    for row in rows:
+        if row.custom:
+            own |= custom.definitions(row, row.custom, v2=v2)
+    return lookup(own)
 
 
 def _relative(group: str, version: str) -> str:

@@ -13,6 +13,7 @@ from kplane.api.schema import META
 from kplane.api.scheme import ResourceInfo, SubresourceInfo
 
 from . import parameters
+from .custom import list_definition
 
 STATUS = f"{META}Status"
 DELETE_OPTIONS = f"{META}DeleteOptions"
@@ -29,6 +30,7 @@ PATCH_TYPES = (
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 )
+CUSTOM_PATCH_TYPES = tuple(name for name in PATCH_TYPES if "strategic" not in name)
 _METHODS = {"create": "post", "get": "get", "update": "put", "patch": "patch", "delete": "delete"}
 _PROXY_METHODS = ("delete", "get", "head", "options", "patch", "post", "put")
 
@@ -144,7 +146,8 @@ class _Paths:
     def watches(self) -> Iterator[PathItem]:
         """The deprecated paths of watches, which old clients use."""
         row = self._row
-        if "watch" not in row.verbs:
+        # Those of custom resources are served, and not published.
+        if "watch" not in row.verbs or row.custom:
             return
         shared = (*parameters.LIST, *self._scope_parameters, "pretty")
         name = f"watch{self._title}{self._scope}{row.kind}"
@@ -209,7 +212,8 @@ class _Paths:
                 return self._operation(
                     "patch", f"patch{self._title}{name}", "patch",
                     f"partially update {what} {self._row.kind}", parameters.PATCH,
-                    {"200": definition, "201": definition}, body=PATCH, consumes=PATCH_TYPES, sub=sub,
+                    {"200": definition, "201": definition}, body=PATCH, sub=sub,
+                    consumes=CUSTOM_PATCH_TYPES if self._row.custom else PATCH_TYPES,
                 )  # fmt: skip
             case "create":
                 codes = ("200", "201", "202")
@@ -232,7 +236,7 @@ class _Paths:
     def _list(self, name: str) -> Operation:
         return self._operation(
             "get", name, "list", f"list or watch objects of kind {self._row.kind}", parameters.LIST,
-            {"200": f"{self._row.definition}List"}, produces=STREAMED,
+            {"200": list_definition(self._row)}, produces=STREAMED,
         )  # fmt: skip
 
     def _watch(self, name: str, action: str) -> Operation:

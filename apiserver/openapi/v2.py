@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from kplane.api.resource import Object
 
@@ -15,14 +17,35 @@ from .parameters import PATH, QUERY, Parameter
 UNAUTHORIZED = {"description": "Unauthorized"}
 
 
-def document(items: Iterable[PathItem], find: Lookup) -> Object:
-    """The whole document."""
+class Fragment(NamedTuple):
+    """Encoded pieces of the document."""
+
+    paths: dict[str, msgspec.Raw]
+    definitions: dict[str, msgspec.Raw]
+
+
+def fragment(items: Iterable[PathItem], find: Lookup) -> Fragment:
+    """The pieces that these paths need."""
     items = list(items)
+    encode = msgspec.json.encode
+    return Fragment(
+        {item.path: msgspec.Raw(encode(_path(item))) for item in items},
+        {name: msgspec.Raw(encode(schema)) for name, schema in reachable(named(items), find).items()},
+    )
+
+
+def document(fragments: Iterable[Fragment]) -> Object:
+    """The whole document."""
+    paths: dict[str, msgspec.Raw] = {}
+    definitions: dict[str, msgspec.Raw] = {}
+    for part in fragments:
+        paths |= part.paths
+        definitions |= part.definitions
     return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": GIT_VERSION},
-        "paths": {item.path: _path(item) for item in sorted(items, key=lambda item: item.path)},
-        "definitions": reachable(named(items), find),
+        "paths": dict(sorted(paths.items())),
+        "definitions": dict(sorted(definitions.items())),
         "securityDefinitions": {
             "BearerToken": {
                 "description": "Bearer Token authentication",

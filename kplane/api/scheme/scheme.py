@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from kplane.api.scheme.rows import ResourceInfo
@@ -30,6 +30,12 @@ class Scheme:
     generation: int = 0
     """Counts changes, for those who cache what they derive from the rows."""
     _kinds: dict[tuple[str, str, str], ResourceInfo] = field(default_factory=dict, repr=False)
+    _versions: dict[tuple[str, str], dict[str, ResourceInfo]] = field(default_factory=dict, repr=False)
+    _listeners: list[Callable[[], None]] = field(default_factory=list, repr=False, compare=False)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call this, which must be quick, after every change of the rows."""
+        self._listeners.append(listener)
 
     def by_path(self, group: str, version: str, plural: str) -> ResourceInfo | None:
         return self.rows.get((group, version, plural))
@@ -39,13 +45,12 @@ class Scheme:
 
     def group_versions(self) -> Iterator[tuple[str, str]]:
         """Every served group and version, in discovery's order: preferred version first."""
-        served = {(group, version) for group, version, _ in self.rows}
-        yield from sorted(served, key=lambda gv: (*_group_rank(gv[0]), version_rank(gv[1])))
+        yield from sorted(self._versions, key=lambda gv: (*_group_rank(gv[0]), version_rank(gv[1])))
 
     def resources(self, group: str, version: str) -> list[ResourceInfo]:
         """The rows of one group and version, by name."""
-        found = (row for key, row in self.rows.items() if key[:2] == (group, version))
-        return sorted(found, key=lambda row: row.plural)
+        found = self._versions.get((group, version), {})
+        return sorted(found.values(), key=lambda row: row.plural)
 
     def add(self, row: ResourceInfo) -> None:
         """Serve this row, in place of an earlier one of the same path."""
@@ -53,14 +58,24 @@ class Scheme:
             self.remove(earlier)
         self.rows[row.group, row.version, row.plural] = row
         self._kinds[row.group, row.version, row.kind] = row
-        self.generation += 1
+        self._versions.setdefault((row.group, row.version), {})[row.plural] = row
+        self._changed()
 
     def remove(self, row: ResourceInfo) -> None:
         """Stop serving this row; no matter if it was not served."""
         if self.rows.pop((row.group, row.version, row.plural), None) is None:
             return
         self._kinds.pop((row.group, row.version, row.kind), None)
+        rest = self._versions[row.group, row.version]
+        del rest[row.plural]
+        if not rest:
+            del self._versions[row.group, row.version]
+        self._changed()
+
+    def _changed(self) -> None:
         self.generation += 1
+        for listener in self._listeners:
+            listener()
 
 
 def _group_rank(group: str) -> tuple[int, str]:
