@@ -28,6 +28,10 @@ from .review import JSON_PATCH, Shown, Verdict
 
 MUTATION = "mutation.webhook.admission.k8s.io/"
 FAILED_OPEN = "failed-open." + MUTATION
+BAD_MANAGERS = (
+    ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated "
+    "mutating admission controller; please fix your requests: "
+)
 
 
 @dataclass(slots=True)
@@ -107,6 +111,8 @@ class MutatingAdmissionWebhook:
                 "operation"
             )
         patched = _patched(name, shown, operations)
+        if fault := _spoilt_managers(shown.object, patched):
+            attributes.warn(BAD_MANAGERS + fault)
         changed = patched != shown.object
         restored = await self._caller.restore(shown, attributes, patched)
         attributes.default(restored)
@@ -115,6 +121,31 @@ class MutatingAdmissionWebhook:
         attributes.object.clear()
         attributes.object.update(kept)
         return changed
+
+
+def _spoilt_managers(before: Object, after: Object) -> str:
+    """What is wrong with changed managedFields, which are then put back; empty if nothing is."""
+    kept = before["metadata"].get("managedFields")
+    given = after["metadata"].get("managedFields") or []
+    if given == kept:
+        return ""
+    fault = next(filter(None, (_entry_fault(entry, index) for index, entry in enumerate(given))), "")
+    if fault:
+        after["metadata"].pop("managedFields")
+        if kept:
+            after["metadata"]["managedFields"] = kept
+    return fault
+
+
+def _entry_fault(entry: Object, index: int) -> str:
+    kind = entry.get("fieldsType", "")
+    if entry.get("operation") not in ("Apply", "Update"):
+        return "operation must be `Apply` or `Update`"
+    if not entry.get("apiVersion"):
+        return "apiVersion must not be empty"
+    if not kind:
+        return f"missing fieldsType in managed fields entry {index}"
+    return "" if kind == "FieldsV1" else f'invalid fieldsType "{kind}" in managed fields entry {index}'
 
 
 def _annotate(attributes: Attributes, prefix: str, candidate: Candidate, value: str) -> None:

@@ -331,3 +331,14 @@ async def test_without_webhooks_nobody_is_asked(api: Api, hooks: Hooks) -> None:
     await api.make(CONFIGMAPS, marked())
 
     assert not hooks.asked
+
+
+async def test_managed_fields_that_a_webhook_spoils_are_kept_as_they_were(api: Api, hooks: Hooks) -> None:
+    await hooks.mutating(hooks.webhook())
+    spoilt = [{"manager": "x", "operation": "Guess", "apiVersion": "v1", "fieldsType": "FieldsV1"}]
+    hooks.answer("hook", patched({"op": "replace", "path": "/metadata/managedFields", "value": spoilt}))
+
+    answer = await api("POST", CONFIGMAPS, marked(), fieldManager="me")
+
+    assert [entry["manager"] for entry in answer.body["metadata"]["managedFields"]] == ["me"]
+    assert "managedFields was in an invalid state after admission" in answer.headers["warning"]
