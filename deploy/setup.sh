@@ -31,3 +31,20 @@ fi
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "kplane needs Python 3.11 or newer; set PYTHON" >&2; exit 1; }
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+
+# Clients that only tests use: node's, with node itself from the virtual environment, and an old kubectl beside
+# (not before) the one on PATH.
+mkdir -p "$venv/node"
+if ! cmp -s tests/clients/node/package-lock.json "$venv/node/package-lock.json" || [ ! -d "$venv/node/node_modules" ]; then
+  cp tests/clients/node/package.json tests/clients/node/package-lock.json "$venv/node/"
+  PATH="$(cd "$venv/bin" && pwd):$PATH" npm ci --prefix "$venv/node" --omit=optional --no-audit --no-fund --loglevel=error
+fi
+old="$venv/kubectl-1.20"
+if [ ! -x "$old/usr/bin/kubectl" ] && command -v apt-get >/dev/null; then
+  fetched=$(mktemp -d)
+  chmod 755 "$fetched"
+  (cd "$fetched" && { apt-get download -qq kubernetes-client 2>/dev/null ||
+    { apt-get update -qq && apt-get download -qq kubernetes-client; }; })
+  dpkg-deb -x "$fetched"/kubernetes-client_*.deb "$old"
+  rm -r "$fetched"
+fi
