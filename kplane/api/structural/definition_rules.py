@@ -56,6 +56,7 @@ def cost_fault(name: str, cost: int, limit: int) -> str:
 
 
 def check_rule_texts(schema: Schema, path: Path) -> Iterator[FieldError]:
+    spec: Spec | None = None
     for index, rule in enumerate(schema.get(RULES) or ()):
         place = path.child(RULES)[index]
         yield from _check_texts(rule, place)
@@ -63,7 +64,8 @@ def check_rule_texts(schema: Schema, path: Path) -> Iterator[FieldError]:
         if reason is not None and reason not in REASONS:
             yield place.reason.not_supported(reason, REASONS)
         if field_path := rule.get("fieldPath"):
-            yield from _check_field_path(field_path, schema, place.fieldPath)
+            spec = spec or _parsed(schema)
+            yield from _check_field_path(field_path, spec, place.fieldPath)
 
 
 def _check_texts(rule: Schema, place: Path) -> Iterator[FieldError]:
@@ -81,18 +83,24 @@ def _check_texts(rule: Schema, place: Path) -> Iterator[FieldError]:
         yield place.messageExpression.required("messageExpression must be non-empty if specified")
 
 
-def _check_field_path(text: str, schema: Schema, place: Path) -> Iterator[FieldError]:
+def _parsed(schema: Schema) -> Spec | None:
+    try:
+        return parse(schema)
+    except SchemaError:
+        # Reported where it is.
+        return None
+
+
+def _check_field_path(text: str, spec: Spec | None, place: Path) -> Iterator[FieldError]:
     if not text.strip():
         yield place.invalid(text, "fieldPath must be non-empty if specified")
     if _line_break(text):
         yield place.invalid(text, "fieldPath must not contain line breaks")
     try:
-        parse_field_path(text, parse(schema))
+        if spec is not None:
+            parse_field_path(text, spec)
     except FieldPathError:
         yield place.invalid(text, "fieldPath must be a valid path")
-    except SchemaError:
-        # Reported where it is.
-        return
 
 
 def check_rules(

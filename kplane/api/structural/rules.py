@@ -8,12 +8,12 @@ with a fault. Rules and wording: apiextensions `schema/cel/validation.go`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol
 
-from kplane.api.cel import RUNTIME_BUDGET, Budget, BudgetExceeded, EvaluationError, Program
+from kplane.api.cel import Budget, BudgetExceeded, EvaluationError, Program
 from kplane.api.cel.values import NONE, Optional
 from kplane.api.field import FieldError, Path
 from kplane.api.structural.comparing import ABSENT, Memo, by_keys, correlated_items, is_same, keys_of
@@ -21,10 +21,21 @@ from kplane.api.structural.expressions import OLD_SELF, SELF, Rule, compile_node
 from kplane.api.structural.faults import MOST_FAULTS
 from kplane.api.structural.spec import Spec
 
-Rules: TypeAlias = Callable[[Any, Any], list[FieldError]]
-"""(value, old value or None) -> faults."""
+
+class Rules(Protocol):
+    """All rules of a schema.
+
+    `old`: the old value, or None. `budget` is what they may cost, by default what one object may cost.
+    `ratchet`: whether unchanged parts are spared.
+    """
+
+    def __call__(
+        self, value: Any, old: Any, path: Path = ..., budget: Budget | None = None, ratchet: bool = True
+    ) -> list[FieldError]: ...
+
 
 MAX_MESSAGE = 5 * 1024
+_NOWHERE = Path()
 _NO_FURTHER = "no further validation rules will be run"
 _OUT_OF_BUDGET = f"validation failed due to running out of cost budget, {_NO_FURTHER}"
 _MESSAGE_OUT_OF_BUDGET = (
@@ -97,17 +108,19 @@ class _Node:
     rest: _Node | None
 
 
-def compile_rules(spec: Spec, root: bool = False, limit: int = RUNTIME_BUDGET) -> Rules | None:
+def compile_rules(spec: Spec, root: bool = False) -> Rules | None:
     """What runs all rules of a schema; None if it has none."""
     node = _compile(spec, root)
     if node is None:
         return None
 
-    def check(value: Any, old: Any) -> list[FieldError]:
-        run = _Run(Budget(limit))
-        change = _Change(_Pair(spec, value, old) if old is not None else None)
+    def check(
+        value: Any, old: Any, path: Path = _NOWHERE, budget: Budget | None = None, ratchet: bool = True
+    ) -> list[FieldError]:
+        run = _Run(budget if budget is not None else Budget())
+        change = _Change(_Pair(spec, value, old) if old is not None and ratchet else None)
         with suppress(_Stop):
-            _walk(node, value, old, Path(), change, run)
+            _walk(node, value, old, path, change, run)
         return run.faults
 
     return check

@@ -183,6 +183,18 @@ def test_rules_of_the_root(schema: Any, expected: list[str]) -> None:
             ],
         ),
         (
+            {
+                "x-kubernetes-int-or-string": True,
+                "x-kubernetes-embedded-resource": True,
+                "properties": {"a": STRING},
+            },
+            [
+                "type: Required value: must be object if x-kubernetes-embedded-resource is true",
+                "x-kubernetes-embedded-resource: Invalid value: true: must be false if"
+                " x-kubernetes-int-or-string is true",
+            ],
+        ),
+        (
             {**STRING, "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True},
             ['type: Invalid value: "string": must be object if x-kubernetes-embedded-resource is true'],
         ),
@@ -371,6 +383,25 @@ def test_defaults_obey_their_schema(schema: Any, expected: list[str]) -> None:
     assert found == [text.replace("s.properties[f].default in body", " in body") for text in expected]
 
 
+def test_defaults_obey_their_rules() -> None:
+    positive = ruled(INTEGER, {"rule": "self > 0"})
+    grown = ruled(INTEGER, {"rule": "oldSelf.hasValue()", "optionalOldSelf": True})
+
+    assert field_faults({**positive, "default": 1}) == []
+    assert field_faults({**positive, "default": 0}) == [
+        'default: Invalid value: "integer": failed rule: self > 0'
+    ]
+    assert field_faults({**grown, "default": 0}) == [
+        'default: Invalid value: "integer": failed rule: oldSelf.hasValue()'
+    ]
+
+
+def test_a_map_is_checked_to_its_depth() -> None:
+    assert field_faults({"type": "object", "additionalProperties": {**STRING, "$ref": "#/x"}}) == [
+        "additionalProperties.$ref: Forbidden: $ref is not supported"
+    ]
+
+
 def test_defaults_within_embedded_metadata_make_valid_metadata() -> None:
     labels = {"type": "object", "additionalProperties": STRING, "default": {"a b": "c"}}
     schema = {**obj(metadata=obj(labels=labels)), "x-kubernetes-embedded-resource": True}
@@ -427,6 +458,14 @@ def ruled(schema: dict[str, Any], *rules: dict[str, Any]) -> dict[str, Any]:
         (
             {"rule": "true", "fieldPath": "['a"},
             ['fieldPath: Invalid value: "[\'a": fieldPath must be a valid path'],
+        ),
+        (
+            {"rule": "true", "fieldPath": "\n"},
+            [
+                'fieldPath: Invalid value: "\\n": fieldPath must be non-empty if specified',
+                'fieldPath: Invalid value: "\\n": fieldPath must not contain line breaks',
+                'fieldPath: Invalid value: "\\n": fieldPath must be a valid path',
+            ],
         ),
         (
             {"rule": "self.a"},

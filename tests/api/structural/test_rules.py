@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kplane.api.cel import Budget
 from kplane.api.field import FieldError
 from kplane.api.structural import compile
 from kplane.api.structural.rules import compile_rules
@@ -232,10 +233,10 @@ def test_a_rule_that_costs_too_much_ends_the_walk() -> None:
 
 def test_all_rules_of_an_object_share_a_budget() -> None:
     schema = {"type": "array", "items": ruled(INTEGER, {"rule": "self + 1 > 1"})}
-    run = compile_rules(parse(schema), limit=50)
+    run = compile_rules(parse(schema))
     assert run is not None
 
-    found = run([1] * 100, None)
+    found = run([1] * 100, None, budget=Budget(50))
 
     assert [fault.text for fault in found] == [
         'Invalid value: "integer": validation failed due to running out of cost budget, no further validation'
@@ -244,11 +245,11 @@ def test_all_rules_of_an_object_share_a_budget() -> None:
 
 
 def test_a_budget_that_is_used_up_to_the_last_unit_ends_the_walk() -> None:
-    run = compile_rules(parse({"type": "array", "items": ruled(INTEGER, {"rule": "self > 0"})}), limit=2)
+    run = compile_rules(parse({"type": "array", "items": ruled(INTEGER, {"rule": "self > 0"})}))
     assert run is not None
 
-    assert [fault.field for fault in run([1], None)] == []
-    assert [fault.field for fault in run([1, 1], None)] == ["[1]"]
+    assert [fault.field for fault in run([1], None, budget=Budget(2))] == []
+    assert [fault.field for fault in run([1, 1], None, budget=Budget(2))] == ["[1]"]
 
 
 def test_a_message_that_costs_too_much_ends_the_walk() -> None:
