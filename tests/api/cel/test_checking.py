@@ -141,12 +141,12 @@ def test_more_than_a_hundred_faults_are_counted() -> None:
 
 
 def test_a_value_of_another_type_than_expected_is_refused() -> None:
-    with pytest.raises(CelError, match="^must evaluate to bool$") as caught:
+    with pytest.raises(CelError, match=r"^must evaluate to bool$") as caught:
         ENVIRONMENT.compile("x + 1")
     assert caught.value.wrong_result
-    with pytest.raises(CelError, match="^must evaluate to bool$"):
+    with pytest.raises(CelError, match=r"^must evaluate to bool$"):
         ENVIRONMENT.compile("d")
-    with pytest.raises(CelError, match="^must evaluate to string$"):
+    with pytest.raises(CelError, match=r"^must evaluate to string$"):
         ENVIRONMENT.compile("x", expected=STRING)
     assert ENVIRONMENT.compile("s", expected=STRING).type is STRING
 

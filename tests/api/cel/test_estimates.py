@@ -1,4 +1,4 @@
-"""Estimated and real costs, against the figures that Kubernetes' own tests state for these rules and schemas."""
+"""Estimated and real costs, against the figures in Kubernetes' own tests of these rules and schemas."""
 
 from __future__ import annotations
 

@@ -41,6 +41,7 @@ def deep_list(depth: int) -> str:
     return f"cel.bind(b, [1], {source.replace('b, [b, b], b)', 'b, [b, b], USE)')})"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [
@@ -67,7 +68,7 @@ def test_deep_and_long_sources_are_refused(source: str) -> None:
 
 
 def test_nesting_that_upstream_allows_compiles() -> None:
-    program = ENVIRONMENT.compile("(" * 100 + "1" + ")" * 100, expected=None)
+    program = ENVIRONMENT.compile("(" * 120 + "1" + ")" * 120, expected=None)
     assert program.evaluate({}) == 1
 
 
@@ -81,6 +82,7 @@ def test_an_even_number_of_signs_cancels_out() -> None:
     assert ENVIRONMENT.compile("!" * 10_000 + "true").evaluate({}) is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [
@@ -98,15 +100,16 @@ def test_loops_in_loops_run_out_of_budget(source: str) -> None:
         timed(lambda: ENVIRONMENT.compile(source).evaluate(bindings))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "use",
     [
         "b == b",
-        "b in b",
+        "dyn(b) in [dyn(b)]",
         "sets.contains(b, b)",
         "b.flatten(100) == []",
         "b.distinct() == b",
-        "b.indexOf(b) == 0",
+        "[dyn(b)].indexOf(dyn(b)) == 0",
         "'%s'.format([b]) == ''",
         "dyn(b) == dyn([b])",
     ],
@@ -117,12 +120,14 @@ def test_values_that_share_their_parts_are_not_walked_for_ever(use: str) -> None
         timed(lambda: program.evaluate({}))
 
 
+@pytest.mark.slow
 def test_results_that_share_their_parts_are_not_written_out() -> None:
     result = ENVIRONMENT.compile(deep_list(40).replace("USE", "b"), expected=None).evaluate({})
     with pytest.raises(EvaluationError, match="too large"):
         timed(lambda: to_json(result))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [
@@ -140,13 +145,13 @@ def test_values_cannot_grow_beyond_the_budget(source: str) -> None:
         timed(lambda: ENVIRONMENT.compile(source).evaluate({"s": "ab" * 2000}))
 
 
-@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", "(.*)*x", "(a*)*b", "a{0,100}a{0,100}a{0,9}$"])
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", "(.*)*x", "(a*)*b", "a{0,100}a{0,100}a{1,9}$"])
 def test_regular_expressions_take_linear_time(pattern: str) -> None:
     program = ENVIRONMENT.compile(f"s.matches('{pattern}')")
     assert timed(lambda: program.evaluate({"s": "a" * 5000 + "!"})) is False
 
 
-@pytest.mark.parametrize("pattern", ["((a{1000}){1000}){1000}", "(?=a)", "\\1", "a" * 70_000 + "{900}"])
+@pytest.mark.parametrize("pattern", ["((a{1000}){1000}){1000}", "(?=a)", "\\1", "(" + "a" * 5000 + "){900}"])
 def test_regular_expressions_that_are_too_much_are_refused(pattern: str) -> None:
     with pytest.raises(EvaluationError, match="error parsing regexp"):
         timed(
@@ -174,9 +179,9 @@ def test_quantities_and_versions_in_text_are_bounded() -> None:
 def test_a_budget_is_shared_by_evaluations() -> None:
     program = ENVIRONMENT.compile("strings.all(a, a != '')")
     bindings = {"strings": ["x"] * 100}
-    budget = Budget(1000)
+    budget = Budget(700)
     assert program.evaluate(bindings, budget) is True
-    assert budget.left == 1000 - (1 + 100 * 5 + 1)
+    assert budget.left == 700 - (1 + 100 * 4 + 1)
     with pytest.raises(BudgetExceeded) as caught:
         program.evaluate(bindings, budget)
     assert not caught.value.per_call
@@ -202,4 +207,4 @@ def test_a_failed_evaluation_is_paid_for() -> None:
         ENVIRONMENT.compile("strings.all(a, a != '') && strings[500] == ''").evaluate(
             {"strings": ["x"] * 100}, budget
         )
-    assert budget.left < 500
+    assert budget.left < 600
