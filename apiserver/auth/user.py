@@ -9,6 +9,8 @@ ANONYMOUS_NAME = "system:anonymous"
 AUTHENTICATED_GROUP = "system:authenticated"
 UNAUTHENTICATED_GROUP = "system:unauthenticated"
 MASTERS_GROUP = "system:masters"
+CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
+"""Extra: which credential proved the identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,13 @@ class User:
 ANONYMOUS = User(ANONYMOUS_NAME, groups=(UNAUTHENTICATED_GROUP,))
 
 
-def authenticated(name: str, uid: str = "", groups: tuple[str, ...] = ()) -> User:
+def authenticated(
+    name: str,
+    uid: str = "",
+    groups: tuple[str, ...] = (),
+    extra: Mapping[str, tuple[str, ...]] | None = None,
+) -> User:
     """A user whose identity was proved: a member of `system:authenticated` besides their own groups."""
-    return User(name, uid, (*groups, AUTHENTICATED_GROUP))
+    if AUTHENTICATED_GROUP not in groups:
+        groups = (*groups, AUTHENTICATED_GROUP)
+    return User(name, uid, groups, extra or {})

@@ -21,6 +21,7 @@ from kplane.runtime.serving import peer_certificate
 
 from ..auth.authenticator import Authenticator
 from ..auth.authorizer import Authorizer
+from ..auth.identity import Credentials
 from ..auth.user import ANONYMOUS, User
 from ..storage.store import StoreError
 from .call import Call, ClientGone, Receive, Scope, Send, attach
@@ -95,7 +96,7 @@ class Boundary:
 
     async def _answer(self, call: Call, receive: Receive, reply: _Reply) -> None:
         try:
-            self._check(call)
+            await self._check(call)
             async with asyncio.timeout(None if _is_long_running(call.info) else self._timeout):
                 await self._app(call.scope, receive, reply.send)
         except ApiError as error:
@@ -111,9 +112,9 @@ class Boundary:
             log.exception("request failed method=%s path=%s", call.info.method, call.info.path)
             await reply.fail(InternalError(_PANIC))
 
-    def _check(self, call: Call) -> None:
+    async def _check(self, call: Call) -> None:
         """Who asks, may they, is there room. Raises Unauthorized, Forbidden, TooManyRequests."""
-        user = self._authenticate(call)
+        user = await self._authenticate(call)
         call.user = user
         if any(name.startswith(b"impersonate-") for name in call.headers):
             raise Forbidden(f'User "{user.name}" cannot impersonate: impersonation is not supported')
@@ -124,9 +125,9 @@ class Boundary:
         if self._max_inflight and self._inflight > self._max_inflight and not _is_long_running(call.info):
             raise TooManyRequests("too many requests, please try again later", retry_after=1)
 
-    def _authenticate(self, call: Call) -> User:
-        certificate = peer_certificate(call.scope)
-        return self._authenticator.authenticate(certificate, call.headers.get(b"authorization"))
+    async def _authenticate(self, call: Call) -> User:
+        credentials = Credentials(peer_certificate(call.scope), call.scope["headers"])
+        return await self._authenticator.authenticate(credentials)
 
 
 def _is_long_running(info: RequestInfo) -> bool:
@@ -157,7 +158,8 @@ class _Reply:
             self.code = message["status"]
             headers = message["headers"]
             headers.append((b"audit-id", self._audit_id))
-            headers.append((b"cache-control", b"no-cache, private"))
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"no-cache, private"))
             headers += [(b"warning", text) for text in self._call.warnings.headers()]
         await self._send(message)
 

@@ -5,40 +5,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 from starlette.responses import Response
 
-from kplane.api.errors import Unauthorized
+from kplane.api.errors import BadRequest
 from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo
 
 from ..auth.authenticator import Authenticator
 from ..auth.authorizer import Authorizer
+from ..auth.identity import Audiences, Refused
 from ..auth.user import User
 from .call import Call
 from .decoding import read_object
 from .output import object_response
 from .requestinfo import RequestInfo
 
-Answer: TypeAlias = Callable[[Object, Call], Object]
+Answer: TypeAlias = Callable[[Object, Call], Awaitable[Object]]
 """From the review's spec to its status."""
 
 
 class Reviews:
     """Answers POST of every review."""
 
-    def __init__(self, authenticator: Authenticator, authorizer: Authorizer) -> None:
+    def __init__(self, authenticator: Authenticator, authorizer: Authorizer, audiences: Audiences) -> None:
+        """`audiences`: the API server's own."""
         self._authenticator = authenticator
+        self._audiences = audiences
         self._authorizer = authorizer
         self._answers: Mapping[str, Answer] = {
-            "selfsubjectreviews": lambda spec, call: {"userInfo": user_info(call.user)},
-            "tokenreviews": lambda spec, call: self._review_token(spec),
-            "subjectaccessreviews": lambda spec, call: self._decide(_subject(spec), spec, call.info),
-            "localsubjectaccessreviews": lambda spec, call: self._decide(_subject(spec), spec, call.info),
-            "selfsubjectaccessreviews": lambda spec, call: self._decide(call.user, spec, call.info),
-            "selfsubjectrulesreviews": lambda spec, call: self._rules(call.user),
+            "selfsubjectreviews": self._who_am_i,
+            "tokenreviews": self._review_token,
+            "subjectaccessreviews": self._decide_for_subject,
+            "localsubjectaccessreviews": self._decide_for_subject,
+            "selfsubjectaccessreviews": self._decide_for_self,
+            "selfsubjectrulesreviews": self._rules,
         }
 
     def resources(self) -> Mapping[str, Answer]:
@@ -49,23 +52,37 @@ class Reviews:
         review = await read_object(call, row, "CreateOptions")
         answer = self._answers[row.plural]
         review["metadata"].setdefault("creationTimestamp", None)
-        review["status"] = answer(review.get("spec") or {}, call)
+        review["status"] = await answer(review.get("spec") or {}, call)
         return object_response(call, review, 201)
 
-    def _review_token(self, spec: Object) -> Object:
+    async def _who_am_i(self, spec: Object, call: Call) -> Object:
+        return {"userInfo": user_info(call.user)}
+
+    async def _review_token(self, spec: Object, call: Call) -> Object:
+        token = spec.get("token", "")
+        if not token:
+            raise BadRequest("token is required for TokenReview in authentication")
+        audiences = tuple(spec.get("audiences") or ()) or self._audiences
         try:
-            user = self._authenticator.authenticate(None, f"Bearer {spec.get('token', '')}".encode())
-        except Unauthorized:
-            return {"user": {}, "error": "invalid bearer token"}
-        return {"authenticated": True, "user": user_info(user), "audiences": spec.get("audiences") or []}
+            identity = await self._authenticator.review(token, audiences or None)
+        except Refused as error:
+            return {"user": {}, "error": str(error)}
+        status: Object = {"authenticated": True, "user": user_info(identity.user)}
+        return status | ({"audiences": list(identity.audiences)} if identity.audiences else {})
+
+    async def _decide_for_subject(self, spec: Object, call: Call) -> Object:
+        return self._decide(_subject(spec), spec, call.info)
+
+    async def _decide_for_self(self, spec: Object, call: Call) -> Object:
+        return self._decide(call.user, spec, call.info)
 
     def _decide(self, user: User, spec: Object, asked: RequestInfo) -> Object:
         return {"allowed": self._authorizer.allows(user, _attributes(spec, asked))}
 
-    def _rules(self, user: User) -> Object:
+    async def _rules(self, spec: Object, call: Call) -> Object:
         """Everything or nothing: there are no roles yet."""
         everything = RequestInfo("*", "/", "*", {}, resource="*")
-        if not self._authorizer.allows(user, everything):
+        if not self._authorizer.allows(call.user, everything):
             return {"resourceRules": [], "nonResourceRules": [], "incomplete": False}
         return {
             "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],

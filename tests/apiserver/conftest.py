@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,6 +98,7 @@ async def kubectl(config: ApiServerConfig, tmp_path: Path) -> AsyncIterator[Kube
         key_file=keys / "apiserver.key",
         client_ca_file=keys / "ca.crt",
     )
+    config = replace(config, client_ca_file=keys / "ca.crt")
     async with ApiServer(config) as server, Serving(server.app, listen) as serving:
         yield Kubectl(serving.port, keys, tmp_path)
 

@@ -68,7 +68,9 @@ async def lines(tmp_path: Path) -> AsyncIterator[CommandLines]:
     listen = ServingConfig(
         "127.0.0.1", 0, keys / "apiserver.crt", keys / "apiserver.key", client_ca_file=keys / "ca.crt"
     )
-    settings = ApiServerConfig(storage_dir=tmp_path / "store", bind_address="127.0.0.1")
+    settings = ApiServerConfig(
+        storage_dir=tmp_path / "store", bind_address="127.0.0.1", client_ca_file=keys / "ca.crt"
+    )
     async with ApiServer(settings) as server, Serving(server.app, listen) as serving:
         ca, certificate, key = ((keys / name).read_bytes() for name in ("ca.crt", "admin.crt", "admin.key"))
         address = f"https://127.0.0.1:{serving.port}"

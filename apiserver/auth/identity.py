@@ -1,0 +1,54 @@
+"""What authenticators share: the credentials of a request, and what proving one yields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from .user import User
+
+Audiences: TypeAlias = tuple[str, ...]
+
+
+class Refused(Exception):
+    """A credential is of this authenticator's kind but not good. The text never holds the credential."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """`certificate`: the client's (DER), whose possession TLS has proved. `headers`: lower-case names, in
+    order, with repetitions."""
+
+    certificate: bytes | None = field(default=None, repr=False)
+    headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A proven user, and for which of the asked audiences; `audiences` is empty where nobody asks."""
+
+    user: User
+    audiences: Audiences = ()
+
+
+class RequestAuthenticator(Protocol):
+    """Reads credentials from a request. None: it holds none of this kind. Raises Refused."""
+
+    async def authenticate(self, credentials: Credentials) -> User | None: ...
+
+
+class TokenAuthenticator(Protocol):
+    """Reads a bearer token. `audiences`: who must be meant by it; None for the API server itself. None: not a
+    token of this kind. Raises Refused."""
+
+    async def authenticate_token(self, token: str, audiences: Audiences | None) -> Identity | None: ...
+
+
+def common(first: Audiences, second: Audiences) -> Audiences:
+    """Audiences in both, in the order of the first."""
+    return tuple(name for name in first if name in second)

@@ -1,0 +1,1 @@
+"""Identities of Pods: keys, tokens that are issued, and tokens that are presented."""
