@@ -6,6 +6,7 @@ Source: `pkg/apis/admissionregistration/validation`, apiserver `util/webhook/val
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from kplane.api import names
@@ -19,6 +20,7 @@ from .strategy import Strategy
 
 REVIEW_VERSIONS = ("v1", "v1beta1")
 SIDE_EFFECTS = ("None", "NoneOnDryRun")
+EVERY_SIDE_EFFECT = ("None", "NoneOnDryRun", "Some", "Unknown")
 REINVOCATION_POLICIES = ("IfNeeded", "Never")
 LONGEST_TIMEOUT = 30
 
@@ -30,6 +32,36 @@ _DEFAULTS: Object = {
     "timeoutSeconds": 10,
 }
 _FORM = "; desired format: https://host[/path]"
+
+
+class Tolerance(NamedTuple):
+    """What an update may leave as it is, because the old object has it, too."""
+
+    side_effects: Sequence[str] = SIDE_EFFECTS
+    unknown_versions: bool = False
+    same_names: bool = False
+    conditions: bool = False
+
+
+STRICT = Tolerance()
+
+
+def _tolerance(new: Object, old: Object) -> Tolerance:
+    after, before = new.get("webhooks") or (), old.get("webhooks") or ()
+    names = [webhook.get("name", "") for webhook in before]
+    return Tolerance(
+        side_effects=SIDE_EFFECTS
+        if all(webhook.get("sideEffects") in SIDE_EFFECTS for webhook in before)
+        else EVERY_SIDE_EFFECT,
+        unknown_versions=any(
+            versions and not set(versions) & set(REVIEW_VERSIONS)
+            for webhook in before
+            if (versions := webhook.get("admissionReviewVersions"))
+        ),
+        same_names=len(set(names)) < len(names),
+        conditions=[webhook.get("matchConditions") for webhook in after]
+        == [webhook.get("matchConditions") for webhook in before],
+    )
 
 
 class WebhookConfigurationStrategy(Strategy):
@@ -52,17 +84,22 @@ class WebhookConfigurationStrategy(Strategy):
                 service.setdefault("port", 443)
 
     def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        yield from self._validate(obj, path, STRICT)
+
+    def validate_change(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        yield from self._validate(new, path, _tolerance(new, old))
+
+    def _validate(self, obj: Object, path: Path, tolerance: Tolerance) -> Iterator[FieldError]:
         taken: set[str] = set()
         for index, webhook in enumerate(obj.get("webhooks") or ()):
             here, name = path.webhooks[index], webhook.get("name", "")
-            yield from _validate_webhook(webhook, here)
+            yield from _validate_webhook(webhook, here, tolerance)
             if self._mutating and webhook["reinvocationPolicy"] not in REINVOCATION_POLICIES:
                 policy = webhook["reinvocationPolicy"]
                 yield here.reinvocationPolicy.not_supported(policy, REINVOCATION_POLICIES)
-            yield from _validate_versions(
-                webhook.get("admissionReviewVersions") or (), here.admissionReviewVersions
-            )
-            if name and name in taken:
+            versions = webhook.get("admissionReviewVersions") or ()
+            yield from _validate_versions(versions, here.admissionReviewVersions, tolerance)
+            if name and name in taken and not tolerance.same_names:
                 yield here.name.duplicate(name)
             taken.add(name)
 
@@ -86,25 +123,26 @@ def _spared(rule: Object) -> Sequence[str]:
     )
 
 
-def _validate_webhook(webhook: Object, path: Path) -> Iterator[FieldError]:
+def _validate_webhook(webhook: Object, path: Path, tolerance: Tolerance) -> Iterator[FieldError]:
     yield from _validate_name(webhook.get("name", ""), path.name)
     for index, rule in enumerate(webhook.get("rules") or ()):
         yield from validate_rule(rule, path.rules[index])
     for name, supported in (("failurePolicy", FAILURE_POLICIES), ("matchPolicy", MATCH_POLICIES)):
         if webhook[name] not in supported:
             yield path.child(name).not_supported(webhook[name], supported)
-    effects = webhook.get("sideEffects")
+    effects, supported = webhook.get("sideEffects"), tolerance.side_effects
     if effects is None:
-        yield path.sideEffects.required(f"must specify one of {', '.join(SIDE_EFFECTS)}")
-    elif effects not in SIDE_EFFECTS:
-        yield path.sideEffects.not_supported(effects, SIDE_EFFECTS)
+        yield path.sideEffects.required(f"must specify one of {', '.join(supported)}")
+    elif effects not in supported:
+        yield path.sideEffects.not_supported(effects, supported)
     seconds = webhook["timeoutSeconds"]
     if not 1 <= seconds <= LONGEST_TIMEOUT:
         yield path.timeoutSeconds.invalid(seconds, "the timeout value must be between 1 and 30 seconds")
     for name in ("namespaceSelector", "objectSelector"):
         yield from validate_selector(webhook[name], path.child(name))
     yield from validate_client_config(webhook.get("clientConfig") or {}, path.clientConfig)
-    yield from validate_conditions(webhook.get("matchConditions") or (), path.matchConditions)
+    if not tolerance.conditions:
+        yield from validate_conditions(webhook.get("matchConditions") or (), path.matchConditions)
 
 
 def _validate_name(name: str, path: Path) -> Iterator[FieldError]:
@@ -117,7 +155,7 @@ def _validate_name(name: str, path: Path) -> Iterator[FieldError]:
         yield path.invalid(name, "should be a domain with at least three segments separated by dots")
 
 
-def _validate_versions(versions: Sequence[str], path: Path) -> Iterator[FieldError]:
+def _validate_versions(versions: Sequence[str], path: Path, tolerance: Tolerance) -> Iterator[FieldError]:
     if not versions:
         yield path.required(f"must specify one of {', '.join(REVIEW_VERSIONS)}")
         return
@@ -127,7 +165,7 @@ def _validate_versions(versions: Sequence[str], path: Path) -> Iterator[FieldErr
             continue
         for text in names.dns_1035_label(version):
             yield path[index].invalid(version, text)
-    if not any(version in REVIEW_VERSIONS for version in versions):
+    if not tolerance.unknown_versions and not set(versions) & set(REVIEW_VERSIONS):
         yield path.invalid(list(versions), f"must include at least one of {', '.join(REVIEW_VERSIONS)}")
 
 

@@ -342,3 +342,25 @@ async def test_managed_fields_that_a_webhook_spoils_are_kept_as_they_were(api: A
 
     assert [entry["manager"] for entry in answer.body["metadata"]["managedFields"]] == ["me"]
     assert "managedFields was in an invalid state after admission" in answer.headers["warning"]
+
+
+@pytest.mark.parametrize("name", ["name", "namespace"])
+async def test_a_webhook_cannot_move_an_object(api: Api, hooks: Hooks, name: str) -> None:
+    await api.make(CONFIGMAPS, marked())
+    await hooks.mutating(hooks.webhook())
+    hooks.answer("hook", patched({"op": "replace", "path": f"/metadata/{name}", "value": "elsewhere"}))
+
+    answer = await api("PUT", f"{CONFIGMAPS}/settings", marked())
+
+    assert answer.code in (400, 422)
+    assert (await api("GET", f"{CONFIGMAPS}/elsewhere")).code == 404
+
+
+async def test_a_new_object_stays_in_the_namespace_of_the_request(api: Api, hooks: Hooks) -> None:
+    await hooks.mutating(hooks.webhook())
+    hooks.answer("hook", patched({"op": "replace", "path": "/metadata/namespace", "value": "kube-system"}))
+
+    answer = await api("POST", CONFIGMAPS, marked())
+
+    assert answer.code == 400
+    assert (await api("GET", "/api/v1/namespaces/kube-system/configmaps/settings")).code == 404

@@ -7,6 +7,7 @@ import re
 import socket
 import tempfile
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from kplane.apiserver.webhooks.errors import (
     Unresolved,
 )
 from kplane.apiserver.webhooks.services import ServiceResolver
+from kplane.runtime import pki
+from kplane.testing.clock import VirtualClock
 
 from ..webhookserver import Handler, Received, Reply, WebhookServer, answering
 
@@ -289,3 +292,23 @@ async def test_a_configuration_that_names_no_server(
 ) -> None:
     with pytest.raises(BadClientConfig, match=re.escape(text)):
         await client.call(config, {}, 5)
+
+
+async def test_an_expired_certificate_is_refused(client: WebhookClient, tmp_path: Path) -> None:
+    long_ago = VirtualClock(datetime(2001, 1, 1, tzinfo=UTC))
+    pki.ensure(tmp_path / "old", server_names=[], server_ips=[], clock=long_ago)
+    async with WebhookServer(tmp_path / "old", OK) as server:
+        with pytest.raises(TlsError, match=r"x509: certificate has expired or is not yet valid"):
+            await client.call(server.by_url(), {}, 10)
+
+
+async def test_an_external_name_is_dialled_as_it_is(
+    client: WebhookClient, cluster: Cluster, keys: Path
+) -> None:
+    async with WebhookServer(keys, OK) as server:
+        spec = {"type": "ExternalName", "externalName": "127.0.0.1"}
+        cluster.services["default", "hook"] = {"spec": spec}
+        service = {"name": "hook", "namespace": "default", "port": server.port}
+        await client.call({"service": service, "caBundle": server.bundle}, {}, 10)
+
+    assert server.received[0].headers["host"] == f"hook.default.svc:{server.port}"
