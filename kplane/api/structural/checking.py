@@ -36,6 +36,8 @@ _Entry: TypeAlias = "tuple[frozenset[type], Fast | None, Checker | None]"
 """Types that need no look, a quick look, the whole look."""
 
 _NO_TYPES: frozenset[type] = frozenset()
+_OBJECT_KEYWORDS = frozenset({"minProperties", "maxProperties", "required"})
+_LIST_KEYWORDS = frozenset({"minItems", "maxItems", "uniqueItems"})
 
 
 def compile_checker(spec: Spec, root: bool = False, counting: bool = False) -> Checker:
@@ -101,12 +103,19 @@ def trivial_types(spec: Spec) -> frozenset[type]:
     return plain_types(spec) & kinds | ({float} if spec.type == "number" and float in kinds else _NO_TYPES)
 
 
+def _accept(value: Any, place: Place, faults: Faults, old: Any) -> int:
+    """Most schemas say nothing of what is in an object or in a list."""
+    return 0
+
+
 def _compile_entry(spec: Spec, counting: bool) -> _Entry:
     checker = compile_checker(spec, counting=counting)
     return (_NO_TYPES, None, checker) if counting else (trivial_types(spec), compile_fast(spec), checker)
 
 
 def _compile_object(spec: Spec, root: bool, counting: bool) -> Checker:
+    if not (spec.properties or spec.additional is not None or _OBJECT_KEYWORDS & spec.raw.keys()):
+        return _accept
     fewest, most = spec.raw.get("minProperties"), spec.raw.get("maxProperties")
     required = tuple(spec.raw.get("required") or ())
     fields = {name: _compile_entry(child, counting) for name, child in spec.properties.items()}
@@ -147,6 +156,8 @@ def _compile_object(spec: Spec, root: bool, counting: bool) -> Checker:
 
 
 def _compile_list(spec: Spec, counting: bool) -> Checker:
+    if spec.items is None and not _LIST_KEYWORDS & spec.raw.keys():
+        return _accept
     fewest, most = spec.raw.get("minItems"), spec.raw.get("maxItems")
     unique = spec.raw.get("uniqueItems")
     items: _Entry = (_NO_TYPES, None, None)

@@ -25,6 +25,10 @@ def compile_pruner(spec: Spec, root: bool = False, coerce: bool = True) -> Prune
 
     `coerce`: whether the metadata of embedded resources loses what is no field of ObjectMeta.
     """
+    if not (
+        root or spec.embedded or spec.preserve or spec.properties or spec.items or spec.additional is not None
+    ):
+        return prune_all
     known, rest = _children(spec, root, coerce)
     if spec.preserve:
         return _preserving(known, rest, spec, coerce)
