@@ -396,6 +396,13 @@ def test_defaults_obey_their_rules() -> None:
     ]
 
 
+def test_a_negation_is_checked_to_its_depth() -> None:
+    assert field_faults({**STRING, "not": {"uniqueItems": True}}) == [
+        "not.uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes"
+        " quadratic"
+    ]
+
+
 def test_a_map_is_checked_to_its_depth() -> None:
     assert field_faults({"type": "object", "additionalProperties": {**STRING, "$ref": "#/x"}}) == [
         "additionalProperties.$ref: Forbidden: $ref is not supported"

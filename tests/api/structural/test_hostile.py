@@ -44,6 +44,16 @@ def test_a_schema_that_is_too_deep_is_refused() -> None:
     ]
 
 
+@pytest.mark.parametrize("keyword", ["items", "not", "additionalProperties", "allOf", "anyOf", "oneOf"])
+def test_every_way_down_counts(keyword: str) -> None:
+    schema: Any = STRING
+    for _ in range(5_000):
+        schema = {**STRING, keyword: [schema] if keyword.endswith("Of") else schema}
+
+    with pytest.raises(SchemaError, match="nested deeper"):
+        compile(schema)
+
+
 def test_a_default_that_is_too_deep_is_refused() -> None:
     schema = obj(
         f={"type": "object", "x-kubernetes-preserve-unknown-fields": True, "default": nested(5_000, "dict")}
