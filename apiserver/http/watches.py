@@ -123,13 +123,8 @@ class _Stream(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_events(self, send: Send) -> None:
-        for start in range(0, len(self._initial), CHUNK):
-            part = self._initial[start : start + CHUNK]
-            await _write(send, await self._frames([("ADDED", item.wire) for item in part]))
-        if self._marks_end:
-            await self._send_bookmark(send, initial_end=True)
-        self._initial = ()
         try:
+            await self._send_initial(send)
             async for batch in self._watcher:
                 await _write(send, await self._join(batch))
         except Overrun:
@@ -138,6 +133,14 @@ class _Stream(Response):
         except ApiError as error:
             # An object that cannot be converted: a watch must not leave out what it cannot show.
             await _write(send, frame("ERROR", msgspec.json.encode(error.status())))
+
+    async def _send_initial(self, send: Send) -> None:
+        for start in range(0, len(self._initial), CHUNK):
+            part = self._initial[start : start + CHUNK]
+            await _write(send, await self._frames([("ADDED", item.wire) for item in part]))
+        if self._marks_end:
+            await self._send_bookmark(send, initial_end=True)
+        self._initial = ()
 
     async def _join(self, batch: Sequence[Event]) -> bytes:
         if self._form is None and all(self._registry.is_served(event.item.wire) for event in batch):

@@ -66,7 +66,7 @@ async def test_who_sees_established_can_use_the_resource(api: Api) -> None:
     [
         pytest.param({"shortNames": ["wd"]}, "ShortNamesConflict", '"wd" is already in use', id="short"),
         pytest.param({"singular": "widget"}, "SingularConflict", '"widget" is already in use', id="singular"),
-        pytest.param({"kind": "Widget"}, "KindConflict", '"Widget" is already in use', id="kind"),
+        pytest.param({"kind": "Widget", "listKind": "GadgetList"}, "KindConflict", '"Widget" is already in use', id="kind"),
         pytest.param(
             {"listKind": "WidgetList"}, "ListKindConflict", '"WidgetList" is already in use', id="list-kind"
         ),
