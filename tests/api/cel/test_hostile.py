@@ -21,7 +21,7 @@ from kplane.api.cel import (
 )
 
 ENVIRONMENT = Environment({"s": STRING, "strings": list_of(STRING), "d": DYN})
-WITHIN = 5.0
+WITHIN = 30.0
 """Seconds; generous, as the machine may be busy. What is not bounded takes years."""
 
 
