@@ -52,14 +52,14 @@ def api_versions(scheme: Scheme, server_address: str) -> Object:
 
 def group_list(scheme: Scheme) -> Object:
     """The body of `/apis`."""
-    groups = [_group(name, versions) for name, versions in _groups(scheme) if name]
+    groups = [group_entry(name, versions) for name, versions in _groups(scheme) if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
 def group(scheme: Scheme, name: str) -> Object | None:
     """The body of `/apis/{name}`; None if there is no such group."""
     versions = dict(_groups(scheme)).get(name)
-    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, versions)} if versions else None
+    return {"kind": "APIGroup", "apiVersion": "v1", **group_entry(name, versions)} if versions else None
 
 
 def resource_list(scheme: Scheme, group: str, version: str) -> Object | None:
@@ -115,7 +115,8 @@ def _groups(scheme: Scheme) -> Iterator[tuple[str, list[str]]]:
     yield from found.items()
 
 
-def _group(name: str, versions: list[str]) -> Object:
+def group_entry(name: str, versions: list[str]) -> Object:
+    """A group in `/apis`; versions in order of preference."""
     entries = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
     return {"name": name, "versions": entries, "preferredVersion": entries[0]}
 
@@ -187,7 +188,7 @@ class Discovery:
     def __init__(self, scheme: Scheme, server_address: str) -> None:
         self._scheme = scheme
         self._server_address = server_address
-        self._generation = scheme.generation
+        self._made_for: tuple[int, ...] = ()
         self._documents: dict[tuple[str, ...], Document] = {}
 
     def api(self) -> Document | None:
@@ -209,10 +210,15 @@ class Discovery:
         key = ("aggregated", "api" if legacy else "apis", version)
         return self._kept(key, lambda: aggregated(self._scheme, legacy=legacy, version=version))
 
+    def _stamp(self) -> tuple[int, ...]:
+        """Changes when the documents must be made anew."""
+        return (self._scheme.generation,)
+
     def _kept(self, key: tuple[str, ...], make: Callable[[], Object | None]) -> Document | None:
-        if self._generation != self._scheme.generation:
+        stamp = self._stamp()
+        if self._made_for != stamp:
             self._documents.clear()
-            self._generation = self._scheme.generation
+            self._made_for = stamp
         if key not in self._documents:
             made = make()
             # Names that nobody serves are not remembered: clients could fill the memory with them.

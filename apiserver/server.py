@@ -33,13 +33,15 @@ from .admission.registry import build
 from .admission.webhooks.assembly import WebhookPlugins
 from .admission.webhooks.calls import Surroundings, builtin_conversion
 from .admission.webhooks.metrics import WebhookMetrics
+from .aggregation.assembly import Aggregation
+from .aggregation.assembly import Surroundings as AggregationSurroundings
 from .auth.assembly import build as build_authenticator
 from .auth.authorizer import AlwaysAllow
 from .auth.serviceaccounts.keys import load_signing, load_verifying
+from .auth.settings import RequestHeaderSettings
 from .auth.user import User
 from .bootstrap import SELF, Bootstrap
 from .config import ApiServerConfig
-from .discovery import Discovery
 from .endpoints import ServerEndpoints, host_address
 from .extensions.conversion import converter_for
 from .extensions.loop import Extensions
@@ -59,7 +61,6 @@ from .http.system import SystemApi
 from .http.tokens import TokenRequests
 from .nodes.connection import NodeConnections
 from .nodes.routes import stream_handlers
-from .openapi import OpenApi
 from .proxying.forward import ReverseProxy
 from .proxying.routes import proxy_handlers
 from .registry.allocators import AddressAllocator, PortAllocator, ServiceClaims
@@ -99,10 +100,12 @@ class ApiServer:
             PortAllocator(self._store, config.service_node_port_range, self._entropy),
         )
         self._metrics = CollectorRegistry()
-        self._webhooks = WebhookClient(ServiceResolver(self._read_service, self._read_slices, self._entropy))
+        self._resolve = ServiceResolver(self._read_service, self._read_slices, self._entropy)
+        self._webhooks = WebhookClient(self._resolve)
         self._registries = self._make_registries()
         self._nodes = NodeConnections(config, self._read_wire)
         self._proxy = ReverseProxy()
+        self._aggregation = self._make_aggregation()
         self._endpoints = ServerEndpoints(
             self._store,
             self._registry,
@@ -121,6 +124,8 @@ class ApiServer:
             except StoreError as error:
                 raise Fatal(str(error)) from error
             stack.push_async_callback(self._store.close)
+            # What runs in the background asks aggregated servers until it is cancelled.
+            stack.push_async_callback(self._aggregation.connections.close)
             await self._background.open()
             stack.push_async_callback(self._background.close)
             stack.push_async_callback(self._nodes.close)
@@ -131,6 +136,7 @@ class ApiServer:
             config = self._config
             bootstrap = Bootstrap(self._registry, self._claims, config.service_cluster_ip_range, self._clock)
             await bootstrap.run(config.secure_port)
+            await self._aggregation.start()
             definitions = self._registry("apiextensions.k8s.io", "v1", "customresourcedefinitions")
             extensions = Extensions(self._scheme, self._registries, definitions, self._clock)
             await extensions.start()
@@ -207,6 +213,20 @@ class ApiServer:
         )
         return WebhookPlugins(self._scheme, self._hub, surroundings)
 
+    def _make_aggregation(self) -> Aggregation:
+        surroundings = AggregationSurroundings(
+            scheme=self._scheme,
+            registry=self._registry,
+            config=self._config,
+            clock=self._clock,
+            background=self._background,
+            proxy=self._proxy,
+            resolve=self._resolve,
+            service=self._read_service,
+            slices=self._read_slices,
+        )
+        return Aggregation(surroundings)
+
     def _build(self) -> FastAPI:
         config = self._config
         accounts = config.authentication.service_accounts
@@ -214,6 +234,14 @@ class ApiServer:
         authenticator, authorizer = (
             build_authenticator(
                 config.authentication,
+                request_header=RequestHeaderSettings(
+                    client_ca_file=config.requestheader_client_ca_file,
+                    allowed_names=config.requestheader_allowed_names,
+                    username_headers=config.requestheader_username_headers,
+                    uid_headers=config.requestheader_uid_headers,
+                    group_headers=config.requestheader_group_headers,
+                    extra_headers_prefix=config.requestheader_extra_headers_prefix,
+                ),
                 client_ca_file=config.client_ca_file,
                 token_auth_file=config.token_auth_file,
                 keys=keys,
@@ -235,8 +263,8 @@ class ApiServer:
         address = f"{advertised_address(config)}:{config.secure_port}"
         system = SystemApi(
             self._scheme,
-            Discovery(self._scheme, address),
-            OpenApi(self._scheme),
+            self._aggregation.discovery(address),
+            self._aggregation.openapi(),
             self._checks(),
             self._metrics,
         )
@@ -251,7 +279,9 @@ class ApiServer:
             max_inflight=config.max_requests_inflight,
             timeout=config.request_timeout,
         )
-        return build_app(resources, system.routes(), boundary)
+        issuer = accounts.issuers[0] if accounts.issuers else ""
+        documents = issuer_routes(issuer, accounts.jwks_uri, address, keys)
+        return build_app(resources, [*system.routes(), *documents], boundary, self._aggregation.middleware())
 
     def _handlers(self, reviews: Reviews) -> dict[tuple[str, str, str], SubresourceHandler]:
         pods = PodActions(self._scheme, self._registries, self._clock)

@@ -25,8 +25,8 @@ _RESOURCES = (
 )
 
 
-def build_app(resources: ResourceApi, others: Sequence[BaseRoute], boundary: Middleware) -> FastAPI:
-    """`others`: every path that is no resource's."""
+def build_app(resources: ResourceApi, others: Sequence[BaseRoute], *middleware: Middleware) -> FastAPI:
+    """`others`: every path that is no resource's. `middleware` from the outside in, the boundary first."""
     app = FastAPI(
         openapi_url=None,
         docs_url=None,
@@ -39,7 +39,7 @@ def build_app(resources: ResourceApi, others: Sequence[BaseRoute], boundary: Mid
         *others,
         Route("/{path:path}", _unknown),
     ]
-    app.user_middleware.append(boundary)
+    app.user_middleware.extend(middleware)
     return app
 
 

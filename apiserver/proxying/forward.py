@@ -81,10 +81,12 @@ class ReverseProxy:
     async def forward(self, order: Order, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises ServiceUnavailable for a backend that cannot be reached or breaks off, and ClientGone."""
         headers = self._headers(order, scope)
-        if asks_for_upgrade(scope):
-            await upgrades.forward(order, headers, scope, lambda work: _unless_gone(work, _Body(receive)))
-            return
         body = _Body(receive)
+        if asks_for_upgrade(scope):
+            # Whatever follows its head belongs to the other protocol.
+            body.nothing()
+            await upgrades.forward(order, headers, scope, lambda work: _unless_gone(work, body))
+            return
         await _unless_gone(self._exchange(order, headers, scope, body, send), body)
 
     def _headers(self, order: Order, scope: Scope) -> list[Header]:

@@ -1,4 +1,4 @@
-"""Small cluster-wide kinds: priority and runtime classes, certificates, policies, API services."""
+"""Small cluster-wide kinds: priority and runtime classes, certificates, policies."""
 
 from __future__ import annotations
 
@@ -134,25 +134,6 @@ class PlainAdmissionPolicyStrategy(AdmissionPolicyStrategy):
 
     def prepare_create(self, obj: Object) -> None:
         obj.pop("status", None)
-
-
-class APIServiceStrategy(StatusStrategy):
-    immutable_spec_generation = True
-
-    def default(self, obj: Object) -> None:
-        service = (obj.get("spec") or {}).get("service")
-        if service:
-            service.setdefault("port", 443)
-
-    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
-        name, spec = obj["metadata"].get("name", ""), obj.get("spec") or {}
-        wanted = f"{spec.get('version', '')}.{spec.get('group', '')}"
-        if name != wanted and not (name == "v1." and wanted == "v1."):
-            yield path.metadata.name.invalid(name, f'must be `spec.version+"."+spec.group`: "{wanted}"')
-        for field, limit in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
-            value = spec.get(field, 0)
-            if not 0 < value <= limit:
-                yield path.spec.child(field).invalid(value, f"must be positive and less than {limit}")
 
 
 class GenerationStrategy(StatusStrategy):

@@ -6,9 +6,9 @@ small ones, beside this one.
 
 from __future__ import annotations
 
+from .apiservices import APIServiceStrategy
 from .classes import (
     AdmissionPolicyStrategy,
-    APIServiceStrategy,
     CertificateSigningRequestStrategy,
     FixedSpecStrategy,
     GenerationStrategy,

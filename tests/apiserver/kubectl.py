@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
@@ -30,3 +32,18 @@ class Kubectl:
         out, err = await process.communicate(stdin.encode())
         assert bool(process.returncode) is fails, err.decode()
         return (err if fails else out).decode()
+
+    @asynccontextmanager
+    async def proxying(self) -> AsyncIterator[str]:
+        """`kubectl proxy` on a free port, while the block runs; its address."""
+        process = await asyncio.create_subprocess_exec(
+            str(KUBECTL), *self._flags, "proxy", "--port=0", env={"HOME": str(self._home), "PATH": os.defpath},
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            line = (await process.stdout.readline()).decode()
+            yield f"http://{line.rsplit(' ', 1)[1].strip()}"
+        finally:
+            process.terminate()
+            await process.wait()
