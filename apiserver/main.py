@@ -36,6 +36,7 @@ async def serve(config: ApiServerConfig) -> None:
         cert_file=config.tls_cert_file,
         key_file=config.tls_private_key_file,
         client_ca_file=config.client_ca_file,
+        further_client_ca_file=config.requestheader_client_ca_file,
     )
     async with ApiServer(config) as server, Serving(server.app, listen) as serving:
         server.advertise(serving.port)

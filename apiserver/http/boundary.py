@@ -19,6 +19,7 @@ from kplane.api.errors import ApiError, Forbidden, InternalError, Timeout, TooMa
 from kplane.api.scheme import Scheme
 from kplane.runtime.serving import peer_certificate
 
+from ..auth import impersonation
 from ..auth.authenticator import Authenticator
 from ..auth.authorizer import Authorizer
 from ..auth.identity import Credentials
@@ -116,8 +117,8 @@ class Boundary:
         """Who asks, may they, is there room. Raises Unauthorized, Forbidden, TooManyRequests."""
         user = await self._authenticate(call)
         call.user = user
-        if any(name.startswith(b"impersonate-") for name in call.headers):
-            raise Forbidden(f'User "{user.name}" cannot impersonate: impersonation is not supported')
+        if (asked := impersonation.wanted(call.scope["headers"])) is not None:
+            user = call.user = impersonation.impersonated(user, asked, self._authorizer)
         if not self._authorizer.allows(user, call.info):
             if user is ANONYMOUS:
                 raise Unauthorized

@@ -44,6 +44,8 @@ class ServingConfig:
     cert_file: Path | None = None
     key_file: Path | None = None
     client_ca_file: Path | None = None
+    further_client_ca_file: Path | None = None
+    """Authorities whose client certificates are let through as well (a front proxy's)."""
     require_client_cert: bool = False
     also: Sequence[str] = ()
     """Further addresses to listen on, at the same port."""
@@ -151,8 +153,8 @@ def tls_context(config: ServingConfig) -> ssl.SSLContext | None:
     context.set_alpn_protocols(["http/1.1"])
     try:
         context.load_cert_chain(config.cert_file, config.key_file)
-        if config.client_ca_file is not None:
-            context.load_verify_locations(config.client_ca_file)
+        for authorities in filter(None, (config.client_ca_file, config.further_client_ca_file)):
+            context.load_verify_locations(authorities)
             context.verify_mode = ssl.CERT_REQUIRED if config.require_client_cert else ssl.CERT_OPTIONAL
     except (OSError, ssl.SSLError) as error:
         raise Fatal(f"cannot load the serving certificate {config.cert_file}: {error}") from error

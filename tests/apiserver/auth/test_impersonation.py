@@ -1,0 +1,174 @@
+"""Acting as somebody else: who may, and who one is then."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from kplane.api.errors import Forbidden, InternalError
+from kplane.apiserver.auth.impersonation import impersonated, wanted
+from kplane.apiserver.auth.user import User
+from kplane.apiserver.http.requestinfo import RequestInfo
+
+from ..conftest import Api
+
+REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+REVIEW = b'{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}'
+
+BOB = User("bob")
+
+
+class Only:
+    """Lets through what it names: resource, name."""
+
+    def __init__(self, *allowed: tuple[str, str]) -> None:
+        self._allowed = allowed
+
+    def allows(self, user: User, info: RequestInfo) -> bool:
+        return info.verb == "impersonate" and (info.resource, info.name) in self._allowed
+
+
+async def whoami(api: Api, headers: dict[str, str]) -> Any:
+    sent = {"content-type": "application/json", **headers}
+    response = await api.transport.request("POST", REVIEWS, headers=sent, body=REVIEW)
+    return response.status, json.loads(response.body)
+
+
+async def test_one_becomes_who_one_acts_as(api: Api) -> None:
+    headers = {
+        "Impersonate-User": "ann",
+        "Impersonate-Group": "dev",
+        "Impersonate-Uid": "7",
+        "Impersonate-Extra-Acme%2Fscope": "view",
+    }
+
+    code, body = await whoami(api, headers)
+
+    assert code == 201
+    assert body["status"]["userInfo"] == {
+        "username": "ann",
+        "uid": "7",
+        "groups": ["dev", "system:authenticated"],
+        "extra": {"acme/scope": ["view"]},
+    }
+
+
+def acting(*headers: tuple[bytes, bytes], authorizer: Any = None) -> User:
+    asked = wanted(headers)
+    assert asked is not None
+    everyone = Only(*((kind, value.decode().rsplit(":")[-1]) for _, value in headers for kind in KINDS))
+    return impersonated(BOB, asked, authorizer or everyone)
+
+
+KINDS = ("users", "groups", "uids", "userextras", "serviceaccounts")
+
+
+@pytest.mark.parametrize(
+    ("headers", "groups"),
+    [
+        pytest.param([(b"impersonate-user", b"ann")], ("system:authenticated",), id="user"),
+        pytest.param(
+            [(b"impersonate-user", b"ann"), (b"impersonate-group", b"a"), (b"impersonate-group", b"b")],
+            ("a", "b", "system:authenticated"),
+            id="groups",
+        ),
+        pytest.param(
+            [(b"impersonate-user", b"system:serviceaccount:ns:robot")],
+            ("system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"),
+            id="service account",
+        ),
+    ],
+)
+def test_groups_follow_from_the_name_unless_they_are_given(
+    headers: list[tuple[bytes, bytes]], groups: tuple[str, ...]
+) -> None:
+    assert acting(*headers).groups == groups
+
+
+def test_the_anonymous_user_stays_unauthenticated() -> None:
+    asked = wanted([(b"impersonate-user", b"system:anonymous")])
+    assert asked is not None
+
+    assert impersonated(BOB, asked, Only(("users", "system:anonymous"))).groups == ("system:unauthenticated",)
+
+
+def test_a_given_special_group_is_the_only_one() -> None:
+    asked = wanted([(b"impersonate-user", b"x"), (b"impersonate-group", b"system:unauthenticated")])
+    assert asked is not None
+    allowed = Only(("users", "x"), ("groups", "system:unauthenticated"))
+
+    assert impersonated(BOB, asked, allowed).groups == ("system:unauthenticated",)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        (
+            ("users", "ann"),
+            'users "ann" is forbidden: User "bob" cannot impersonate resource "users" in API group ""'
+            " at the cluster scope",
+        ),
+        (
+            ("groups", "dev"),
+            'groups "dev" is forbidden: User "bob" cannot impersonate resource "groups" in API group ""'
+            " at the cluster scope",
+        ),
+        (
+            ("uids", "7"),
+            'uids.authentication.k8s.io "7" is forbidden: User "bob" cannot impersonate resource "uids" in'
+            ' API group "authentication.k8s.io" at the cluster scope',
+        ),
+        (
+            ("userextras", "view"),
+            'userextras.authentication.k8s.io "view" is forbidden: User "bob" cannot impersonate resource'
+            ' "userextras/scope" in API group "authentication.k8s.io" at the cluster scope',
+        ),
+    ],
+)
+def test_each_part_must_be_allowed(missing: tuple[str, str], message: str) -> None:
+    parts = {("users", "ann"), ("groups", "dev"), ("uids", "7"), ("userextras", "view")}
+    asked = wanted(
+        [
+            (b"impersonate-user", b"ann"),
+            (b"impersonate-group", b"dev"),
+            (b"impersonate-uid", b"7"),
+            (b"impersonate-extra-scope", b"view"),
+        ]
+    )
+    assert asked is not None
+
+    assert impersonated(BOB, asked, Only(*parts)).name == "ann"
+    with pytest.raises(Forbidden) as refused:
+        impersonated(BOB, asked, Only(*(parts - {missing})))
+    assert refused.value.message == message
+
+
+def test_a_service_account_is_asked_for_in_its_namespace() -> None:
+    asked = wanted([(b"impersonate-user", b"system:serviceaccount:ns:robot")])
+    assert asked is not None
+
+    with pytest.raises(Forbidden, match=r'resource "serviceaccounts" in API group "" in the namespace "ns"'):
+        impersonated(BOB, asked, Only(("users", "system:serviceaccount:ns:robot")))
+
+
+@pytest.mark.parametrize("header", [b"impersonate-group", b"impersonate-uid", b"impersonate-extra-x"])
+def test_parts_without_a_user_are_an_error(header: bytes) -> None:
+    with pytest.raises(InternalError, match="without impersonating a user"):
+        wanted([(header, b"x")])
+
+
+async def test_a_stranger_cannot_act_as_anybody(api: Api, server: Any) -> None:
+    code, body = await whoami(Api(server.app, ""), {"Impersonate-User": "ann"})
+
+    assert code == 403
+    assert 'User "system:anonymous" cannot impersonate resource "users"' in body["message"]
+
+
+async def test_who_is_acted_as_is_judged_and_not_who_acts(api: Api) -> None:
+    response = await api.transport.request(
+        "GET", "/api/v1/namespaces", headers={"Impersonate-User": "system:anonymous"}
+    )
+
+    assert response.status == 403
