@@ -126,11 +126,12 @@ class ApiServer:
             stack.push_async_callback(self._store.close)
             # What runs in the background asks aggregated servers until it is cancelled.
             stack.push_async_callback(self._aggregation.connections.close)
+            # Work in the background writes, and so calls webhooks, until it ends.
+            stack.push_async_callback(self._webhooks.close)
             await self._background.open()
             stack.push_async_callback(self._background.close)
             stack.push_async_callback(self._nodes.close)
             stack.push_async_callback(self._proxy.close)
-            stack.push_async_callback(self._webhooks.close)
             self._background.start(self._hub.run())
             self._background.start(Compactor(self._store, self._clock).run())
             config = self._config

@@ -121,7 +121,7 @@ class WebhookClient:
         try:
             try:
                 return await self._exchange(target, context, data, limit, reused)
-            except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
                 # The server closed a kept connection while the request was on its way: it was not read.
                 if not reused:
                     raise
@@ -298,6 +298,9 @@ def _ssl_text(error: Exception) -> str:
 
 def _os_text(error: OSError) -> str:
     number = error.errno
+    if isinstance(error, aiohttp.ClientOSError) and not number:
+        # The request could not be written to its end.
+        return "write: broken pipe"
     if isinstance(error, socket.gaierror) or not number:
         return str(error)
     return os.strerror(number).lower() if number in errno.errorcode else str(error)
