@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -29,6 +29,8 @@ class _Part:
 
     rows: Sequence[ResourceInfo]
     v2: v2.Fragment | None = None
+    pieces: protobuf.Pieces | None = None
+    """The same in protobuf."""
     v3: tuple[Document, str] | None = None
     """With the digest that the index names."""
 
@@ -48,7 +50,7 @@ class OpenApi:
 
     def v2_protobuf(self) -> Document:
         """`/openapi/v2` for those who ask for `protobuf.MEDIA_TYPE`."""
-        return self._kept("v2 protobuf", lambda: msgspec.json.decode(self.v2().body), protobuf.encode)
+        return self._kept("v2 protobuf", lambda: v2.document(()), self._protobuf)
 
     def v3_index(self) -> Document:
         """`/openapi/v3`: where the documents are; the hash in an address changes with the content."""
@@ -65,8 +67,7 @@ class OpenApi:
         if part.v3 is None:
             made = document(v3.document(self._paths(group, version), _finder(part.rows, v2=False)))
             digest = hashlib.sha512(made.body).hexdigest().upper()
-            part = _Part(part.rows, part.v2, (made, digest))
-            self._parts[group, version] = part
+            part = self._parts[group, version] = replace(part, v3=(made, digest))
         assert part.v3 is not None
         return part.v3
 
@@ -78,15 +79,29 @@ class OpenApi:
         return {"paths": entries}
 
     def _v2(self) -> Object:
-        fragments = [v2.fragment(self._general(), lookup({}))]
-        for group, version in self._scheme.group_versions():
-            part = self._part(group, version)
-            if part.v2 is None:
-                made = v2.fragment(self._paths(group, version), _finder(part.rows, v2=True))
-                part = self._parts[group, version] = _Part(part.rows, made, part.v3)
-            assert part.v2 is not None
-            fragments.append(part.v2)
-        return v2.document(fragments)
+        served = self._scheme.group_versions()
+        return v2.document([self._general(), *(self._fragment(*version) for version in served)])
+
+    def _protobuf(self, document: Object) -> bytes:
+        served = self._scheme.group_versions()
+        general = _pieces(self._general())
+        return protobuf.join(document, [general, *(self._pieces(*version) for version in served)])
+
+    def _fragment(self, group: str, version: str) -> v2.Fragment:
+        part = self._part(group, version)
+        if part.v2 is None:
+            made = v2.fragment(self._paths(group, version), _finder(part.rows, v2=True))
+            part = self._parts[group, version] = replace(part, v2=made)
+        assert part.v2 is not None
+        return part.v2
+
+    def _pieces(self, group: str, version: str) -> protobuf.Pieces:
+        fragment = self._fragment(group, version)
+        part = self._part(group, version)
+        if part.pieces is None:
+            part = self._parts[group, version] = replace(part, pieces=_pieces(fragment))
+        assert part.pieces is not None
+        return part.pieces
 
     def _part(self, group: str, version: str) -> _Part:
         rows = self._scheme.resources(group, version)
@@ -95,11 +110,10 @@ class OpenApi:
             known = self._parts[group, version] = _Part(rows)
         return known
 
-    def _general(self) -> Iterator[PathItem]:
-        yield from system.general()
-        for group in dict.fromkeys(group for group, _ in self._scheme.group_versions()):
-            if group:
-                yield system.of_group(group)
+    def _general(self) -> v2.Fragment:
+        """What belongs to no version."""
+        groups = dict.fromkeys(group for group, _ in self._scheme.group_versions() if group)
+        return v2.fragment([*system.general(), *map(system.of_group, groups)], lookup({}))
 
     def _paths(self, group: str, version: str) -> Iterator[PathItem]:
         yield system.of_version(group, version)
@@ -121,6 +135,14 @@ class OpenApi:
 
 def _is_not(one: Any, other: Any) -> bool:
     return one is not other
+
+
+def _pieces(fragment: v2.Fragment) -> protobuf.Pieces:
+    decode = msgspec.json.decode
+    return protobuf.pieces(
+        {path: decode(item) for path, item in fragment.paths.items()},
+        {name: decode(schema) for name, schema in fragment.definitions.items()},
+    )
 
 
 def _finder(rows: Sequence[ResourceInfo], *, v2: bool) -> Lookup:

@@ -6,8 +6,9 @@ Extensions (`x-…`) and defaults travel as YAML texts, for which JSON is good e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -30,6 +31,36 @@ def encode(document: Object) -> bytes:
     return _message(document, _DOCUMENT)
 
 
+class Pieces(NamedTuple):
+    """Encoded paths and definitions by name: messages of which a document is put together."""
+
+    paths: dict[str, bytes]
+    definitions: dict[str, bytes]
+
+
+def pieces(paths: Mapping[str, Object], definitions: Mapping[str, Object]) -> Pieces:
+    return Pieces(
+        {path: _path(item) for path, item in paths.items()},
+        {name: _schema(schema) for name, schema in definitions.items()},
+    )
+
+
+def join(document: Object, parts: Iterable[Pieces]) -> bytes:
+    """A document whose paths and definitions are those of the parts, and nothing else is."""
+    paths: dict[str, bytes] = {}
+    definitions: dict[str, bytes] = {}
+    for part in parts:
+        paths |= part.paths
+        definitions |= part.definitions
+    rest = {key: value for key, value in document.items() if key not in ("paths", "definitions")}
+    same = bytes  # encoded already
+    return (
+        encode(rest)
+        + _field(8, _map(2, same)(dict(sorted(paths.items()))))
+        + _field(9, _map(1, same)(dict(sorted(definitions.items()))))
+    )
+
+
 def _varint(value: int) -> bytes:
     encoded = bytearray()
     while value > 0x7F:
@@ -46,6 +77,14 @@ def _field(number: int, payload: bytes) -> bytes:
 
 def _flag(number: int) -> Writer:
     return lambda value: _varint(number << 3) + _varint(value)
+
+
+def _number(number: int) -> Writer:
+    return lambda value: _varint(number << 3 | 1) + struct.pack("<d", value)
+
+
+def _count(number: int) -> Writer:
+    return lambda value: _varint(number << 3) + _varint(value & 0xFFFFFFFFFFFFFFFF)
 
 
 def _one(number: int, encoder: Encoder) -> Writer:
@@ -143,6 +182,19 @@ _SCHEMA: Fields = {
     "title": _text(3),
     "description": _text(4),
     "default": _one(5, _any),
+    "multipleOf": _number(6),
+    "maximum": _number(7),
+    "exclusiveMaximum": _flag(8),
+    "minimum": _number(9),
+    "exclusiveMinimum": _flag(10),
+    "maxLength": _count(11),
+    "minLength": _count(12),
+    "pattern": _text(13),
+    "maxItems": _count(14),
+    "minItems": _count(15),
+    "uniqueItems": _flag(16),
+    "maxProperties": _count(17),
+    "minProperties": _count(18),
     "required": _texts(19),
     "enum": _many(20, _any),
     "additionalProperties": _one(21, _additional),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
-from kplane.api.scheme import ResourceInfo, builtin
+from kplane.api.scheme import CustomVersion, ResourceInfo, builtin
+from kplane.api.structural import compile
 from kplane.apiserver.openapi import OpenApi
 
 WIDGET = ResourceInfo(
@@ -166,14 +168,13 @@ def test_v3_says_what_either_type_may_be(openapi: OpenApi) -> None:
 @pytest.mark.slow
 def test_the_index_changes_its_addresses_with_the_content() -> None:
     scheme = builtin()
-    custom: dict[str, Any] = {}
-    openapi = OpenApi(scheme, custom)
+    openapi = OpenApi(scheme)
     before = msgspec.json.decode(openapi.v3_index().body)["paths"]
-    kind = [{"group": "example.com", "version": "v1", "kind": "Widget"}]
-    custom["com.example.v1.Widget"] = {"type": "object", "x-kubernetes-group-version-kind": kind}
-    custom["com.example.v1.WidgetList"] = {"type": "object"}
+    source = {"type": "object"}
+    schema = compile(source)
+    custom = CustomVersion(schema, source, {"v1": schema}, "v1", {"strategy": "None"})
 
-    scheme.add(WIDGET)
+    scheme.add(replace(WIDGET, custom=custom))
     after = msgspec.json.decode(openapi.v3_index().body)["paths"]
 
     assert after["apis/apps/v1"] == before["apis/apps/v1"]
