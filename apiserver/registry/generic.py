@@ -22,6 +22,7 @@ from kplane.api.errors import (
     MODIFIED,
     AlreadyExists,
     ApiError,
+    BadRequest,
     already_exists,
     conflict,
     invalid,
@@ -136,7 +137,7 @@ class Registry:
         meta = obj["metadata"]
         metadata.bind_namespace(obj, namespace)
         if meta.pop("resourceVersion", None):
-            raise ApiError("resourceVersion should not be set on objects to be created")
+            raise BadRequest("resourceVersion should not be set on objects to be created")
         self.strategy.default(obj)
         self._fields.track(None, obj, meta.get("managedFields"), author)
         attributes = self._attributes(

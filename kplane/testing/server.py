@@ -144,7 +144,7 @@ class FakeServer:
         row = target.row
         metadata = deepcopy(body.get("metadata") or {})
         if metadata.get("resourceVersion"):
-            raise errors.ApiError("resourceVersion should not be set on objects to be created")
+            raise errors.BadRequest("resourceVersion should not be set on objects to be created")
         if not metadata.get("name"):
             if not metadata.get("generateName"):
                 path = Path().metadata.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kplane.api.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound
+from kplane.api.errors import AlreadyExists, BadRequest, Conflict, Invalid, NotFound
 from kplane.api.resource import Object
 from kplane.api.types import ConfigMap, Namespace, Node, Pod, ReplicaSet
 from kplane.client.rest import Client, PatchType
@@ -79,11 +79,11 @@ async def test_create_with_a_revision_is_refused(client: Client) -> None:
     body["metadata"]["resourceVersion"] = "1"
 
     with pytest.raises(
-        ApiError, match="resourceVersion should not be set on objects to be created"
+        BadRequest, match="resourceVersion should not be set on objects to be created"
     ) as caught:
         await client.create(ConfigMap, body)
 
-    assert caught.value.http_code == 500
+    assert caught.value.http_code == 400
 
 
 async def test_update_replaces_and_keeps_identity(client: Client) -> None:
