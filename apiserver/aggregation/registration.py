@@ -1,7 +1,7 @@
 """Keeps an APIService for every group and version that this server serves itself.
 
-Reads: the scheme, and the APIServices. Writes: APIServices that carry the label AUTOMANAGED. Built-in ones are
-brought in line once, at the start; those of custom resources for as long as the server runs.
+Reads: the scheme, and the APIServices. Writes: APIServices that carry the label AUTOMANAGED. Built-in ones
+are brought in line once, at the start; those of custom resources for as long as the server runs.
 
 Invariant: an APIService that somebody wrote without the label is theirs.
 """

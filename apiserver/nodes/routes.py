@@ -14,7 +14,9 @@ from .proxy import NodeOrigins
 from .streams import PodStream
 
 
-def stream_handlers(nodes: NodeConnections, proxy: ReverseProxy) -> Mapping[tuple[str, str, str], StreamHandler]:
+def stream_handlers(
+    nodes: NodeConnections, proxy: ReverseProxy
+) -> Mapping[tuple[str, str, str], StreamHandler]:
     """Handlers by (group, plural, subresource)."""
     return {
         ("", "nodes", "proxy"): ProxySubresource(proxy, NodeOrigins(nodes, unverified())),

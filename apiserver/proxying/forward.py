@@ -43,8 +43,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Order:
-    """Where one request goes. `url` is complete and escaped; `headers` come on top of the client's, in place of
-    those with the same names."""
+    """Where one request goes. `url` is complete and escaped; `headers` come on top of the client's, in place
+    of those with the same names."""
 
     url: str
     tls: ssl.SSLContext
@@ -103,6 +103,9 @@ class ReverseProxy:
     async def _exchange(
         self, order: Order, headers: list[Header], scope: Scope, body: _Body, send: Send
     ) -> None:
+        data = body.chunks() if has_body(scope) else None
+        if data is None:
+            body.nothing()
         try:
             async with self._opened().request(
                 scope["method"],
@@ -110,7 +113,7 @@ class ReverseProxy:
                 headers=CIMultiDict(
                     (name.decode("latin-1"), value.decode("latin-1")) for name, value in headers
                 ),
-                data=body.chunks() if has_body(scope) else body.nothing(),
+                data=data,
                 ssl=order.tls,
                 server_hostname=order.server_name or None,
                 allow_redirects=False,
@@ -132,7 +135,7 @@ class ReverseProxy:
         rewriter = Rewriter(
             order.prefix, order.address, value_of(scope["headers"], b"host").decode("latin-1")
         )
-        chunks = response.content.iter_any()
+        chunks: AsyncIterator[bytes] = response.content.iter_any()
         if location:
             changed = _rewritten_location(rewriter, location)
             headers = [(name, changed if name == b"location" else value) for name, value in headers]

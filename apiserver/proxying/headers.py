@@ -11,8 +11,8 @@ Header: TypeAlias = tuple[bytes, bytes]
 
 HOP_BY_HOP = frozenset(
     {
-        b"connection", b"proxy-connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te",
-        b"trailer", b"transfer-encoding", b"upgrade",
+        b"connection", b"proxy-connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
+        b"te", b"trailer", b"transfer-encoding", b"upgrade",
     }
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""HTML bodies on their way back: unpacked where they are compressed, rewritten, packed again; piece by piece."""
+"""HTML bodies on their way back: unpacked where they are compressed, rewritten, packed again, in pieces."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 import posixpath
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,22 +17,52 @@ MAX_TAG = 64 * 1024
 LINKS: dict[str, frozenset[str]] = {
     tag: frozenset(attributes.split())
     for tag, attributes in {
-        "a": "href", "applet": "codebase", "area": "href", "audio": "src", "base": "href", "blockquote": "cite",
-        "body": "background", "button": "formaction", "command": "icon", "del": "cite", "embed": "src",
-        "form": "action", "frame": "longdesc src", "head": "profile", "html": "manifest",
-        "iframe": "longdesc src", "img": "longdesc src usemap", "input": "src usemap formaction", "ins": "cite",
-        "link": "href", "object": "classid codebase data usemap", "q": "cite", "script": "src", "source": "src",
+        "a": "href",
+        "applet": "codebase",
+        "area": "href",
+        "audio": "src",
+        "base": "href",
+        "blockquote": "cite",
+        "body": "background",
+        "button": "formaction",
+        "command": "icon",
+        "del": "cite",
+        "embed": "src",
+        "form": "action",
+        "frame": "longdesc src",
+        "head": "profile",
+        "html": "manifest",
+        "iframe": "longdesc src",
+        "img": "longdesc src usemap",
+        "input": "src usemap formaction",
+        "ins": "cite",
+        "link": "href",
+        "object": "classid codebase data usemap",
+        "q": "cite",
+        "script": "src",
+        "source": "src",
         "video": "poster src",
     }.items()
-}  # fmt: skip
+}
 """Attributes that hold addresses, by tag."""
 
-_RAW_TEXT = frozenset(
-    {b"script", b"style", b"textarea", b"title", b"xmp", b"iframe", b"noembed", b"noframes"}
-)
+_RAW_TEXT = {
+    name: re.compile(rb"</" + name, re.IGNORECASE)
+    for name in (b"script", b"style", b"textarea", b"title", b"xmp", b"iframe", b"noembed", b"noframes")
+}
+_COMMENT_END = re.compile(rb"-->")
+_COMMENT_STARTS = (b"<", b"<!", b"<!-")
+MAX_END = len(b"</noframes") - 1
+"""Bytes of the longest end, without its last one."""
+
 _TAG = re.compile(rb"<([a-zA-Z][^\s/>]*)")
+_MARKUP = re.compile(
+    rb"""(?P<comment><!--)|</[^>]*+>|<[!?][^>]*+>|<[a-zA-Z][^"'>]*+(?:"[^"]*+"[^"'>]*+|'[^']*+'[^"'>]*+)*+>"""
+)
+_LONE = re.compile(rb"<[^a-zA-Z/!?]")
+# Possessive, and starting only where a run of blanks does: linear in what a hostile page may hold.
 _ATTRIBUTE = re.compile(
-    rb"""(?P<head>[\s/]+(?P<name>[^\s=>/"']+)\s*=\s*)(?P<value>"[^"]*"|'[^']*'|[^\s>"']+)"""
+    rb"""(?<![\s/])(?P<head>[\s/]++(?P<name>[^\s=>/"']++)\s*+=\s*+)(?P<value>"[^"]*+"|'[^']*+'|[^\s>"']++)"""
 )
 
 
@@ -69,60 +98,60 @@ class HtmlRewriter:
     def __init__(self, rewriter: Rewriter) -> None:
         self._rewriter = rewriter
         self._held = b""
-        self._until = b""
+        self._until: re.Pattern[bytes] | None = None
         """What ends the comment or the raw text that we are in."""
+        self._raw = False
 
     def feed(self, data: bytes) -> bytes:
-        self._held += data
-        return b"".join(self._pieces())
+        data, done = self._held + data, 0
+        found: list[bytes] = []
+        while (end := self._next(data, done)) > done:
+            piece = data[done:end]
+            found.append(self._markup(piece) if piece[:1] == b"<" and not self._raw else piece)
+            done = end
+        self._held = data[done:]
+        return b"".join(found)
 
     def close(self) -> bytes:
         """What was held back."""
         held, self._held = self._held, b""
         return held
 
-    def _pieces(self) -> Iterator[bytes]:
-        while self._held:
-            if self._until:
-                if not (piece := self._take_raw()):
-                    return
-                yield piece
-                continue
-            start = self._held.find(b"<")
-            if start != 0:
-                cut = len(self._held) if start < 0 else start
-                yield self._take(cut)
-                continue
-            if len(self._held) < 4 or (end := _tag_end(self._held)) < 0:
-                if len(self._held) <= MAX_TAG:
-                    return
-                yield self._take(len(self._held))
-                continue
-            yield self._markup(self._take(end))
+    def _next(self, data: bytes, done: int) -> int:
+        """Where the next piece ends; `done` if that is not known yet. Sets whether the piece is raw text."""
+        self._raw = bool(self._until)
+        if self._until:
+            return self._raw_end(data, done)
+        if data[done : done + 1] != b"<":
+            start = data.find(b"<", done)
+            return len(data) if start < 0 else start
+        if data[done : done + 4] in _COMMENT_STARTS:
+            return done
+        if found := _MARKUP.match(data, done) or _LONE.match(data, done):
+            return found.end()
+        return done if len(data) - done <= MAX_TAG else len(data)
 
-    def _take(self, count: int) -> bytes:
-        taken, self._held = self._held[:count], self._held[count:]
-        return taken
-
-    def _take_raw(self) -> bytes:
-        found = self._held.lower().find(self._until)
-        if found >= 0:
-            # An end tag is markup of its own; the end of a comment belongs to it.
-            end = found + (len(self._until) if self._until == b"-->" else 0)
-            self._until = b""
-            return self._take(end) or self._take(1)
-        return self._take(max(len(self._held) - len(self._until) + 1, 0))
+    def _raw_end(self, data: bytes, done: int) -> int:
+        end = self._until.search(data, done) if self._until else None
+        if end is None:
+            # All but what may be the beginning of the end.
+            return max(len(data) - MAX_END, done)
+        was_comment, self._until = self._until is _COMMENT_END, None
+        if was_comment:
+            return end.end()
+        # The end tag is markup of its own.
+        return self._next(data, done) if end.start() == done else end.start()
 
     def _markup(self, tag: bytes) -> bytes:
         if tag == b"<!--":
-            self._until = b"-->"
+            self._until = _COMMENT_END
             return tag
         found = _TAG.match(tag)
         if found is None:
             return tag
         name = found[1].lower()
         if name in _RAW_TEXT and not tag.endswith(b"/>"):
-            self._until = b"</" + name
+            self._until = _RAW_TEXT[name]
         wanted = LINKS.get(name.decode("latin-1"))
         if wanted is None:
             return tag
@@ -140,22 +169,3 @@ class HtmlRewriter:
         if address == text:
             return hit[0]
         return hit["head"] + b'"' + html.escape(address).encode("utf-8", "surrogateescape") + b'"'
-
-
-def _tag_end(data: bytes) -> int:
-    """How many bytes the markup has that `data` begins with; -1 if its end has not arrived."""
-    if data.startswith(b"<!--"):
-        return 4
-    if _TAG.match(data) is None:
-        # An end tag, a declaration, or a lone "<".
-        end = data.find(b">")
-        return end + 1 if data[1:2] in b"/!?" and end >= 0 else -1 if data[1:2] in b"/!?" else 1
-    quote = 0
-    for place, byte in enumerate(data):
-        if quote:
-            quote = 0 if byte == quote else quote
-        elif byte in b"\"'":
-            quote = byte
-        elif byte == ord(">"):
-            return place + 1
-    return -1

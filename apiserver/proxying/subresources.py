@@ -56,7 +56,7 @@ class ProxySubresource:
 def split_path(path: str, count: int) -> tuple[str, str]:
     """Take the first `count` parts off an escaped path. The rest comes decoded and without `.`, `..` and
     empty parts, as upstream asks the backend for it; empty if there was nothing, not even a slash."""
-    found = re.match(r"(?:/+[^/]+){%d}" % count, path)
+    found = re.match(rf"(?:/+[^/]+){{{count}}}", path)
     assert found is not None, path
     prefix, rest = unquote(found[0]), unquote(path[found.end() :])
     if not rest.strip("/"):

@@ -47,8 +47,12 @@ def apiservice(extension: Extension | None = None, **spec: Any) -> dict[str, Any
     bundle = {"caBundle": extension.bundle} if extension else {}
     service = {"namespace": "default", "name": "flowers"}
     wanted = {
-        "group": GROUP, "version": "v1", "groupPriorityMinimum": 2000, "versionPriority": 10, "service": service,
-    }  # fmt: skip
+        "group": GROUP,
+        "version": "v1",
+        "groupPriorityMinimum": 2000,
+        "versionPriority": 10,
+        "service": service,
+    }
     found = {name: value for name, value in (wanted | bundle | spec).items() if value is not None}
     name = f"{found['version']}.{found.get('group', '')}"
     return {"metadata": {"name": name}, "spec": found}

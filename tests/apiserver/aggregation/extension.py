@@ -86,7 +86,7 @@ class Extension:
             },
             "/openapi/v2": openapi_v2(),
             "/openapi/v3": {"paths": {ROOT[1:]: {"serverRelativeURL": f"/openapi/v3{ROOT}?hash=ABC"}}},
-            f"/openapi/v3{ROOT}": {"openapi": "3.0.0", "info": {"title": "flowers", "version": "1"}, "paths": {}},
+            f"/openapi/v3{ROOT}": {"openapi": "3.0.0", "info": {"title": "flowers"}, "paths": {}},
         }  # fmt: skip
         found = documents.get(path)
         await reply(

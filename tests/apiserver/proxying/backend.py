@@ -1,4 +1,4 @@
-"""Servers behind the proxy: one that says what it was asked, over HTTP or HTTPS, and one that echoes frames."""
+"""Servers behind the proxy: one that says what it was asked, over HTTP or HTTPS, and raw ones."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def running(app: App, keys: Path | None = None, ca: Path | None = None) ->
     if keys is not None:
         pki.ensure(keys, server_names=["localhost"], server_ips=[HOST])
     listen = ServingConfig(
-        address="0.0.0.0",  # noqa: S104
+        address="0.0.0.0",
         port=0,
         cert_file=keys / "apiserver.crt" if keys else None,
         key_file=keys / "apiserver.key" if keys else None,
@@ -75,7 +75,7 @@ async def raw(
         task = asyncio.ensure_future(_closing(serve(reader, writer), writer))
         tasks.add(task)
 
-    server = await asyncio.start_server(accept, "0.0.0.0", 0)  # noqa: S104
+    server = await asyncio.start_server(accept, "0.0.0.0", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -16,6 +16,7 @@ from .conftest import POD, Client, make_pod
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 WEB = f"{POD}/web/proxy"
+MALFORMED = "net/http: HTTP/1.x transport connection broken: malformed HTTP response"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -52,7 +53,8 @@ async def test_path_behind_the_proxy(api: Api, client: Client, asked: str, reach
         await make_pod(api, port)
         reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
         writer.write(
-            f"GET {WEB}{asked} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer secret\r\nConnection: close\r\n\r\n".encode()
+            f"GET {WEB}{asked} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer secret\r\n"
+            "Connection: close\r\n\r\n".encode()
         )
         text = await reader.read()
         writer.close()
@@ -80,7 +82,8 @@ async def test_writing_without_a_path_reaches_the_root(api: Api, client: Client)
 
 async def test_headers_of_a_request(api: Api, client: Client) -> None:
     sent = {
-        "X-Mine": "kept", "Cookie": "kept=1", "Connection": "keep-alive, X-Hop", "X-Hop": "dropped", "TE": "trailers",
+        "X-Mine": "kept", "Cookie": "kept=1", "Connection": "keep-alive, X-Hop", "X-Hop": "dropped",
+        "TE": "trailers",
         "Proxy-Authorization": "dropped", "X-Remote-User": "root", "X-Remote-Extra-Scopes": "all",
         "X-Forwarded-For": "192.0.2.7", "User-Agent": "test",
     }  # fmt: skip
@@ -105,8 +108,9 @@ async def test_headers_of_a_request(api: Api, client: Client) -> None:
 async def test_headers_of_an_answer(api: Api, client: Client) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         headers = [
-            (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"), (b"keep-alive", b"5"), (b"connection", b"x-hop"),
-            (b"x-hop", b"1"), (b"access-control-allow-origin", b"*"), (b"x-mine", b"kept"),
+            (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"), (b"keep-alive", b"5"),
+            (b"connection", b"x-hop"), (b"x-hop", b"1"), (b"access-control-allow-origin", b"*"),
+            (b"x-mine", b"kept"),
         ]  # fmt: skip
         await answer(send, b"teapot", *headers, status=418)
 
@@ -210,12 +214,12 @@ async def test_refused_connection(api: Api) -> None:
         pytest.param(b"", "EOF", id="silence"),
         pytest.param(
             b"SSH-2.0\r\n\r\n",
-            "net/http: HTTP/1.x transport connection broken: malformed HTTP response",
+            MALFORMED,
             id="ssh",
         ),
         pytest.param(
             b"HTTP/1.1 200 OK\r\nX-Big: " + b"a" * 70_000 + b"\r\n\r\n",
-            "net/http: HTTP/1.x transport connection broken: malformed HTTP response",
+            MALFORMED,
             id="huge-header",
         ),
     ],

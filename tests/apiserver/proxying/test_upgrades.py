@@ -117,16 +117,17 @@ async def test_backend_that_is_not_there(api: Api, client: Client) -> None:
 
 
 async def test_a_client_that_leaves_ends_the_backend_connection(api: Api, client: Client) -> None:
-    ended = asyncio.Event()
+    begun, ended = asyncio.Event(), asyncio.Event()
 
     async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
+        begun.set()
         await reader.read()  # never answers; returns when the proxy hangs up
         ended.set()
 
     async with raw(backend) as port, asyncio.timeout(5):
         await make_pod(api, port)
         _, writer = await ask(client, "shout")
-        await writer.drain()
+        await begun.wait()
         writer.close()
         await ended.wait()
