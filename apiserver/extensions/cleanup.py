@@ -61,7 +61,7 @@ class Cleanup:
             except (NotFound, Conflict):
                 # Gone already, or another server is at it.
                 if await self._definitions.cache.get("", key.name) is None:
-                    return
+                    return None
             except (ApiError, StoreError, Overrun) as error:
                 log.warning("cannot remove the instances crd=%s error=%s", key.name, error)
             await self._clock.sleep(RETRY_SECONDS)
@@ -115,7 +115,10 @@ async def remove_all(registry: Registry) -> None:
         for item in watcher.initial:
             await _delete(registry, Key(item.namespace, item.name))
         while left:
-            for event in await anext(watcher, ()):
+            batch = await anext(watcher, None)
+            if batch is None:
+                raise Overrun("the definition was changed meanwhile")
+            for event in batch:
                 if event.type == "DELETED":
                     left.discard(event.item.key)
                 elif event.item.key not in left:

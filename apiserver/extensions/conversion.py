@@ -115,7 +115,9 @@ def _accept(before: Object, after: Any, api_version: str) -> None:
     if not isinstance(after, dict):
         raise _Refused("it is no object")
     if after.get("apiVersion") != api_version:
-        raise _Refused(f"invalid groupVersion (expected {api_version}, received {after.get('apiVersion', '')})")
+        raise _Refused(
+            f"invalid groupVersion (expected {api_version}, received {after.get('apiVersion', '')})"
+        )
     if after.get("kind") != before.get("kind"):
         raise _Refused(f"invalid kind (expected {before.get('kind')}, received {after.get('kind', '')})")
     theirs, ours = after.get("metadata"), before["metadata"]

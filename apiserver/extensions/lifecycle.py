@@ -17,9 +17,7 @@ from . import approval
 from .conditions import ESTABLISHED, NAMES_ACCEPTED, Condition, find, is_true, set_condition
 
 _ACCEPTED = Condition(NAMES_ACCEPTED, "True", "NoConflicts", "no conflicts found")
-_ESTABLISHED = Condition(
-    ESTABLISHED, "True", "InitialNamesAccepted", "the initial names have been accepted"
-)
+_ESTABLISHED = Condition(ESTABLISHED, "True", "InitialNamesAccepted", "the initial names have been accepted")
 _NOT_ESTABLISHED = Condition(ESTABLISHED, "False", "NotAccepted", "not all names are accepted")
 
 

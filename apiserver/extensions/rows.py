@@ -72,9 +72,7 @@ def _custom(
         scale=_scale(subresources.get("scale")),
         columns=tuple(version.get("additionalPrinterColumns") or ()),
         selectable=_selectable(version),
-        all_selectable=tuple(
-            sorted({path for each in spec["versions"] for path in _selectable(each)})
-        ),
+        all_selectable=tuple(sorted({path for each in spec["versions"] for path in _selectable(each)})),
         warning=_warning(spec, version),
         terminating=is_true(crd, TERMINATING),
     )
@@ -108,7 +106,8 @@ def definition_name(group: str, version: str, kind: str) -> str:
 
 def storage_version(spec: Object) -> str:
     """Name of the version in which objects are stored."""
-    return next(version["name"] for version in spec["versions"] if version.get("storage"))
+    name: str = next(version["name"] for version in spec["versions"] if version.get("storage"))
+    return name
 
 
 def _subresources(kind: str, custom: CustomVersion) -> Iterator[SubresourceInfo]:

@@ -136,9 +136,7 @@ def _validate_versions(versions: Sequence[Object], path: Path) -> Iterator[Field
     if len(set(found)) != len(found):
         yield path.versions.invalid(list(versions), "must contain unique version names")
     if sum(bool(version.get("storage")) for version in versions) != 1:
-        yield path.versions.invalid(
-            list(versions), "must have exactly one version marked as storage version"
-        )
+        yield path.versions.invalid(list(versions), "must have exactly one version marked as storage version")
 
 
 def _validate_shared(versions: Sequence[Object], path: Path) -> Iterator[FieldError]:

@@ -1,4 +1,7 @@
-"""Faults of a webhook's `clientConfig`. Pure. Rules and wording: apiserver `pkg/util/webhook/validation.go`."""
+"""Faults of a webhook's `clientConfig`. Pure.
+
+Rules and wording: apiserver `pkg/util/webhook/validation.go`.
+"""
 
 from __future__ import annotations
 
@@ -79,4 +82,6 @@ def _validate_service(service: Object, path: Path) -> Iterator[FieldError]:
         if not step:
             yield path.path.invalid(text, f"segment[{index}] may not be empty")
             continue
-        yield from (path.path.invalid(text, f"segment[{index}]: {fault}") for fault in names.dns_subdomain(step))
+        yield from (
+            path.path.invalid(text, f"segment[{index}]: {fault}") for fault in names.dns_subdomain(step)
+        )

@@ -118,7 +118,12 @@ def shape_faults(value: Any, node: schema.Node, path: str = "") -> Iterator[str]
             yield from shape_faults(entry, node.item, f"{path}[{index}]")
 
 
-_WORDS = {"string": "string", "integer": "numeric (int or float)", "number": "numeric (int or float)", "boolean": "boolean"}
+_WORDS = {
+    "string": "string",
+    "integer": "numeric (int or float)",
+    "number": "numeric (int or float)",
+    "boolean": "boolean",
+}
 
 
 def _shown(value: Any) -> str:

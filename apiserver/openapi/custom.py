@@ -16,7 +16,9 @@ _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 _EMBEDDED = "x-kubernetes-embedded-resource"
 _EITHER = "x-kubernetes-int-or-string"
 _NOT_IN_V2 = frozenset({"allOf", "anyOf", "oneOf", "not", "nullable"})
-_CONVENTIONS = "More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
+_CONVENTIONS = (
+    "More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
+)
 _EMBEDDED_TYPES = {
     "apiVersion": "apiVersion defines the versioned schema of this representation of an object."
     f" {_CONVENTIONS}#resources",
@@ -98,7 +100,9 @@ def _v2(source: Schema) -> Schema:
 def _relax(source: Schema, schema: Schema) -> None:
     """What may be null is not required in v2."""
     properties: dict[str, Any] = source.get("properties") or {}
-    required = [name for name in schema.get("required") or () if not (properties.get(name) or {}).get("nullable")]
+    required = [
+        name for name in schema.get("required") or () if not (properties.get(name) or {}).get("nullable")
+    ]
     additional = source.get("additionalProperties")
     if isinstance(additional, dict) and additional.get("nullable"):
         required = []

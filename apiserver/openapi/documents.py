@@ -21,6 +21,7 @@ from ..discovery import Document, document
 from . import custom, protobuf, system, v2, v3
 from .definitions import Lookup, lookup
 from .operations import PathItem, paths
+from .v2 import Fragment
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class _Part:
     """What is kept of one group and version, for as long as its rows are these."""
 
     rows: Sequence[ResourceInfo]
-    v2: v2.Fragment | None = None
+    v2: Fragment | None = None
     pieces: protobuf.Pieces | None = None
     """The same in protobuf."""
     v3: tuple[Document, str] | None = None
@@ -87,7 +88,7 @@ class OpenApi:
         general = _pieces(self._general())
         return protobuf.join(document, [general, *(self._pieces(*version) for version in served)])
 
-    def _fragment(self, group: str, version: str) -> v2.Fragment:
+    def _fragment(self, group: str, version: str) -> Fragment:
         part = self._part(group, version)
         if part.v2 is None:
             made = v2.fragment(self._paths(group, version), _finder(part.rows, v2=True))
@@ -110,7 +111,7 @@ class OpenApi:
             known = self._parts[group, version] = _Part(rows)
         return known
 
-    def _general(self) -> v2.Fragment:
+    def _general(self) -> Fragment:
         """What belongs to no version."""
         groups = dict.fromkeys(group for group, _ in self._scheme.group_versions() if group)
         return v2.fragment([*system.general(), *map(system.of_group, groups)], lookup({}))
@@ -137,7 +138,7 @@ def _is_not(one: Any, other: Any) -> bool:
     return one is not other
 
 
-def _pieces(fragment: v2.Fragment) -> protobuf.Pieces:
+def _pieces(fragment: Fragment) -> protobuf.Pieces:
     decode = msgspec.json.decode
     return protobuf.pieces(
         {path: decode(item) for path, item in fragment.paths.items()},

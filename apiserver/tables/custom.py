@@ -26,11 +26,7 @@ AGE: Object = {
     "name": "Age",
     "type": "date",
     "jsonPath": ".metadata.creationTimestamp",
-    "description": "CreationTimestamp is a timestamp representing the server time when this object was created."
-    " It is not guaranteed to be set in happens-before order across separate operations. Clients may not set"
-    " this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null"
-    " for lists. More info:"
-    " https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata",
+    "field": "meta.v1.ObjectMeta.creationTimestamp",
 }
 _KEPT_PRINTERS = 1024
 
@@ -48,13 +44,16 @@ def custom_printer(custom: CustomVersion) -> Printer:
 
 
 def _column(column: Object) -> Column:
+    path = column["jsonPath"]
+    field = column.get("field", "")
+    shown = "" if field else f"Custom resource definition column (in JSONPath format): {path}"
     return Column(
         column["name"],
         type=column["type"],
         format=column.get("format", ""),
         priority=column.get("priority", 0),
-        description=column.get("description")
-        or f"Custom resource definition column (in JSONPath format): {column['jsonPath']}",
+        description=column.get("description") or shown,
+        field=field,
     )
 
 

@@ -111,7 +111,9 @@ def _shape(of: Node, known: _Kept) -> Shape:
     # Known before its fields are: a definition may contain itself.
     known[id(of)] = (of, shape)
     if shape.kind is Kind.STRUCT:
-        shape.steps.update({name: (f"f:{name}", _shape(child, known)) for name, child in (of.fields or {}).items()})
+        shape.steps.update(
+            {name: (f"f:{name}", _shape(child, known)) for name, child in (of.fields or {}).items()}
+        )
         shape.zero = _zero(of, shape)
     elif shape.kind is not Kind.LEAF:
         assert of.item is not None

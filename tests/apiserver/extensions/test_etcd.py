@@ -1,4 +1,4 @@
-"""Two servers on one etcd serve the same custom resources; a server that starts knows those that are there."""
+"""Two servers on one etcd serve the same custom resources, and a new one those that are there."""
 
 from __future__ import annotations
 

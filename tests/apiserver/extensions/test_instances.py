@@ -71,7 +71,11 @@ async def test_lists_come_in_chunks_and_by_label(api: Api, define: Define) -> No
 @pytest.mark.parametrize(
     ("spec", "field", "message"),
     [
-        ({"color": "mauve"}, "spec.color", 'Unsupported value: "mauve": supported values: "red", "green", "blue"'),
+        (
+            {"color": "mauve"},
+            "spec.color",
+            'Unsupported value: "mauve": supported values: "red", "green", "blue"',
+        ),
         ({"replicas": -1}, "spec.replicas", "spec.replicas in body should be greater than or equal to 0"),
         ({"replicas": "two"}, "spec.replicas", 'must be of type integer: "string"'),
         ({"parts": [{"size": 1}]}, "spec.parts[0].name", "Required value"),
@@ -130,7 +134,8 @@ async def test_another_kind_is_refused(api: Api, define: Define) -> None:
 
     assert (kind.code, api_version.code) == (400, 400)
     assert api_version.body["message"] == (
-        "the API version in the data (example.com/v9) does not match the expected API version (example.com/v1)"
+        "the API version in the data (example.com/v9) does not match the expected API version"
+        " (example.com/v1)"
     )
 
 

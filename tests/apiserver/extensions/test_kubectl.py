@@ -61,7 +61,9 @@ async def test_a_custom_resource_from_its_definition_to_its_end(kubectl: Kubectl
     assert await kubectl("apply", "-f", "-", stdin=TAB) == "crontab.stable.example.com/my-tab created\n"
     assert await kubectl("apply", "-f", "-", stdin=TAB) == "crontab.stable.example.com/my-tab unchanged\n"
     changed = TAB.replace("my-image", "other")
-    assert await kubectl("apply", "-f", "-", stdin=changed) == "crontab.stable.example.com/my-tab configured\n"
+    assert (
+        await kubectl("apply", "-f", "-", stdin=changed) == "crontab.stable.example.com/my-tab configured\n"
+    )
 
     header, row = (await kubectl("get", "ct")).splitlines()
     assert header.split() == ["NAME", "SPEC", "REPLICAS", "AGE"]

@@ -66,7 +66,12 @@ async def test_who_sees_established_can_use_the_resource(api: Api) -> None:
     [
         pytest.param({"shortNames": ["wd"]}, "ShortNamesConflict", '"wd" is already in use', id="short"),
         pytest.param({"singular": "widget"}, "SingularConflict", '"widget" is already in use', id="singular"),
-        pytest.param({"kind": "Widget", "listKind": "GadgetList"}, "KindConflict", '"Widget" is already in use', id="kind"),
+        pytest.param(
+            {"kind": "Widget", "listKind": "GadgetList"},
+            "KindConflict",
+            '"Widget" is already in use',
+            id="kind",
+        ),
         pytest.param(
             {"listKind": "WidgetList"}, "ListKindConflict", '"WidgetList" is already in use', id="list-kind"
         ),
@@ -164,9 +169,7 @@ async def test_an_instance_with_a_finalizer_holds_the_definition(
         "CustomResource deletion is in progress",
     )
     assert created.code == 405
-    assert created.body["message"] == (
-        "create not allowed while custom resource definition is terminating"
-    )
+    assert created.body["message"] == ("create not allowed while custom resource definition is terminating")
     assert groups["resources"][0]["verbs"] == ["delete", "deletecollection", "get", "list", "watch"]
     assert patched.code == 200
     await gone(api, f"{CRDS}/{NAME}")
@@ -231,7 +234,8 @@ async def test_groups_of_the_project_want_an_approval(api: Api) -> None:
     assert missing.body["details"]["causes"][0] == {
         "reason": "FieldValueRequired",
         "field": "metadata.annotations[api-approved.kubernetes.io]",
-        "message": 'Required value: protected groups must have approval annotation "api-approved.kubernetes.io",'
+        "message": "Required value: protected groups must have approval annotation"
+        ' "api-approved.kubernetes.io",'
         " see https://github.com/kubernetes/enhancements/pull/1111",
     }
     assert condition(body, "KubernetesAPIApprovalPolicyConformant") == (

@@ -130,7 +130,11 @@ async def test_openapi_v2_has_it_too_and_the_hash_changes(api: Api, define: Defi
     ("source", "v2", "v3"),
     [
         pytest.param(
-            {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "properties": {"a": {"type": "string"}}},
+            {
+                "type": "object",
+                "x-kubernetes-preserve-unknown-fields": True,
+                "properties": {"a": {"type": "string"}},
+            },
             {"x-kubernetes-preserve-unknown-fields": True},
             {
                 "type": "object",
