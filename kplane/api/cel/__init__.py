@@ -47,7 +47,7 @@ from .types import (
     object_of,
     optional_of,
 )
-from .values import to_json
+from .values import NONE, Optional, to_json
 
 __all__ = [
     "BOOL",
@@ -57,6 +57,7 @@ __all__ = [
     "DYN",
     "INT",
     "MATCH_CONDITIONS_BUDGET",
+    "NONE",
     "NULL",
     "PER_CALL_LIMIT",
     "PER_CRD_ESTIMATE",
@@ -71,6 +72,7 @@ __all__ = [
     "Environment",
     "EvaluationError",
     "Field",
+    "Optional",
     "Program",
     "Range",
     "Type",

@@ -25,7 +25,7 @@ from .overload import (
     size,
     traversal,
 )
-from .values import UInt, is_list, is_map
+from .values import ListView, MapView, UInt, is_list, is_map
 
 _LEAVES = frozenset({str, int, float, bool, type(None), bytes, UInt})
 MOST_NODES = 1_000_000
@@ -82,6 +82,8 @@ def weigh(value: Any) -> int:
     weight, pending = 0, [value]
     while pending:
         value = pending.pop()
+        if type(value) in (ListView, MapView):
+            value = value.raw
         if is_list(value):
             items = value
         elif is_map(value):

@@ -18,7 +18,8 @@ from .library import functions
 from .named import named_type
 from .overload import Range
 from .parser import parse, too_deep
-from .types import BOOL, Type, same
+from .types import BOOL, Type, View, same
+from .values import NONE, Optional
 
 PER_CALL_LIMIT = 1_000_000
 """What one evaluation may cost: upstream's `PerCallLimit`, about a tenth of a second."""
@@ -58,7 +59,7 @@ class Program:
         compiler = Compiler(references)
         code = compiler.compile(tree)
         self._run, self._price = code.run, code.cost
-        self._inputs = [(name, kind.view) for name, kind in references.items()]
+        self._inputs = [(name, _view(kind)) for name, kind in references.items()]
         self._slots = compiler.slots - len(self._inputs)
 
     def evaluate(self, bindings: Mapping[str, Any], budget: Budget | None = None) -> Any:
@@ -72,9 +73,7 @@ class Program:
         slots: list[Any] = []
         for name, view in self._inputs:
             value = bindings.get(name, MISSING)
-            slots.append(
-                view(value) if view is not None and value is not MISSING and value is not None else value
-            )
+            slots.append(view(value) if view is not None and value is not MISSING else value)
         slots += (None,) * self._slots
         frame = Frame(limit - self._price, slots)
         try:
@@ -99,6 +98,20 @@ class Program:
         from .estimate import estimate
 
         return estimate(self._tree, sizes or {})
+
+
+def _view(kind: Type) -> View | None:
+    """How the value of a variable is seen; one of an optional type may be given bare, None is none."""
+    if kind.kind != "optional_type":
+        return kind.view
+    inner = kind.params[0].view
+
+    def view(value: Any) -> Any:
+        if isinstance(value, Optional):
+            value = value.value
+        return NONE if value is None else Optional(inner(value) if inner else value, True)
+
+    return view
 
 
 class Environment:

@@ -204,10 +204,16 @@ def _node_object(node: Node, name: str) -> Type:
 
     structure = Structure(find)
 
+    views: dict[str, View | None] = {}
+
     def view_of(key: str) -> View | None:
-        identifier = escape(key)
-        field = structure.field(identifier) if identifier else None
-        return field.type.view if field else None
+        if key not in views:
+            identifier = escape(key) if key in fields else None
+            field = structure.field(identifier) if identifier else None
+            if field is None:
+                return None
+            views[key] = field.type.view
+        return views[key]
 
     # A definition may contain itself, so whether a view is needed is not asked; it is cheap.
     return Type("object", name=name, most=0, least=2, view=_object_view(view_of), structure=structure)

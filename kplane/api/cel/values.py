@@ -198,8 +198,11 @@ def equal(left: Any, right: Any) -> bool:
     kind, other = type(left), type(right)
     if kind is other and kind is not list and kind is not dict:
         if kind is ListView:
-            return _equal_lists(left, right)
-        if kind is MapView or kind is Struct:
+            # Views of one JSON text are equal; most comparisons are of unchanged objects.
+            return bool(left.raw == right.raw) or _equal_lists(left, right)
+        if kind is MapView:
+            return bool(left.raw == right.raw) or _equal_maps(left, right)
+        if kind is Struct:
             return _equal_maps(left, right)
         if kind is Optional:
             return left.present is right.present and (not left.present or equal(left.value, right.value))

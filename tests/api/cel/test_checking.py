@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
 import pytest
 
-from kplane.api.cel import BOOL, DYN, INT, STRING, CelError, Environment, list_of, map_of, type_of
+from kplane.api.cel import (
+    BOOL,
+    DYN,
+    INT,
+    STRING,
+    CelError,
+    Environment,
+    EvaluationError,
+    list_of,
+    map_of,
+    object_of,
+    type_of,
+)
 
 SELF = type_of(
     {
@@ -189,3 +204,47 @@ def test_an_environment_can_be_extended() -> None:
     assert extended.compile("more || x == 1").evaluate({"more": True}) is True
     with pytest.raises(CelError):
         ENVIRONMENT.compile("more")
+
+
+class Lazy(Mapping[str, Any]):
+    """Values that are computed when they are asked for, as a policy's variables are."""
+
+    def __init__(self, **fields: Callable[[], Any]) -> None:
+        self.fields = fields
+        self.asked: list[str] = []
+
+    def __getitem__(self, key: str) -> Any:
+        self.asked.append(key)
+        return self.fields[key]()
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.fields
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+
+def test_any_mapping_is_an_object_and_only_what_is_read_is_asked_for() -> None:
+    variables = object_of("kubernetes.variables", {"used": INT, "unused": INT})
+    program = Environment({"variables": variables}).compile("has(variables.used) && variables.used > 1")
+    lazy = Lazy(used=lambda: 2, unused=lambda: 1 / 0)
+    assert program.evaluate({"variables": lazy}) is True
+    assert lazy.asked == ["used"]
+
+
+def test_a_failing_variable_is_an_error_of_the_expression_that_reads_it() -> None:
+    inner = Environment({}).compile("1 / 0 == 1")
+    lazy = Lazy(broken=lambda: inner.evaluate({}))
+    environment = Environment({"variables": object_of("kubernetes.variables", {"broken": BOOL})})
+    assert environment.compile("variables.broken || true").evaluate({"variables": lazy}) is True
+    with pytest.raises(EvaluationError, match="division by zero"):
+        environment.compile("variables.broken").evaluate({"variables": lazy})
+
+
+def test_one_program_may_be_evaluated_while_it_is_evaluated() -> None:
+    program = Environment({"d": DYN}).compile("d.list.map(x, d.inner + x)[0]", expected=None)
+    inner = {"list": [1], "inner": 10}
+    assert program.evaluate({"d": Lazy(list=lambda: [5], inner=lambda: program.evaluate({"d": inner}))}) == 16

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kplane.api.cel import DYN, CelError, Environment, escape, type_of, unescape
+from kplane.api.cel import DYN, NONE, CelError, Environment, Optional, escape, optional_of, type_of, unescape
 from kplane.api.schema import node
 
 TEXT = {"type": "string"}
@@ -117,6 +117,18 @@ def test_sets_and_associative_lists_compare_in_any_order() -> None:
     assert not holds("self.atomic == oldSelf.atomic", {**VALUE, "atomic": ["b", "a"]})
     changed = {**VALUE, "keyed": [{"name": "x", "value": "9"}, VALUE["keyed"][1]]}
     assert not holds("self.keyed == oldSelf.keyed", changed)
+
+
+@pytest.mark.parametrize(
+    ("old", "first"), [(None, True), (VALUE, False), (Optional(VALUE, True), False), (NONE, True)]
+)
+def test_the_old_value_may_be_optional(old: Any, first: bool) -> None:
+    kind = type_of(SCHEMA)
+    assert kind is not None
+    environment = Environment({"self": kind, "oldSelf": optional_of(kind)})
+    program = environment.compile("!oldSelf.hasValue() || oldSelf.value().at > self.at")
+    assert program.evaluate({"self": VALUE, "oldSelf": old}) is first
+    assert environment.compile("oldSelf.?count.orValue(0) == 0").evaluate({"oldSelf": old}) is first
 
 
 def test_associative_lists_merge_by_their_keys() -> None:
