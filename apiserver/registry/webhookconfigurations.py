@@ -130,11 +130,11 @@ def _validate_webhook(webhook: Object, path: Path, tolerance: Tolerance) -> Iter
     for name, supported in (("failurePolicy", FAILURE_POLICIES), ("matchPolicy", MATCH_POLICIES)):
         if webhook[name] not in supported:
             yield path.child(name).not_supported(webhook[name], supported)
-    effects, supported = webhook.get("sideEffects"), tolerance.side_effects
+    effects, allowed = webhook.get("sideEffects"), tolerance.side_effects
     if effects is None:
-        yield path.sideEffects.required(f"must specify one of {', '.join(supported)}")
-    elif effects not in supported:
-        yield path.sideEffects.not_supported(effects, supported)
+        yield path.sideEffects.required(f"must specify one of {', '.join(allowed)}")
+    elif effects not in allowed:
+        yield path.sideEffects.not_supported(effects, allowed)
     seconds = webhook["timeoutSeconds"]
     if not 1 <= seconds <= LONGEST_TIMEOUT:
         yield path.timeoutSeconds.invalid(seconds, "the timeout value must be between 1 and 30 seconds")

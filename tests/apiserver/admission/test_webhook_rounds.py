@@ -7,9 +7,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from kplane.api.clock import Entropy, SystemClock
+from kplane.api.errors import BadRequest
 from kplane.api.scheme import builtin
 from kplane.api.selectors import EVERYTHING
 from kplane.apiserver.admission.chain import Attributes, Chain, Operation
@@ -18,6 +20,7 @@ from kplane.apiserver.admission.webhooks.calls import Surroundings
 from kplane.apiserver.admission.webhooks.configuration import Candidate, Webhook
 from kplane.apiserver.admission.webhooks.metrics import WebhookMetrics
 from kplane.apiserver.admission.webhooks.mutating import MutatingAdmissionWebhook
+from kplane.apiserver.admission.webhooks.review import Denied
 from kplane.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
 from kplane.apiserver.auth.user import authenticated
 from kplane.apiserver.webhooks.errors import DialError
@@ -127,7 +130,7 @@ ADDS = patch({"op": "add", "path": "/data/added", "value": "yes"})
 
 async def test_plug_ins_of_the_server_run_again_after_a_webhook_changed_something() -> None:
     client = FakeClient(changes=ADDS)
-    mutating = MutatingAdmissionWebhook(Configured(webhook("changes")), surroundings(client))  # type: ignore[arg-type]
+    mutating = MutatingAdmissionWebhook(Configured(webhook("changes")), surroundings(client))
     attributes = creation()
 
     await Chain([Counts(), mutating]).admit(attributes)
@@ -140,7 +143,7 @@ async def test_plug_ins_of_the_server_run_again_after_a_webhook_changed_somethin
 async def test_their_changes_call_every_webhook_again_that_wants_it() -> None:
     client = FakeClient(changes=ADDS)
     hooks = Configured(webhook("changes", reinvocable=True), webhook("once"))
-    mutating = MutatingAdmissionWebhook(hooks, surroundings(client))  # type: ignore[arg-type]
+    mutating = MutatingAdmissionWebhook(hooks, surroundings(client))
 
     await Chain([Counts(), mutating]).admit(creation())
 
@@ -153,8 +156,8 @@ async def test_the_audit_log_is_told_who_changed_what_and_who_failed() -> None:
     hooks = Configured(webhook("changes"), webhook("down", ignores_failures=True))
     chain = Chain(
         [
-            MutatingAdmissionWebhook(hooks, surroundings(client)),  # type: ignore[arg-type]
-            ValidatingAdmissionWebhook(hooks, surroundings(client)),  # type: ignore[arg-type]
+            MutatingAdmissionWebhook(hooks, surroundings(client)),
+            ValidatingAdmissionWebhook(hooks, surroundings(client)),
         ]
     )
     attributes = creation(noted.__setitem__)
@@ -171,3 +174,32 @@ async def test_the_audit_log_is_told_who_changed_what_and_who_failed() -> None:
         f"failed-open.{mutation}1": "down",
         "failed-open.validating.webhook.admission.k8s.io/round_0_index_1": "down",
     }
+
+
+@pytest.mark.parametrize("plugin", [MutatingAdmissionWebhook, ValidatingAdmissionWebhook])
+async def test_a_dry_run_fails_where_a_webhook_has_side_effects(plugin: Any) -> None:
+    client = FakeClient()
+    hooks = Configured(webhook("acts.example.com", dry_runs=False, ignores_failures=True))
+    attributes = creation()
+    attributes.dry_run = True
+    asked = plugin(hooks, surroundings(client))
+
+    async def decide() -> None:
+        await asked.admit(attributes)
+        await asked.validate(attributes)
+
+    with pytest.raises(BadRequest) as refusal:
+        await decide()
+
+    assert refusal.value.message == 'admission webhook "acts.example.com" does not support dry run'
+    assert not client.asked
+
+
+async def test_every_validating_webhook_is_heard_though_one_refuses() -> None:
+    client = FakeClient(no={"allowed": False, "status": {"message": "never"}})
+    hooks = Configured(webhook("no"), webhook("yes"))
+
+    with pytest.raises(Denied, match=r'^admission webhook "no" denied the request: never$'):
+        await ValidatingAdmissionWebhook(hooks, surroundings(client)).validate(creation())
+
+    assert sorted(client.asked) == ["no", "yes"]
