@@ -111,6 +111,13 @@ def _apiserver(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
         yield "--enable-bootstrap-token-auth=true"
         yield f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}"
         yield f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}"
+        yield f"--proxy-client-cert-file={pki / 'front-proxy-client.crt'}"
+        yield f"--proxy-client-key-file={pki / 'front-proxy-client.key'}"
+        yield f"--requestheader-client-ca-file={pki / 'front-proxy-ca.crt'}"
+        yield "--requestheader-allowed-names=front-proxy-client"
+        yield "--requestheader-username-headers=X-Remote-User"
+        yield "--requestheader-group-headers=X-Remote-Group"
+        yield "--requestheader-extra-headers-prefix=X-Remote-Extra-"
         yield f"--kubelet-certificate-authority={pki / 'ca.crt'}"
 
     after = ["etcd"] if options.store is StoreKind.ETCD and not options.etcd_servers else []

@@ -27,7 +27,9 @@ async def test_defaults(api: Api) -> None:
 @pytest.mark.parametrize(
     ("spec", "fault"),
     [
-        pytest.param({"groupPriorityMinimum": 20001}, "spec.groupPriorityMinimum: Invalid value: 20001", id="group"),
+        pytest.param(
+            {"groupPriorityMinimum": 20001}, "spec.groupPriorityMinimum: Invalid value: 20001", id="group"
+        ),
         pytest.param({"versionPriority": 0}, "spec.versionPriority: Invalid value: 0", id="version"),
         pytest.param({"version": "1"}, 'spec.version: Invalid value: "1"', id="version-label"),
         pytest.param({"group": "A"}, 'spec.group: Invalid value: "A"', id="group-name"),
@@ -48,7 +50,8 @@ async def test_defaults(api: Api) -> None:
         ),
         pytest.param(
             {"service": None, "insecureSkipTLSVerify": True},
-            "spec.insecureSkipTLSVerify: Invalid value: true: local APIServices may not have insecureSkipTLSVerify",
+            "spec.insecureSkipTLSVerify: Invalid value: true: "
+            "local APIServices may not have insecureSkipTLSVerify",
             id="local-insecure",
         ),
         pytest.param({"service": {"name": "x"}}, "spec.service.namespace: Required value", id="namespace"),

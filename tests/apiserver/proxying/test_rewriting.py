@@ -35,8 +35,8 @@ PAGE = (
 )
 REWRITTEN = (
     b"<!DOCTYPE html><!-- <a href='/no'> --><html><head><link rel=x href=\"%(p)s/css\"></head>"
-    b"<body data-x='/no'>1 < 2 <A HREF=\"%(p)s/a?b&amp;c\">t</A><img alt='>' src=\"%(p)s/i\"><style>a{}</style>"
-    b"<script src=\"%(p)s/s\">'<a href=\"/no\">'</script><br/><a href='http://[bad'>x</a></body></html>"
+    b"<body data-x='/no'>1 < 2 <A HREF=\"%(p)s/a?b&amp;c\">t</A><img alt='>' src=\"%(p)s/i\">"
+    b"<style>a{}</style><script src=\"%(p)s/s\">'<a href=\"/no\">'</script><br/><a href='http://[bad'>x</a></body></html>"
 ) % {b"p": PREFIX.encode()}
 
 
