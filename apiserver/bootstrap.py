@@ -1,4 +1,4 @@
-"""What a cluster has from its first moment: its namespaces, and the `kubernetes` Service.
+"""What a cluster has from its first moment: namespaces, priority classes, the `kubernetes` Service.
 
 Runs at every start, before requests are served; what exists already is left as it is.
 """
@@ -12,6 +12,8 @@ from kplane.api.errors import AlreadyExists
 from kplane.api.resource import Key, Object
 
 from .admission.namespacelifecycle import IMMORTAL
+from .admission.priority import GROUP as PRIORITY_GROUP
+from .admission.priority import SYSTEM_CLASSES
 from .auth.user import MASTERS_GROUP, authenticated
 from .config import Network
 from .registry.allocators import ServiceClaims
@@ -40,6 +42,8 @@ class Bootstrap:
         namespaces = self._registry("", "v1", "namespaces")
         for name in IMMORTAL:
             await ensure(namespaces, {"metadata": {"name": name}}, "")
+        for found in SYSTEM_CLASSES:
+            await ensure(self._registry(PRIORITY_GROUP, "v1", "priorityclasses"), dict(found), "")
         await self._ensure_range()
         services = self._registry("", "v1", "services")
         listed = await services.cache.list()

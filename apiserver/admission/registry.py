@@ -11,8 +11,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from kplane.runtime.process import Fatal
 
 from .always import AlwaysAdmit, AlwaysDeny
+from .certificates import CertificateApproval, CertificateSigning, CertificateSubjectRestriction
 from .chain import Chain, Plugin
 from .context import AdmissionContext
+from .defaultingressclass import DefaultIngressClass
+from .defaultstorageclass import DefaultStorageClass
+from .defaulttolerationseconds import DefaultTolerationSeconds
+from .limitranger import LimitRanger
+from .persistentvolumeclaimresize import PersistentVolumeClaimResize
+from .podsecurity.plugin import PodSecurity
+from .podtopologylabels import PodTopologyLabels
+from .priority import Priority
+from .resourcequota import ResourceQuota
+from .runtimeclass import RuntimeClass
+from .storageobjectinuseprotection import StorageObjectInUseProtection
+from .taintnodesbycondition import TaintNodesByCondition
 
 ORDER: tuple[str, ...] = (
     "AlwaysAdmit", "NamespaceAutoProvision", "NamespaceLifecycle", "NamespaceExists",
@@ -31,6 +44,21 @@ ORDER: tuple[str, ...] = (
 
 PLUGINS: Mapping[str, Callable[[AdmissionContext], Plugin]] = {
     "AlwaysAdmit": AlwaysAdmit,
+    "LimitRanger": LimitRanger,
+    "TaintNodesByCondition": TaintNodesByCondition,
+    "PodSecurity": PodSecurity,
+    "Priority": Priority,
+    "DefaultTolerationSeconds": DefaultTolerationSeconds,
+    "DefaultStorageClass": DefaultStorageClass,
+    "StorageObjectInUseProtection": StorageObjectInUseProtection,
+    "PersistentVolumeClaimResize": PersistentVolumeClaimResize,
+    "RuntimeClass": RuntimeClass,
+    "CertificateApproval": CertificateApproval,
+    "CertificateSigning": CertificateSigning,
+    "CertificateSubjectRestriction": CertificateSubjectRestriction,
+    "DefaultIngressClass": DefaultIngressClass,
+    "PodTopologyLabels": PodTopologyLabels,
+    "ResourceQuota": ResourceQuota,
     "AlwaysDeny": AlwaysDeny,
 }
 

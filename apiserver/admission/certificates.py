@@ -1,0 +1,116 @@
+"""CertificateApproval, CertificateSigning, CertificateSubjectRestriction: who may approve or sign for a
+signer, and that nobody asks for a client certificate of `system:masters`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from kplane.api.resource import Object
+
+from ..auth.user import MASTERS_GROUP
+from .chain import Attributes, Operation
+from .context import AdmissionContext, concerns, refused
+
+GROUP, PLURAL = "certificates.k8s.io", "certificatesigningrequests"
+CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
+
+
+class CertificateApproval:
+    name = "CertificateApproval"
+
+    def __init__(self, context: AdmissionContext) -> None:
+        self._context = context
+
+    async def admit(self, attributes: Attributes) -> None:
+        """Decides in `validate`."""
+
+    async def validate(self, attributes: Attributes) -> None:
+        if not _concerns(attributes, "approval"):
+            return
+        signer = _signer(attributes.old)
+        if not await may(self._context, attributes, "approve", signer):
+            why = f'user not permitted to approve requests with signerName "{signer}"'
+            raise refused(attributes, why)
+
+
+class CertificateSigning:
+    name = "CertificateSigning"
+
+    def __init__(self, context: AdmissionContext) -> None:
+        self._context = context
+
+    async def admit(self, attributes: Attributes) -> None:
+        """Decides in `validate`."""
+
+    async def validate(self, attributes: Attributes) -> None:
+        """Only a change of the certificate or the conditions is signing."""
+        if not _concerns(attributes, "status") or _signed(attributes.object) == _signed(attributes.old):
+            return
+        signer = _signer(attributes.old)
+        if not await may(self._context, attributes, "sign", signer):
+            raise refused(attributes, f'user not permitted to sign requests with signerName "{signer}"')
+
+
+class CertificateSubjectRestriction:
+    name = "CertificateSubjectRestriction"
+
+    def __init__(self, context: AdmissionContext) -> None:
+        """Needs nothing."""
+
+    async def admit(self, attributes: Attributes) -> None:
+        """Decides in `validate`."""
+
+    async def validate(self, attributes: Attributes) -> None:
+        if attributes.operation is not Operation.CREATE or not concerns(attributes, PLURAL, GROUP):
+            return
+        assert attributes.object is not None
+        spec = attributes.object["spec"]
+        if spec.get("signerName") != CLIENT_SIGNER:
+            return
+        try:
+            groups = organisations(spec.get("request") or "")
+        except ValueError as error:
+            raise refused(attributes, f"failed to parse CSR: {error}") from error
+        if MASTERS_GROUP in groups:
+            why = f"use of {CLIENT_SIGNER} signer with {MASTERS_GROUP} group is not allowed"
+            raise refused(attributes, why)
+
+
+def organisations(request: str) -> list[str]:
+    """The groups that a base64 PEM request asks for. Raises ValueError."""
+    try:
+        found = x509.load_pem_x509_csr(base64.b64decode(request, validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("PEM block type must be CERTIFICATE REQUEST") from error
+    return [str(entry.value) for entry in found.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+
+
+async def may(context: AdmissionContext, attributes: Attributes, verb: str, signer: str) -> bool:
+    """Whether the user may do that for the signer, or for all signers of its domain."""
+    user = attributes.user
+    if await context.may(user, verb, GROUP, "signers", signer):
+        return True
+    domain = signer.partition("/")[0]
+    return await context.may(user, verb, GROUP, "signers", f"{domain}/*")
+
+
+def _concerns(attributes: Attributes, subresource: str) -> bool:
+    info = attributes.info
+    if (info.group, info.plural, attributes.subresource) != (GROUP, PLURAL, subresource):
+        return False
+    return attributes.operation is Operation.UPDATE
+
+
+def _signer(obj: Object | None) -> str:
+    signer: str = ((obj or {}).get("spec") or {}).get("signerName", "")
+    return signer
+
+
+def _signed(obj: Object | None) -> tuple[object, object]:
+    status = (obj or {}).get("status") or {}
+    return status.get("certificate"), status.get("conditions") or []

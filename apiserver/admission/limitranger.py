@@ -1,0 +1,201 @@
+"""LimitRanger: default requests and limits of containers, and the bounds that LimitRanges set.
+
+Bounds exist for containers, whole pods and persistent volume claims. What was defaulted is told in an
+annotation of the pod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from kplane.api import quantity
+from kplane.api.quantity import Wire
+from kplane.api.resource import Object
+
+from .chain import Attributes, Operation
+from .context import AdmissionContext, aggregate, refused
+
+ANNOTATION = "kubernetes.io/limit-ranger"
+
+Amounts = Mapping[str, Wire]
+
+
+class LimitRanger:
+    name = "LimitRanger"
+
+    def __init__(self, context: AdmissionContext) -> None:
+        self._ranges = context.read("limitranges")
+
+    async def admit(self, attributes: Attributes) -> None:
+        """Fill in what the namespace's LimitRanges give to containers that do not say it."""
+        if attributes.info.plural != "pods" or not _supported(attributes):
+            return
+        for limit_range in await self._ranges.list(attributes.namespace):
+            assert attributes.object is not None
+            set_defaults(attributes.object, limit_range)
+
+    async def validate(self, attributes: Attributes) -> None:
+        if not _supported(attributes):
+            return
+        for limit_range in await self._ranges.list(attributes.namespace):
+            assert attributes.object is not None
+            faults = list(violations(attributes.info.plural, attributes.object, limit_range))
+            if faults:
+                raise refused(attributes, aggregate(faults))
+
+
+def _supported(attributes: Attributes) -> bool:
+    info = attributes.info
+    if info.group or attributes.object is None:
+        return False
+    created = attributes.operation is Operation.CREATE
+    if info.plural == "pods":
+        # The resources of a pod only change through `resize`, which bounds apply to again.
+        return attributes.subresource == "resize" if not created else not attributes.subresource
+    written = created or attributes.operation is Operation.UPDATE
+    return info.plural == "persistentvolumeclaims" and not attributes.subresource and written
+
+
+def set_defaults(pod: Object, limit_range: Object) -> None:
+    requests, limits = default_amounts(limit_range)
+    if not requests and not limits:
+        return
+    told: list[str] = []
+    spec = pod["spec"]
+    for field, what in (("containers", "container"), ("initContainers", "init container")):
+        for container in spec.get(field) or []:
+            for amounts, kind in ((requests, "request"), (limits, "limit")):
+                if names := _fill(container, f"{kind}s", amounts):
+                    told.append(f"{', '.join(names)} {kind} for {what} {container['name']}")
+    if told:
+        annotations = pod["metadata"].get("annotations") or {}
+        annotations[ANNOTATION] = f"LimitRanger plugin set: {'; '.join(told)}"
+        pod["metadata"]["annotations"] = annotations
+
+
+def default_amounts(limit_range: Object) -> tuple[Amounts, Amounts]:
+    """Requests and limits of a container that has none."""
+    requests: dict[str, Wire] = {}
+    limits: dict[str, Wire] = {}
+    for item in limit_range["spec"].get("limits") or []:
+        if item.get("type") == "Container":
+            requests |= item.get("defaultRequest") or {}
+            limits |= item.get("default") or {}
+    return requests, limits
+
+
+def _fill(container: Object, field: str, amounts: Amounts) -> list[str]:
+    """The names of the resources that were set."""
+    resources = container.setdefault("resources", {})
+    missing = sorted(amounts.keys() - (resources.get(field) or {}).keys())
+    if missing:
+        resources[field] = (resources.get(field) or {}) | {name: amounts[name] for name in missing}
+    return missing
+
+
+def violations(plural: str, obj: Object, limit_range: Object) -> Iterator[str]:
+    """Why the object is outside of the bounds, in upstream's words."""
+    for item in limit_range["spec"].get("limits") or []:
+        kind = item.get("type", "")
+        if plural == "persistentvolumeclaims":
+            if kind == "PersistentVolumeClaim":
+                yield from _claim_violations(item, obj)
+        elif kind == "Container":
+            for container in _containers(obj):
+                resources = container.get("resources") or {}
+                yield from _violations(item, resources.get("requests") or {}, resources.get("limits") or {})
+        elif kind == "Pod":
+            yield from _violations(item, pod_amounts(obj, "requests"), pod_amounts(obj, "limits"))
+
+
+def _claim_violations(item: Object, claim: Object) -> Iterator[str]:
+    kind = "PersistentVolumeClaim"
+    requests = (claim["spec"].get("resources") or {}).get("requests") or {}
+    for name, bound in (item.get("min") or {}).items():
+        yield from _minimum(kind, name, bound, requests, {})
+    for name, bound in (item.get("max") or {}).items():
+        if name not in requests:
+            yield f"maximum {name} usage per {kind} is {_shown(bound)}.  No request is specified"
+        elif quantity.compare(requests[name], bound) > 0:
+            yield _outside("maximum", name, kind, bound, "request", requests[name])
+
+
+def _containers(pod: Object) -> Iterator[Object]:
+    yield from pod["spec"].get("containers") or []
+    yield from pod["spec"].get("initContainers") or []
+
+
+def _violations(item: Object, requests: Amounts, limits: Amounts) -> Iterator[str]:
+    kind = item.get("type", "")
+    for name, bound in (item.get("min") or {}).items():
+        yield from _minimum(kind, name, bound, requests, limits)
+    for name, bound in (item.get("max") or {}).items():
+        yield from _maximum(kind, name, bound, requests, limits)
+    for name, bound in (item.get("maxLimitRequestRatio") or {}).items():
+        yield from _ratio(kind, name, bound, requests.get(name), limits.get(name))
+
+
+def _shown(amount: Wire) -> str:
+    return quantity.canonical(amount)
+
+
+def _outside(which: str, name: str, kind: str, bound: Wire, what: str, amount: Wire) -> str:
+    return f"{which} {name} usage per {kind} is {_shown(bound)}, but {what} is {_shown(amount)}"
+
+
+def _minimum(kind: str, name: str, bound: Wire, requests: Amounts, limits: Amounts) -> Iterator[str]:
+    if name not in requests:
+        yield f"minimum {name} usage per {kind} is {_shown(bound)}.  No request is specified"
+    elif quantity.compare(requests[name], bound) < 0:
+        yield _outside("minimum", name, kind, bound, "request", requests[name])
+    elif name in limits and quantity.compare(limits[name], bound) < 0:
+        yield _outside("minimum", name, kind, bound, "limit", limits[name])
+
+
+def _maximum(kind: str, name: str, bound: Wire, requests: Amounts, limits: Amounts) -> Iterator[str]:
+    if name not in limits:
+        yield f"maximum {name} usage per {kind} is {_shown(bound)}.  No limit is specified"
+    elif quantity.compare(limits[name], bound) > 0:
+        yield _outside("maximum", name, kind, bound, "limit", limits[name])
+    elif name in requests and quantity.compare(requests[name], bound) > 0:
+        yield _outside("maximum", name, kind, bound, "request", requests[name])
+
+
+def _ratio(kind: str, name: str, bound: Wire, request: Wire | None, limit: Wire | None) -> Iterator[str]:
+    start = f"{name} max limit to request ratio per {kind} is {_shown(bound)}, but"
+    if request is None or quantity.sign(request) == 0:
+        yield f"{start} no request is specified or request is 0"
+    elif limit is None or quantity.sign(limit) == 0:
+        yield f"{start} no limit is specified or limit is 0"
+    else:
+        ratio = quantity.exact(limit) / quantity.exact(request)
+        if ratio > quantity.exact(bound):
+            yield f"{start} provided ratio is {float(ratio):f}"
+
+
+def pod_amounts(pod: Object, field: str) -> Amounts:
+    """What a pod asks for as a whole: the sum over its containers, or what its largest init container needs;
+    a resource counts only where every container names it."""
+    spec = pod["spec"]
+    parts = [_amounts(container, field) for container in spec.get("containers") or []]
+    total = _sums(parts)
+    for container in spec.get("initContainers") or []:
+        for name, amount in _amounts(container, field).items():
+            if name not in total or quantity.compare(amount, total[name]) > 0:
+                total[name] = amount
+    return total | ((spec.get("resources") or {}).get(field) or {})
+
+
+def _amounts(container: Object, field: str) -> Amounts:
+    return (container.get("resources") or {}).get(field) or {}
+
+
+def _sums(parts: Sequence[Amounts]) -> dict[str, Wire]:
+    if not parts:
+        return {}
+    everywhere = set.intersection(*(set(part) for part in parts))
+    total: dict[str, Wire] = {}
+    for name in everywhere:
+        for part in parts:
+            total[name] = quantity.add(total[name], part[name]) if name in total else part[name]
+    return total

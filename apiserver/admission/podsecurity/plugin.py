@@ -1,0 +1,139 @@
+"""The plug-in: pods are refused, workloads are warned of, namespaces are told what a stricter label means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kplane.api.errors import invalid
+from kplane.api.resource import Object
+from kplane.runtime.process import Fatal
+
+from ..chain import Attributes, Operation
+from ..context import AdmissionContext, refused
+from .evaluation import TEMPLATES, findings, pod_of, violation
+from .levels import PREFIX, Policies, Policy, defaults_of, label_faults, policies_of
+
+EXAMINED = 3000
+"""Pods of a namespace that are looked at when its label changes."""
+JUDGED_SUBRESOURCES = ("", "ephemeralcontainers", "resize")
+
+
+class PodSecurity:
+    name = "PodSecurity"
+
+    def __init__(self, context: AdmissionContext) -> None:
+        configured = context.configuration(self.name) or {}
+        exempt = configured.get("exemptions") or {}
+        try:
+            self._defaults = defaults_of(configured)
+        except ValueError as error:
+            raise Fatal(f"PodSecurity configuration: {error}") from error
+        self._users = frozenset(exempt.get("usernames") or ())
+        self._namespaces = frozenset(exempt.get("namespaces") or ())
+        self._classes = frozenset(exempt.get("runtimeClasses") or ())
+        self._read = context.read("namespaces")
+        self._pods = context.read("pods")
+
+    async def admit(self, attributes: Attributes) -> None:
+        """Decides in `validate`."""
+
+    async def validate(self, attributes: Attributes) -> None:
+        if attributes.operation not in (Operation.CREATE, Operation.UPDATE) or attributes.object is None:
+            return
+        info = attributes.info
+        if info.plural == "namespaces" and not info.group:
+            if not attributes.subresource:
+                await self._validate_namespace(attributes)
+        elif (info.group, info.plural) in TEMPLATES:
+            await self._validate_pods(attributes)
+
+    async def _validate_pods(self, attributes: Attributes) -> None:
+        info = attributes.info
+        is_pod = info.plural == "pods"
+        judged = JUDGED_SUBRESOURCES if is_pod else ("",)
+        if attributes.subresource not in judged or attributes.namespace in self._namespaces:
+            return
+        namespace = await self._read.get("", attributes.namespace)
+        labels = (namespace["metadata"].get("labels") if namespace else None) or {}
+        policies = policies_of(labels, self._defaults)
+        if policies.lax or attributes.user.name in self._users:
+            return
+        assert attributes.object is not None
+        pod = pod_of(info.group, info.plural, attributes.object)
+        if pod is None or pod["spec"].get("runtimeClassName") in self._classes:
+            return
+        if attributes.old is not None and not _matters(pod, pod_of(info.group, info.plural, attributes.old)):
+            return
+        self._judge(attributes, pod, policies, enforced=is_pod)
+
+    def _judge(self, attributes: Attributes, pod: Object, policies: Policies, *, enforced: bool) -> None:
+        if enforced:
+            attributes.annotate(f"{PREFIX}enforce-policy", str(policies.enforce))
+        if found := findings(pod, policies.audit):
+            told = f"would violate {violation(found, policies.audit)}"
+            attributes.annotate(f"{PREFIX}audit-violations", told)
+        if enforced and (found := findings(pod, policies.enforce)):
+            raise refused(attributes, f"violates {violation(found, policies.enforce)}")
+        if found := findings(pod, policies.warn):
+            attributes.warn(f"would violate {violation(found, policies.warn)}")
+
+    async def _validate_namespace(self, attributes: Attributes) -> None:
+        assert attributes.object is not None
+        new = attributes.object["metadata"].get("labels") or {}
+        old = ((attributes.old or {}).get("metadata") or {}).get("labels") or {}
+        name = attributes.object["metadata"].get("name", "")
+        faults = list(label_faults(new))
+        before = set(label_faults(old)) if attributes.old is not None else set()
+        if faults and set(faults) - before:
+            raise invalid("Namespace", "", name, faults)
+        if attributes.operation is not Operation.UPDATE or name in self._namespaces:
+            return
+        policy = policies_of(new, self._defaults).enforce
+        earlier = policies_of(old, self._defaults).enforce
+        if policy == earlier or policy.level == "privileged":
+            return
+        if policy.version == earlier.version and policy.rank < earlier.rank:
+            return
+        for warning in await self._warnings(name, policy):
+            attributes.warn(warning)
+
+    async def _warnings(self, namespace: str, policy: Policy) -> list[str]:
+        """Which pods of the namespace could not be made again."""
+        pods = await self._pods.list(namespace)
+        by_reason: dict[str, list[str]] = {}
+        for pod in pods[:EXAMINED]:
+            if pod["spec"].get("runtimeClassName") in self._classes:
+                continue
+            if found := findings(pod, policy):
+                reasons = ", ".join(finding.reason for finding in found)
+                by_reason.setdefault(reasons, []).append(pod["metadata"]["name"])
+        if not by_reason:
+            return []
+        first = (
+            f'existing pods in namespace "{namespace}" violate the new PodSecurity enforce level "{policy}"'
+        )
+        return [first, *sorted(_grouped(by_reason)), *_incomplete(len(pods))]
+
+
+def _incomplete(count: int) -> list[str]:
+    if count <= EXAMINED:
+        return []
+    return [
+        f"new PodSecurity enforce level only checked against the first {EXAMINED} of {count} existing pods"
+    ]
+
+
+def _grouped(by_reason: dict[str, list[str]]) -> Iterator[str]:
+    for reasons, names in by_reason.items():
+        others = len(names) - 1
+        more = f" (and {others} other {'pod' if others == 1 else 'pods'})" if others else ""
+        yield f"{min(names)}{more}: {reasons}"
+
+
+def _matters(new: Object, old: Object | None) -> bool:
+    """Whether a change can change the verdict: only images, annotations and ephemeral containers of a pod can
+    change at all; of templates, everything."""
+    if old is None or new["spec"] != old["spec"]:
+        return True
+    annotations = [(part.get("metadata") or {}).get("annotations") or {} for part in (new, old)]
+    return annotations[0] != annotations[1]

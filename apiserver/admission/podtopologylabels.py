@@ -1,0 +1,41 @@
+"""PodTopologyLabels: a pod that is bound gets its node's zone and region as labels of its own.
+
+Domains of other names (`*.topology.kubernetes.io/…`) are left alone (KEP-4742).
+"""
+
+from __future__ import annotations
+
+from .chain import Attributes, Operation
+from .context import AdmissionContext
+
+LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
+
+
+class PodTopologyLabels:
+    name = "PodTopologyLabels"
+
+    def __init__(self, context: AdmissionContext) -> None:
+        self._nodes = context.read("nodes")
+
+    async def admit(self, attributes: Attributes) -> None:
+        """The binding carries the labels to the pod; a pod that is created on a node gets them at once."""
+        obj = attributes.object
+        if attributes.operation is not Operation.CREATE or obj is None or attributes.info.group:
+            return
+        if attributes.info.plural == "pods" and not attributes.subresource:
+            node = obj["spec"].get("nodeName")
+        elif attributes.shape.kind == "Binding":
+            target = obj.get("target") or {}
+            node = target.get("name") if target.get("kind") in (None, "", "Node") else None
+        else:
+            return
+        if not node or (found := await self._nodes.get("", node)) is None:
+            return
+        labels = found["metadata"].get("labels") or {}
+        wanted = {name: labels[name] for name in LABELS if name in labels}
+        if wanted:
+            metadata = obj["metadata"]
+            metadata["labels"] = (metadata.get("labels") or {}) | wanted
+
+    async def validate(self, attributes: Attributes) -> None:
+        """Changes, and refuses nothing."""

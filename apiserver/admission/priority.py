@@ -1,0 +1,103 @@
+"""Priority: a pod's priority and preemption policy, as its PriorityClass says, or the global default.
+
+Only one PriorityClass may be the global default.
+"""
+
+from __future__ import annotations
+
+from kplane.api.resource import Object
+
+from .chain import Attributes, Operation
+from .context import AdmissionContext, Reader, concerns, refused
+
+GROUP = "scheduling.k8s.io"
+PREEMPT = "PreemptLowerPriority"
+
+SYSTEM_CLASSES: tuple[Object, ...] = (
+    {
+        "metadata": {"name": "system-node-critical"},
+        "value": 2_000_001_000,
+        "globalDefault": False,
+        "description": "Used for system critical pods that must not be moved from their current node.",
+    },
+    {
+        "metadata": {"name": "system-cluster-critical"},
+        "value": 2_000_000_000,
+        "globalDefault": False,
+        "description": "Used for system critical pods that must run in the cluster, but can be moved to "
+        "another node if necessary.",
+    },
+)
+"""What every cluster has from the start."""
+
+
+class Priority:
+    name = "Priority"
+
+    def __init__(self, context: AdmissionContext) -> None:
+        self._classes = context.read("priorityclasses", GROUP)
+
+    async def admit(self, attributes: Attributes) -> None:
+        if attributes.object is None or not concerns(attributes, "pods"):
+            return
+        if attributes.operation is Operation.CREATE:
+            await self._resolve(attributes, attributes.object["spec"])
+        elif attributes.operation is Operation.UPDATE:
+            _keep(attributes.object["spec"], (attributes.old or {}).get("spec") or {})
+
+    async def _resolve(self, attributes: Attributes, spec: Object) -> None:
+        wanted = spec.get("priorityClassName")
+        found = await self._classes.get("", wanted) if wanted else await default_class(self._classes)
+        if wanted and found is None:
+            raise refused(attributes, f"no PriorityClass with name {wanted} was found")
+        value, policy, name = 0, PREEMPT, ""
+        if found is not None:
+            value, name = found.get("value", 0), found["metadata"]["name"]
+            policy = found.get("preemptionPolicy") or PREEMPT
+        if name:
+            spec["priorityClassName"] = name
+        _set(attributes, spec, value, policy)
+
+    async def validate(self, attributes: Attributes) -> None:
+        obj = attributes.object
+        if obj is None or not obj.get("globalDefault") or not concerns(attributes, "priorityclasses", GROUP):
+            return
+        found = await default_class(self._classes)
+        if found is None:
+            return
+        other = found["metadata"]["name"]
+        if attributes.operation is Operation.CREATE or other != obj["metadata"].get("name"):
+            why = f"PriorityClass {other} is already marked as default. Only one default can exist"
+            raise refused(attributes, why)
+
+
+async def default_class(classes: Reader) -> Object | None:
+    """The global default; should a race have made two, the one of lower value."""
+    marked = [found for found in await classes.list() if found.get("globalDefault")]
+    return min(marked, key=lambda found: int(found.get("value", 0)), default=None)
+
+
+def _set(attributes: Attributes, spec: Object, value: int, policy: str) -> None:
+    given = spec.get("priority")
+    if given is not None and given != value:
+        raise refused(
+            attributes,
+            f"the integer value of priority ({given}) must not be provided in pod spec; "
+            f"priority admission controller computed {value} from the given PriorityClass name",
+        )
+    spec["priority"] = value
+    chosen = spec.get("preemptionPolicy")
+    if chosen is not None and chosen != policy:
+        raise refused(
+            attributes,
+            f"the string value of PreemptionPolicy ({chosen}) must not be provided in pod spec; "
+            f"priority admission controller computed {policy} from the given PriorityClass name",
+        )
+    spec["preemptionPolicy"] = policy
+
+
+def _keep(spec: Object, old: Object) -> None:
+    """Clients that do not know the computed fields leave them out of an update."""
+    for field in ("priority", "preemptionPolicy"):
+        if spec.get(field) is None and old.get(field) is not None:
+            spec[field] = old[field]
