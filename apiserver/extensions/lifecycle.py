@@ -13,8 +13,17 @@ from typing import Any
 
 from kplane.api.resource import Object
 
-from . import approval
-from .conditions import ESTABLISHED, NAMES_ACCEPTED, Condition, find, is_true, set_condition
+from . import approval, structure
+from .conditions import (
+    ESTABLISHED,
+    NAMES_ACCEPTED,
+    NON_STRUCTURAL,
+    Condition,
+    find,
+    is_true,
+    remove_condition,
+    set_condition,
+)
 
 _ACCEPTED = Condition(NAMES_ACCEPTED, "True", "NoConflicts", "no conflicts found")
 _ESTABLISHED = Condition(ESTABLISHED, "True", "InitialNamesAccepted", "the initial names have been accepted")
@@ -55,10 +64,14 @@ def next_status(crd: Object, used: Taken, now: str) -> Object | None:
         current = find({"status": status}, wanted.type)
         if current is None or _differs(current, wanted):
             set_condition(status, wanted, now)
+    if find(crd, NON_STRUCTURAL) and structure.condition(crd) is None:
+        remove_condition(status, NON_STRUCTURAL)
     return status if status != crd.get("status") else None
 
 
 def _conditions(crd: Object, verdict: Condition) -> Iterator[Condition]:
+    if violations := structure.condition(crd):
+        yield violations
     if approved := approval.condition(crd):
         yield approved
     yield verdict
