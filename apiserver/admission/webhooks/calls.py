@@ -30,6 +30,9 @@ from .review import BadReview, Denied, Shown, Verdict
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+MAX_ANSWER = 16 * 1024 * 1024
+"""Bytes: a patch may replace the largest object, and is encoded twice."""
+
 ADMIT = "admit"
 VALIDATING = "validating"
 """The types of webhooks, as metrics call them."""
@@ -168,7 +171,7 @@ class Caller:
         uid = self._with.entropy.uid()
         body = review.request(version, uid, attributes, shown)
         try:
-            answer = await self._with.client.call(webhook.client, body, webhook.timeout)
+            answer = await self._with.client.call(webhook.client, body, webhook.timeout, limit=MAX_ANSWER)
         except BadClientConfig as error:
             raise Failed(name, f"could not get REST client: {error}", self._status(error)) from error
         except CallError as error:

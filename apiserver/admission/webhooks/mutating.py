@@ -159,9 +159,10 @@ def _operations(name: str, verdict: Verdict) -> list[Any]:
         return []
     try:
         operations = msgspec.json.decode(verdict.patch, type=list[dict[str, Any]] | None)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         status = ServiceUnavailable("error decoding patch in webhook response")
-        why = f"received undecodable patch in webhook response: {error}"
+        text = "exceeded max depth" if isinstance(error, RecursionError) else str(error)
+        why = f"received undecodable patch in webhook response: {text}"
         raise Failed(name, why, status) from error
     if operations and verdict.patch_type != JSON_PATCH:
         why = f'unsupported patch type "{verdict.patch_type}"'
@@ -176,6 +177,8 @@ def _patched(name: str, shown: Shown, operations: list[Any]) -> Object:
         patched = json_patch(shown.object, operations)
     except ApiError as error:
         raise internal(str(error.__cause__ or error)) from error
+    except RecursionError as error:
+        raise internal("exceeded max depth") from error
     patched |= {"kind": shown.kind.kind, "apiVersion": shown.kind.api_version}
     kind = shown.kind
     if kind.custom or kind.definition:

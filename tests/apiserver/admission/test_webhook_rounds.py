@@ -64,7 +64,7 @@ class FakeClient:
         self.responses = responses
         self.asked: list[str] = []
 
-    async def call(self, config: Any, body: Any, timeout: float) -> dict[str, Any]:
+    async def call(self, config: Any, body: Any, timeout: float, *, limit: int) -> dict[str, Any]:
         self.asked.append(config["url"])
         response = self.responses.get(config["url"], {"allowed": True})
         if response is DOWN:

@@ -204,6 +204,14 @@ FAILURES = {
         wrong(patch=base64.b64encode(b"{").decode(), patchType="JSONPatch"),
         "received undecodable patch in webhook response",
     ),
+    "bottomless": (
+        "mutating",
+        wrong(
+            patch=base64.b64encode(b'[{"op":"add","path":"/x","value":' + b"[" * 100_000).decode(),
+            patchType="JSONPatch",
+        ),
+        "received undecodable patch in webhook response: exceeded max depth",
+    ),
     "validating-patch": (
         "validating",
         wrong(patch=PATCH, patchType="JSONPatch"),
