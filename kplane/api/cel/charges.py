@@ -17,7 +17,6 @@ from .overload import (
     REGEX,
     TRAVERSAL,
     UNKNOWN,
-    ZERO,
     Charge,
     Estimated,
     Operand,
@@ -266,4 +265,3 @@ FORMAT = Charge(
     lambda operands: Estimated(operands[0].size.factor(TRAVERSAL).plus(operands[1].size), UNKNOWN),
     lambda text, args: traversal(text) + tree_cost(args),
 )
-FREE = Charge(lambda operands: Estimated(ZERO), lambda *args: 0)

@@ -246,7 +246,7 @@ class Checker:
         bound = dict(self._bound)
         if self._fits(bound, following, previous):
             self._bound = bound
-            # A literal's own type says more than the dynamic one before it only if both are dynamic.
+            # One dynamic item makes the list dynamic; null takes the type of what stands beside it.
             return following if previous.kind == "null" else DYN if following.kind in _ANY else previous
         bound = dict(self._bound)
         if self._fits(bound, previous, following):

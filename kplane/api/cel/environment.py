@@ -7,7 +7,7 @@ program.evaluate({"self": obj["spec"]}, Budget())
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .ast import Expr
@@ -133,8 +133,9 @@ class Environment:
     def _type(self, name: str) -> Type | None:
         return named_type(name) or (self._more_types(name) if self._more_types else None)
 
-    def compile(self, source: str, *, expected: Type | None = BOOL) -> Program:
-        """Parse, check and compile. `expected` is the type that the value must have; None: any.
+    def compile(self, source: str, *, expected: Type | Sequence[Type] | None = BOOL) -> Program:
+        """Parse, check and compile. `expected` is the type that the value must have, or several of which it
+        must have one; None: any.
 
         Raises CelError and nothing else.
         """
@@ -145,9 +146,35 @@ class Environment:
             result = checker.check(tree)
             if issues:
                 raise CelError(source, issues)
-            if expected is not None and not same(result, expected):
-                raise CelError(source, [], wrong_result=f"must evaluate to {expected}")
+            if expected is not None and (wrong := _wrong_result(result, expected)):
+                raise CelError(source, [], wrong_result=wrong)
             references = {name: self.variables[name] for name in sorted(checker.references)}
             return Program(source, tree, references)
         except RecursionError:
             raise CelError(source, [too_deep()]) from None
+
+
+_GO_NAMES = {
+    "null": "null_type",
+    "timestamp": "google.protobuf.Timestamp",
+    "duration": "google.protobuf.Duration",
+}
+
+
+def _go_name(kind: Type) -> str:
+    """A type as cel-go's `Type.String` has it, which is not how its messages about overloads do."""
+    if kind.kind in _GO_NAMES:
+        return _GO_NAMES[kind.kind]
+    if kind.kind in ("list", "map", "optional_type", "type") and kind.params:
+        return f"{kind.kind}({', '.join(map(_go_name, kind.params))})"
+    return str(kind)
+
+
+def _wrong_result(found: Type, expected: Type | Sequence[Type]) -> str:
+    """What is wrong with a result of this type; empty if nothing is."""
+    wanted = [expected] if isinstance(expected, Type) else expected
+    if any(same(found, kind) for kind in wanted):
+        return ""
+    names = [_go_name(kind) for kind in wanted]
+    shown = names[0] if len(names) == 1 else f"one of [{' '.join(names)}]"
+    return f"must evaluate to {shown} but got {_go_name(found)}"

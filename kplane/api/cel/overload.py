@@ -79,8 +79,8 @@ class Charge(NamedTuple):
 class Overload:
     """One signature of a function. Of a method, the receiver is the first parameter.
 
-    `run` gets values of the parameters' types and raises only EvaluationError. `lazy` names the operators
-    whose arguments are not all evaluated: the compiler knows them.
+    `run` gets values of the parameters' types and raises only EvaluationError. Operators whose arguments are
+    not all evaluated are declared like others; the compiler knows them.
     """
 
     function: str
@@ -89,7 +89,6 @@ class Overload:
     run: Callable[..., Any]
     method: bool = False
     charge: Charge | None = None
-    variadic: bool = False
 
     def accepts(self, values: Sequence[Any]) -> bool:
         """Whether values of unknown type fit."""

@@ -11,6 +11,7 @@ from kplane.api.cel import (
     BOOL,
     DYN,
     INT,
+    NULL,
     STRING,
     CelError,
     Environment,
@@ -156,13 +157,16 @@ def test_more_than_a_hundred_faults_are_counted() -> None:
 
 
 def test_a_value_of_another_type_than_expected_is_refused() -> None:
-    with pytest.raises(CelError, match=r"^must evaluate to bool$") as caught:
+    with pytest.raises(CelError, match=r"^must evaluate to bool but got int$") as caught:
         ENVIRONMENT.compile("x + 1")
     assert caught.value.wrong_result
-    with pytest.raises(CelError, match=r"^must evaluate to bool$"):
+    with pytest.raises(CelError, match=r"^must evaluate to bool but got dyn$"):
         ENVIRONMENT.compile("d")
-    with pytest.raises(CelError, match=r"^must evaluate to string$"):
+    with pytest.raises(CelError, match=r"^must evaluate to string but got int$"):
         ENVIRONMENT.compile("x", expected=STRING)
+    with pytest.raises(CelError, match=r"^must evaluate to one of \[string null_type\] but got list\(int\)$"):
+        ENVIRONMENT.compile("[x]", expected=(STRING, NULL))
+    assert ENVIRONMENT.compile("null", expected=(STRING, NULL)).evaluate({}) is None
     assert ENVIRONMENT.compile("s", expected=STRING).type is STRING
 
 

@@ -84,7 +84,7 @@ def test_json_patch() -> None:
         ("Other{}", r"undeclared reference to 'Other' \(in container ''\)"),
         ("Object{?a: 1}", "expected type 'optional_type"),
         ("[JSONPatch{op: 'add'}, Object{}]", "expected type 'JSONPatch' but found 'Object'"),
-        ("object", "must evaluate to Object"),
+        ("object", "must evaluate to Object but got dyn"),
     ],
 )
 def test_what_does_not_compile(source: str, message: str) -> None:
