@@ -89,6 +89,7 @@ class ResourceApi:
         if row is None:
             raise NotFound(UNKNOWN)
         _check_place(call, row)
+        call.warn(row.deprecation)
         if row.custom:
             _check_custom(call, row)
             key = (CUSTOM, "", info.subresource)

@@ -21,6 +21,8 @@ _MAX_NAME = 52
 
 
 class CronJobStrategy(StatusStrategy):
+    pod_template = ("spec", "jobTemplate", "spec", "template")
+
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})
         spec["concurrencyPolicy"] = spec.get("concurrencyPolicy") or "Allow"

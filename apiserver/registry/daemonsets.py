@@ -40,6 +40,8 @@ class DaemonSetStrategy(StatusStrategy):
         "numberReady": 0,
     }
 
+    pod_template = ("spec", "template")
+
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})
         spec.setdefault("revisionHistoryLimit", 10)

@@ -23,6 +23,8 @@ _TYPES = ("Recreate", "RollingUpdate")
 
 
 class DeploymentStrategy(StatusStrategy):
+    pod_template = ("spec", "template")
+
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})
         spec.setdefault("replicas", 1)

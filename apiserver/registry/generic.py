@@ -153,6 +153,7 @@ class Registry:
         metadata.initialise(obj, self._backing.entropy.uid(), rfc3339(self._backing.clock.now()))
         if not self.strategy.immutable_spec_generation:
             meta["generation"] = 1
+        self.strategy.stamp(obj, None, author.user, rfc3339(self._backing.clock.now()))
         self.strategy.prepare_create(obj)
         self._refuse(meta.get("name", ""), self._faults(obj))
         async with self._claim(obj, None, author.dry_run):
@@ -292,6 +293,9 @@ class Registry:
             metadata.bind_namespace(new, key.namespace)
         prepare = self.strategy.prepare_status if subresource else self.strategy.prepare_update
         prepare(new, old)
+        if subresource and subresource.restrict:
+            subresource.restrict(new, old)
+        self.strategy.stamp(new, old, author.user, rfc3339(self._backing.clock.now()))
         self._count_generation(new, old)
         self._refuse(key.name, self._update_faults(new, old, subresource))
         gone = deletion.finished(new, old, self.strategy)
@@ -299,7 +303,9 @@ class Registry:
             if view is not None:
                 attributes.object = view.show(new)
             await self._backing.admission.validate(attributes)
-            self._warn(new, author)
+            changed = new["metadata"].get("generation") != old["metadata"].get("generation")
+            if changed and self.strategy.warns_updates:
+                self._warn(new, author)
             settle(new, old)
             return await self._swap(key, current, new, old, author)
 
@@ -329,7 +335,7 @@ class Registry:
         if subresource is None:
             foreign: Set[str] = self._owned
         else:
-            mine = {"metadata", "kind", "apiVersion", *subresource.owns}
+            mine = {"metadata", "kind", "apiVersion", *subresource.owns, *subresource.shares}
             foreign = (new.keys() | old.keys()) - mine
             new["metadata"].pop("ownerReferences", None)
             if owners := old["metadata"].get("ownerReferences"):
@@ -338,6 +344,8 @@ class Registry:
             new.pop(name, None)
             if name in old:
                 new[name] = old[name]
+        if subresource and subresource.restrict:
+            subresource.restrict(new, old)
 
     def _count_generation(self, new: Object, old: Object) -> None:
         if self.strategy.immutable_spec_generation:
@@ -480,7 +488,8 @@ class Registry:
         yield from metadata.validate(new["metadata"], self.info.namespaced, rule, meta)
         yield from metadata.validate_update(new["metadata"], old["metadata"], meta)
         if subresource is not None:
-            yield from self.strategy.validate_status(new, old, Path())
+            validate = subresource.validate or self.strategy.validate_status
+            yield from validate(new, old, Path())
         else:
             yield from self.strategy.validate_change(new, old, Path())
             yield from self.strategy.validate_update(new, old, Path())

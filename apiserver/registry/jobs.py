@@ -42,6 +42,8 @@ class JobStrategy(StatusStrategy):
     orphans_by_default = True
     selectable = ("status.successful",)
 
+    pod_template = ("spec", "template")
+
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})
         if "completions" not in spec and "parallelism" not in spec:

@@ -11,11 +11,15 @@ from kplane.api.resource import Object
 
 from .immutable import unchanged
 from .podspec.defaults import default_pod, mirror_service_account
+from .podspec.ephemeral import keep_all_but_ephemeral, validate_ephemeral_update
 from .podspec.qos import qos_class
+from .podspec.resize import keep_all_but_resources, validate_resize
 from .podspec.statuses import validate_addresses, validate_transitions
 from .podspec.update import validate_spec_update
 from .podspec.validation import validate_spec
+from .podspec.warnings import pod_warnings
 from .status import StatusStrategy
+from .strategy import STATUS, Subresource
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 MIRROR = "kubernetes.io/config.mirror"
@@ -31,6 +35,19 @@ _GATED = {
 
 
 class PodStrategy(StatusStrategy):
+    subresources = (
+        STATUS,
+        Subresource(
+            "ephemeralcontainers",
+            (),
+            shares=("spec",),
+            restrict=keep_all_but_ephemeral,
+            validate=validate_ephemeral_update,
+        ),
+        Subresource(
+            "resize", (), shares=("spec",), restrict=keep_all_but_resources, validate=validate_resize
+        ),
+    )
     graceful = True
     selectable = (
         "spec.nodeName",
@@ -43,6 +60,8 @@ class PodStrategy(StatusStrategy):
         "status.podIPs",
         "status.nominatedNodeName",
     )
+
+    warns_updates = False
 
     def default(self, obj: Object) -> None:
         default_pod(obj.setdefault("spec", {}))
@@ -106,6 +125,7 @@ class PodStrategy(StatusStrategy):
                 "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior;"
                 f" a DNS label is recommended: [{listed}]"
             )
+        yield from pod_warnings(obj, Path())
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         spec, status = obj["spec"], obj.get("status") or {}

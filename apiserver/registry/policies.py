@@ -123,6 +123,8 @@ class HorizontalPodAutoscalerStrategy(StatusStrategy):
 
 
 class PodTemplateStrategy(Strategy):
+    pod_template = ("template",)
+
     def default(self, obj: Object) -> None:
         default_template(obj.setdefault("template", {}))
 

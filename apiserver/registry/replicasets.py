@@ -19,6 +19,8 @@ class ReplicaSetStrategy(StatusStrategy):
     empty_status = {"replicas": 0}  # noqa: RUF012
     selectable = ("status.replicas",)
 
+    pod_template = ("spec", "template")
+
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})
         spec.setdefault("replicas", 1)

@@ -31,6 +31,8 @@ class StatefulSetStrategy(StatusStrategy):
     name_rule = staticmethod(names.dns_label)
     empty_status = {"replicas": 0, "availableReplicas": 0}  # noqa: RUF012
 
+    pod_template = ("spec", "template")
+
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})
         spec.setdefault("replicas", 1)

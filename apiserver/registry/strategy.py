@@ -11,13 +11,17 @@ A strategy is pure: no I/O, no clock. The generic registry alone fixes the order
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kplane.api import names
 from kplane.api.field import FieldError, Path
 from kplane.api.names import NameRule
 from kplane.api.resource import Object
+
+from ..auth.user import User
+from .podspec.warnings import pod_warnings
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,13 @@ class Subresource:
     owns: tuple[str, ...]
     """Top-level fields that a write through this subresource takes from the request; everything else is
     kept as stored. Writes to the resource itself keep these fields as stored."""
+    shares: tuple[str, ...] = ()
+    """Top-level fields of which `restrict` leaves only a part to the request. Writes to the resource itself
+    may change them too."""
+    restrict: Callable[[Object, Object], None] | None = None
+    """`restrict(new, old)` puts back, within the fields above, what this endpoint does not write."""
+    validate: Callable[[Object, Object, Path], Iterator[FieldError]] | None = None
+    """Faults of a write through this subresource; None: the strategy's `validate_status`."""
 
 
 STATUS = Subresource("status", ("status",))
@@ -57,6 +68,12 @@ class Strategy:
     name_rule: NameRule = staticmethod(names.dns_subdomain)
     """What metadata.name must obey; `metadata.py` applies it."""
 
+    pod_template: tuple[str, ...] = ()
+    """Where the template is, of a kind that makes pods from one."""
+
+    warns_updates = True
+    """Whether changes warn as creation does; not where machines write often (pods)."""
+
     unconditional_update = True
     """Whether PUT without a resourceVersion is accepted."""
 
@@ -78,6 +95,10 @@ class Strategy:
     def prepare_status(self, new: Object, old: Object) -> None:
         """Restore what a write to an object-shaped subresource may not change."""
 
+    def stamp(self, new: Object, old: Object | None, user: User, now: str) -> None:
+        """Record who writes and when, where the kind does; `old` is None for a new object. Runs before
+        `prepare_create`, and after the other `prepare_*`."""
+
     def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
         """Every fault of a new object, beyond what the schema says."""
         yield from ()
@@ -95,8 +116,12 @@ class Strategy:
         yield from ()
 
     def warnings(self, obj: Object) -> Iterator[str]:
-        """Texts for `Warning:` headers."""
-        yield from ()
+        """Texts for `Warning:` headers of a write that creates the object, or changes its generation."""
+        template: Any = obj
+        for name in self.pod_template:
+            template = (template or {}).get(name)
+        if self.pod_template and template:
+            yield from pod_warnings(template, Path(".".join(self.pod_template)))
 
     def grace_period(self, obj: Object, asked: int | None) -> int:
         """Seconds of graceful deletion for a DELETE that asked for `asked`; 0 deletes at once."""

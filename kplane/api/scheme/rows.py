@@ -51,6 +51,8 @@ class ResourceInfo:
 
     returns_deleted: bool = False
     """Whether DELETE answers with the object that it removed, and not with a Status."""
+    deprecation: str = ""
+    """What users of a deprecated resource are told."""
     custom: CustomVersion | None = None
     """For custom resources: what their definition says."""
 

@@ -46,6 +46,7 @@ def _row(
     subresources: tuple[str | SubresourceInfo, ...] = (),
     storage_path: str | None = None,
     stored_as: tuple[str, str] | None = None,
+    deprecation: str = "",
 ) -> ResourceInfo:
     """A row; a subresource given by its name alone reads and writes the object itself."""
     group, _, version = group_version.rpartition("/")
@@ -68,6 +69,7 @@ def _row(
         ),
         storage_path=plural if storage_path is None else storage_path,
         stored_as=stored_as,
+        deprecation=deprecation,
         returns_deleted=plural in RETURN_DELETED,
     )
 
@@ -104,10 +106,14 @@ WITHOUT_DELETECOLLECTION = tuple(verb for verb in ALL_VERBS if verb != "deleteco
 CORE = (
     _review("v1", "Binding", "bindings", namespaced=True),
     _cluster(
-        "v1", "ComponentStatus", "componentstatuses", "cs", verbs=("get", "list"), storage_path=NOT_STORED
+        "v1", "ComponentStatus", "componentstatuses", "cs", verbs=("get", "list"), storage_path=NOT_STORED,
+        deprecation="v1 ComponentStatus is deprecated in v1.19+",
     ),
     _row("v1", "ConfigMap", "configmaps", "cm"),
-    _row("v1", "Endpoints", "endpoints", "ep", storage_path="services/endpoints"),
+    _row(
+        "v1", "Endpoints", "endpoints", "ep", storage_path="services/endpoints",
+        deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    ),
     _row("v1", "Event", "events", "ev"),
     _row("v1", "LimitRange", "limitranges", "limits"),
     _cluster(

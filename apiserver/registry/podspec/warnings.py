@@ -1,0 +1,204 @@
+"""What is legal in a pod, and yet hardly meant: texts for `Warning:` headers. Pure.
+
+For pods themselves and for the templates of all workloads. Rules and wording: upstream's
+`api/pod/warnings.go` and `api/node/util.go`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from kplane.api.field import Path, quoted
+from kplane.api.quantity import milli
+from kplane.api.resource import Object
+
+NODE_LABELS = {
+    "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
+    "beta.kubernetes.io/os": 'deprecated since v1.14; use "kubernetes.io/os" instead',
+    "failure-domain.beta.kubernetes.io/region": (
+        'deprecated since v1.17; use "topology.kubernetes.io/region" instead'
+    ),
+    "failure-domain.beta.kubernetes.io/zone": (
+        'deprecated since v1.17; use "topology.kubernetes.io/zone" instead'
+    ),
+    "beta.kubernetes.io/instance-type": (
+        'deprecated since v1.17; use "node.kubernetes.io/instance-type" instead'
+    ),
+}
+_SYSCTLS = 'non-functional in v1.11+; use the "sysctls" field instead'
+ANNOTATIONS = {
+    "scheduler.alpha.kubernetes.io/critical-pod": (
+        'non-functional in v1.16+; use the "priorityClassName" field instead'
+    ),
+    "security.alpha.kubernetes.io/sysctls": _SYSCTLS,
+    "security.alpha.kubernetes.io/unsafe-sysctls": _SYSCTLS,
+}
+VOLUMES = {
+    "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
+    "gitRepo": "deprecated in v1.11, and disabled by default in v1.33+",
+    "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
+    "flocker": "deprecated in v1.22, non-functional in v1.25+",
+    "storageos": "deprecated in v1.22, non-functional in v1.25+",
+    "quobyte": "deprecated in v1.22, non-functional in v1.25+",
+    "glusterfs": "deprecated in v1.25, non-functional in v1.26+",
+    "cephfs": "deprecated in v1.28, non-functional in v1.31+",
+    "rbd": "deprecated in v1.28, non-functional in v1.31+",
+}
+NO_SELECTOR = "a null labelSelector results in matching no pod"
+REQUIRED, PREFERRED = (
+    "requiredDuringSchedulingIgnoredDuringExecution",
+    "preferredDuringSchedulingIgnoredDuringExecution",
+)
+BYTES = ("memory", "ephemeral-storage")
+
+
+def pod_warnings(pod: Object, path: Path) -> Iterator[str]:
+    """Of a pod, or of a template at `path`."""
+    spec, here = pod.get("spec") or {}, path.spec
+    yield from _node_warnings(spec, here)
+    yield from _spread_warnings(spec, here)
+    for name, text in ANNOTATIONS.items():
+        if name in ((pod.get("metadata") or {}).get("annotations") or {}):
+            yield f"{path.metadata.annotations[name]}: {text}"
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        for name, text in VOLUMES.items():
+            if volume.get(name) is not None:
+                yield f"{here.volumes[index].child(name)}: {text}"
+    yield from _repeated(spec.get("hostAliases"), here.hostAliases, "ip")
+    yield from _pull_secret_warnings(spec, here.imagePullSecrets)
+    yield from _fractions(spec.get("overhead"), here.overhead)
+    yield from _container_warnings(spec, here)
+    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+        place = here.terminationGracePeriodSeconds
+        yield f"{place}: must be >= 0; negative values are invalid and will be treated as 1"
+    yield from _affinity_warnings(spec, here.affinity)
+
+
+def _node_warnings(spec: Object, path: Path) -> Iterator[str]:
+    for name in spec.get("nodeSelector") or {}:
+        if name in NODE_LABELS:
+            yield f"{path.nodeSelector[name]}: {NODE_LABELS[name]}"
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    here = path.affinity.nodeAffinity
+    required = (affinity.get(REQUIRED) or {}).get("nodeSelectorTerms") or ()
+    for index, term in enumerate(required):
+        yield from _term_warnings(term, here.child(REQUIRED).nodeSelectorTerms[index])
+    for index, weighted in enumerate(affinity.get(PREFERRED) or ()):
+        place = here.child(PREFERRED)[index].preference
+        yield from _term_warnings(weighted.get("preference") or {}, place)
+
+
+def _term_warnings(term: Object, path: Path) -> Iterator[str]:
+    for index, need in enumerate(term.get("matchExpressions") or ()):
+        if need.get("key") in NODE_LABELS:
+            place = path.matchExpressions[index].child("key")
+            yield f"{place}: {need['key']} is {NODE_LABELS[need['key']]}"
+
+
+def _spread_warnings(spec: Object, path: Path) -> Iterator[str]:
+    for index, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
+        place = path.topologySpreadConstraints[index]
+        name = constraint.get("topologyKey")
+        if name in NODE_LABELS:
+            yield f"{place.topologyKey}: {name} is {NODE_LABELS[name]}"
+        if constraint.get("labelSelector") is None:
+            yield f"{place.labelSelector}: {NO_SELECTOR}"
+
+
+def _repeated(items: Iterable[Object] | None, path: Path, field: str) -> Iterator[str]:
+    seen = set()
+    for index, item in enumerate(items or ()):
+        value = item.get(field, "")
+        if value in seen:
+            yield f"{path[index].child(field)}: duplicate {field} {quoted(value)}"
+        seen.add(value)
+
+
+def _pull_secret_warnings(spec: Object, path: Path) -> Iterator[str]:
+    secrets = spec.get("imagePullSecrets") or ()
+    yield from _repeated(secrets, path, "name")
+    for index, secret in enumerate(secrets):
+        if not secret.get("name"):
+            yield f'{path[index].name}: invalid empty name ""'
+
+
+def _fractions(amounts: Mapping[str, str] | None, path: Path) -> Iterator[str]:
+    """Parts of a byte."""
+    for name in BYTES:
+        text = (amounts or {}).get(name)
+        if text is not None and milli(text) % 1000:
+            yield f"{path[name]}: fractional byte value {quoted(text)} is invalid, must be an integer"
+
+
+def _containers(spec: Object, path: Path) -> Iterator[tuple[Object, Path]]:
+    for field in ("initContainers", "containers", "ephemeralContainers"):
+        for index, container in enumerate(spec.get(field) or ()):
+            yield container, path.child(field)[index]
+
+
+def _container_warnings(spec: Object, path: Path) -> Iterator[str]:
+    ports: dict[tuple[int, str], list[tuple[Path, Object]]] = defaultdict(list)
+    for container, here in _containers(spec, path):
+        resources = container.get("resources") or {}
+        yield from _fractions(resources.get("limits"), here.resources.limits)
+        yield from _fractions(resources.get("requests"), here.resources.requests)
+        yield from _hidden_variables(container.get("env") or (), here.env)
+    for container, here in _containers(spec, path):
+        for index, port in enumerate(container.get("ports") or ()):
+            place = here.ports[index]
+            if port.get("hostIP") and not port.get("hostPort"):
+                yield f"{place}: hostIP set without hostPort: {_go_port(port)}"
+            others = ports[port["containerPort"], port.get("protocol", "TCP")]
+            for other_place, other in others:
+                if clash := _port_clash(port, other):
+                    yield f"{place}: {clash} with {other_place}"
+            others.append((place, port))
+
+
+def _hidden_variables(variables: Iterable[Object], path: Path) -> Iterator[str]:
+    seen = set()
+    for index, variable in enumerate(variables):
+        name = variable["name"]
+        own, value = f"$({name})", variable.get("value", "")
+        # A second definition that builds on the first is meant.
+        if name in seen and (variable.get("valueFrom") or value == own or own not in value):
+            yield (
+                f"{path[index]}: hides previous definition of {quoted(name)}, "
+                "which may be dropped when using apply"
+            )
+        seen.add(name)
+
+
+def _port_clash(port: Object, other: Object) -> str:
+    mine, theirs = port.get("hostPort", 0), other.get("hostPort", 0)
+    my_address, their_address = port.get("hostIP", ""), other.get("hostIP", "")
+    if mine == theirs and my_address == their_address:
+        return "duplicate port definition"
+    if not mine or not theirs:
+        return "overlapping port definition"
+    if mine == theirs and bool(my_address) is not bool(their_address):
+        return "dangerously ambiguous port definition"
+    return ""
+
+
+def _go_port(port: Object) -> str:
+    """A ContainerPort as Go's `%+v` prints it."""
+    return (
+        f"{{Name:{port.get('name', '')} HostPort:{port.get('hostPort', 0)} "
+        f"ContainerPort:{port['containerPort']} Protocol:{port.get('protocol', 'TCP')} "
+        f"HostIP:{port.get('hostIP', '')}}}"
+    )
+
+
+def _affinity_warnings(spec: Object, path: Path) -> Iterator[str]:
+    affinity = spec.get("affinity") or {}
+    for kind in ("podAffinity", "podAntiAffinity"):
+        rules, here = affinity.get(kind) or {}, path.child(kind)
+        for index, term in enumerate(rules.get(REQUIRED) or ()):
+            if term.get("labelSelector") is None:
+                yield f"{here.child(REQUIRED)[index].labelSelector}: {NO_SELECTOR}"
+        for index, weighted in enumerate(rules.get(PREFERRED) or ()):
+            if (weighted.get("podAffinityTerm") or {}).get("labelSelector") is None:
+                place = here.child(PREFERRED)[index].podAffinityTerm.labelSelector
+                yield f"{place}: {NO_SELECTOR}"
