@@ -195,7 +195,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no-boolean": (
         {"matchConditions": [CONDITION | {"expression": "1"}]},
-        'webhooks[0].matchConditions[0].expression: Invalid value: "1": must evaluate to bool',
+        'webhooks[0].matchConditions[0].expression: Invalid value: "1": must evaluate to bool but got int',
     ),
     "unknown-field": (
         {"matchConditions": [CONDITION | {"expression": "request.nothing == ''"}]},
