@@ -137,10 +137,10 @@ class ApiServer:
             config = self._config
             bootstrap = Bootstrap(self._registry, self._claims, config.service_cluster_ip_range, self._clock)
             await bootstrap.run(config.secure_port)
-            await self._aggregation.start()
             definitions = self._registry("apiextensions.k8s.io", "v1", "customresourcedefinitions")
             extensions = Extensions(self._scheme, self._registries, definitions, self._clock)
             await extensions.start()
+            await self._aggregation.start()
             self._background.start(extensions.run())
             self._stack = stack.pop_all()
         return self

@@ -8,7 +8,6 @@ from starlette.middleware import Middleware
 
 from kplane.api.clock import Clock
 from kplane.api.scheme import Scheme
-from kplane.runtime.health import Unhealthy
 
 from ..bootstrap import FindRegistry
 from ..config import ApiServerConfig
@@ -88,16 +87,13 @@ class Aggregation:
         return MergedOpenApi(self._around.scheme, self._remotes, self._catalogue)
 
     async def start(self) -> None:
-        """The store must be open, and the namespaces there."""
+        """The store must be open, the namespaces there, and the custom resources in the scheme. What is
+        served is registered when this returns."""
         if self._trust:
             await publish(self._around.registry("", "v1", "configmaps"), self._trust)
+        await self._registration.start()
         self._around.background.start(self._registration.run())
         self._around.background.start(self._availability.run())
-
-    async def registered(self) -> None:
-        """The health check `autoregister-completion`."""
-        if not self._registration.completed:
-            raise Unhealthy("missing APIService: the built-in ones are being registered")
 
     async def _look(self, remote: Remote, available: bool) -> None:
         await self._catalogue.look(remote, available)

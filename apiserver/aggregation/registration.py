@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from kplane.api.clock import Clock
-from kplane.api.errors import ApiError
+from kplane.api.errors import AlreadyExists, ApiError, NotFound
 from kplane.api.resource import Key, Object
 from kplane.api.scheme import Scheme, builtin
 
@@ -86,7 +86,7 @@ def _is_ours(current: Object, *, first: bool) -> bool:
 
 
 class Registration:
-    """`run` follows the scheme."""
+    """`start` brings everything in line once, `run` follows the scheme from there on."""
 
     def __init__(self, scheme: Scheme, services: Registry, clock: Clock) -> None:
         self._scheme = scheme
@@ -94,34 +94,42 @@ class Registration:
         self._clock = clock
         self._own = frozenset(builtin().group_versions())
         self._changed = asyncio.Event()
-        self.completed = False
-        """Whether everything was in line once."""
         scheme.on_change(self.wake)
 
     def wake(self) -> None:
         self._changed.set()
 
+    async def start(self) -> None:
+        """Raises ApiError, StoreError."""
+        await self._bring_in_line(first=True)
+
     async def run(self) -> None:
-        first = True
         while True:
+            await self._changed.wait()
             self._changed.clear()
             try:
-                await self._bring_in_line(first=first)
+                await self._bring_in_line(first=False)
             except (ApiError, StoreError) as error:
                 log.warning("cannot register API services error=%s", error)
+                self._changed.set()
                 await self._clock.sleep(RETRY_SECONDS)
-                continue
-            first, self.completed = False, True
-            await self._changed.wait()
 
     async def _bring_in_line(self, *, first: bool) -> None:
         listed = await self._services.cache.list()
         objects = (codec.decode(item.wire) for item in listed.items)
         present = {obj["metadata"]["name"]: obj for obj in objects}
-        for step in plan(wanted_services(self._scheme, self._own), present, first=first):
-            await self._write(step)
+        steps = plan(wanted_services(self._scheme, self._own), present, first=first)
+        await asyncio.gather(*(self._write(step) for step in steps))
 
     async def _write(self, step: Step) -> None:
+        try:
+            await self._do(step)
+        except (AlreadyExists, NotFound):
+            # Another server of the cluster was first.
+            return
+        log.debug("API service registered name=%s present=%s", step.name, step.wanted is not None)
+
+    async def _do(self, step: Step) -> None:
         key, wanted = Key("", step.name), step.wanted
         if wanted is None:
             await self._services.delete(key, DeleteOptions(), SELF)
@@ -131,4 +139,3 @@ class Registration:
             row = self._services.info
             body = {"kind": row.kind, "apiVersion": row.api_version} | wanted
             await self._services.create(body, "", SELF)
-        log.debug("API service registered name=%s present=%s", step.name, wanted is not None)
