@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kplane.api import jsonpath, structural
+from kplane.api import structural
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 from kplane.api.structural.field_paths import FieldPathError, parse_field_path
@@ -37,20 +37,11 @@ def validate_column(column: Object, path: Path) -> Iterator[FieldError]:
         yield path.JSONPath.required()
     else:
         yield from _validate_simple(text, path.JSONPath)
-        yield from _validate_parses(text, path.JSONPath)
 
 
 def _validate_simple(text: str, path: Path) -> Iterator[FieldError]:
     if not text.startswith("."):
         yield path.invalid(text, "must be a simple json path starting with .")
-
-
-def _validate_parses(text: str, path: Path) -> Iterator[FieldError]:
-    """Upstream shows columns that it cannot parse as empty ones; nobody wants those."""
-    try:
-        jsonpath.parse(f"{{{text}}}")
-    except jsonpath.JSONPathError as error:
-        yield path.invalid(text, str(error))
 
 
 def validate_scale(scale: Object | None, path: Path) -> Iterator[FieldError]:

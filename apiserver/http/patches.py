@@ -30,11 +30,11 @@ def patch_type(call: Call) -> str:
     return call.header(b"content-type").partition(";")[0].strip().lower()
 
 
-async def read_patch(call: Call, row: ResourceInfo) -> Change:
-    """Raises UnsupportedMediaType and BadRequest; the change itself raises BadRequest and Invalid."""
+async def read_patch(call: Call, row: ResourceInfo, *, custom: bool = False) -> Change:
+    """`custom`: the endpoint is a custom resource's, though `row` may be that of its Scale. Raises UnsupportedMediaType and BadRequest; the change itself raises BadRequest and Invalid."""
     kind = patch_type(call)
     # Custom resources have no merge keys and strategies.
-    known = (JSON_PATCH, MERGE_PATCH) if row.custom else (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
+    known = (JSON_PATCH, MERGE_PATCH) if custom else (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
     if kind not in known:
         raise unsupported(*known, APPLY_PATCH)
     if "force" in call.info.query:

@@ -168,7 +168,7 @@ class ResourceApi:
         if patch_type(call) == APPLY_PATCH:
             return await self._apply(call, registry)
         author = writer_of(call, "PatchOptions")
-        change = await read_patch(call, registry.info)
+        change = await read_patch(call, registry.info, custom=registry.info.custom is not None)
         written = await registry.modify(
             key_of(call, registry.info), change, author, subresource=object_subresource(call, registry)
         )

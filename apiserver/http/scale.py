@@ -5,7 +5,7 @@ Reading makes a Scale from the workload; writing takes the replicas from it, und
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 import msgspec
 from starlette.responses import Response
@@ -56,7 +56,7 @@ class ScaleApi:
                 require_replicas(row.custom.scale, found)
             return object_response(call, view.show(found))
         if call.info.verb == "patch":
-            change = await read_patch(call, SCALE)
+            change = await read_patch(call, SCALE, custom=row.custom is not None)
             options = "PatchOptions"
         else:
             body = await read_object(call, SCALE, "UpdateOptions")
@@ -113,7 +113,7 @@ def _under_preconditions(obj: Object, scale: Object) -> Object:
 VIEW = View("scale", SCALE, scale_of, scaled)
 
 
-@cache
+@lru_cache(maxsize=256)
 def custom_view(paths: ScalePaths) -> View:
     """The Scale of a custom resource, whose definition says where its fields are."""
 

@@ -6,7 +6,7 @@ Rules: apiextensions `registry/customresource/tableconvertor`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -31,16 +31,30 @@ AGE: Object = {
 _KEPT_PRINTERS = 1024
 
 
-@lru_cache(maxsize=_KEPT_PRINTERS)
 def custom_printer(custom: CustomVersion) -> Printer:
     """The printer of one version."""
-    columns = custom.columns or (AGE,)
-    paths = [(column["type"], _path(column["jsonPath"])) for column in columns]
+    return _printer(msgspec.json.encode(custom.columns or (AGE,)))
+
+
+@lru_cache(maxsize=_KEPT_PRINTERS)
+def _printer(encoded: bytes) -> Printer:
+    """By its columns, so that definitions that are gone are not kept."""
+    columns = list(_understood(msgspec.json.decode(encoded)))
 
     def cells(obj: Object, now: datetime) -> Cells:
-        return [obj["metadata"]["name"], *(_cell(kind, path, obj, now) for kind, path in paths)]
+        return [obj["metadata"]["name"], *(_cell(kind["type"], path, obj, now) for kind, path in columns)]
 
-    return Printer((NAME, *(_column(column) for column in columns)), cells)
+    return Printer((NAME, *(_column(column) for column, _ in columns)), cells)
+
+
+def _understood(columns: Sequence[Object]) -> Iterator[tuple[Object, jsonpath.Template]]:
+    """The columns up to the first whose path cannot be parsed, as upstream shows them."""
+    for column in columns:
+        try:
+            yield column, jsonpath.parse(f"{{{column['jsonPath']}}}")
+        except jsonpath.JSONPathError as error:
+            log.warning("column not understood path=%s error=%s", column["jsonPath"], error)
+            return
 
 
 def _column(column: Object) -> Column:
@@ -57,18 +71,9 @@ def _column(column: Object) -> Column:
     )
 
 
-def _path(text: str) -> jsonpath.Template | None:
+def _cell(kind: str, template: jsonpath.Template, obj: Object, now: datetime) -> Any:
     try:
-        return jsonpath.parse(f"{{{text}}}")
-    except jsonpath.JSONPathError as error:
-        # Definitions from before columns were checked: their cells stay empty.
-        log.warning("column not understood path=%s error=%s", text, error)
-        return None
-
-
-def _cell(kind: str, template: jsonpath.Template | None, obj: Object, now: datetime) -> Any:
-    try:
-        found = template.find(obj) if template else ()
+        found = template.find(obj)
     except jsonpath.JSONPathError:
         return None
     return cell(kind, found, now) if found else None

@@ -65,15 +65,15 @@ def instances() -> None:
     measure("prune", lambda: schema.prune(msgspec.json.decode(body)), less=decoding)
     measure("default", lambda: schema.default(msgspec.json.decode(body)), less=decoding)
     measure("validate", lambda: list(schema.validate(stored)))
-    measure("validate an update", lambda: list(schema.validate(stored, msgspec.json.decode(body))), less=decoding)
+    measure(
+        "validate an update", lambda: list(schema.validate(stored, msgspec.json.decode(body))), less=decoding
+    )
 
 
 async def definitions(folder: Path) -> None:
     tokens = folder / "tokens.csv"
     tokens.write_text(TOKENS)
-    config = ApiServerConfig(
-        storage_dir=folder / "data", token_auth_file=tokens, bind_address="127.0.0.1"
-    )
+    config = ApiServerConfig(storage_dir=folder / "data", token_auth_file=tokens, bind_address="127.0.0.1")
     async with ApiServer(config) as server:
         api = Api(server.app)
         for _, path, accept in PUBLISHED:

@@ -187,11 +187,12 @@ async def test_scale_reads_and_writes_the_named_fields(api: Api, define: Define)
     put = await api("PUT", f"{ONE}/scale", patched.body | {"spec": {"replicas": 7}})
     stale = await api("PUT", f"{ONE}/scale", read)
     negative = await api("PATCH", f"{ONE}/scale", {"spec": {"replicas": -1}}, content_type=MERGE)
+    strategic = await api("PATCH", f"{ONE}/scale", {}, content_type="application/strategic-merge-patch+json")
 
     assert (read["kind"], read["apiVersion"]) == ("Scale", "autoscaling/v1")
     assert (read["spec"], read["status"]) == ({"replicas": 3}, {"replicas": 2, "selector": "a=b"})
     assert patched.body["spec"] == {"replicas": 5}
-    assert (put.code, stale.code, negative.code) == (200, 409, 422)
+    assert (put.code, stale.code, negative.code, strategic.code) == (200, 409, 422, 415)
     assert (await api("GET", ONE)).body["spec"]["replicas"] == 7
 
 
@@ -386,3 +387,22 @@ async def test_deprecated_versions_warn(api: Api, define: Define) -> None:
     text = "example.com/v1beta1 Widget is deprecated; use example.com/v1 Widget"
     assert beta.headers["warning"] == f'299 - "{text}"'
     assert alpha.headers["warning"] == '299 - "do not"'
+
+
+async def test_rules_of_the_schema_see_the_old_value(api: Api, define: Define) -> None:
+    rule = {"rule": "self.replicas >= oldSelf.replicas", "message": "may only grow"}
+    spec = {
+        "type": "object",
+        "properties": {"replicas": {"type": "integer"}},
+        "x-kubernetes-validations": [rule],
+    }
+    await define(versions=[version(spec=spec)])
+    await api.make(WIDGETS, widget(replicas=3))
+
+    grown = await api("PATCH", ONE, {"spec": {"replicas": 4}}, content_type=MERGE)
+    shrunk = await api("PATCH", ONE, {"spec": {"replicas": 2}}, content_type=MERGE)
+
+    assert grown.code == 200
+    assert shrunk.code == 422
+    assert "spec: Invalid value: " in shrunk.body["message"]
+    assert shrunk.body["message"].endswith("may only grow")

@@ -75,3 +75,18 @@ async def test_without_columns_there_are_name_and_age(api: Api, define: Callable
         ("Name", "string"),
         ("Age", "date"),
     ]
+
+
+async def test_a_column_that_cannot_be_parsed_ends_the_columns(api: Api, define: Callable[..., Any]) -> None:
+    columns = [
+        {"name": "Color", "type": "string", "jsonPath": ".spec.color"},
+        {"name": "Bad", "type": "string", "jsonPath": ".spec.parts[?(@"},
+        {"name": "Late", "type": "string", "jsonPath": ".spec.color"},
+    ]
+    await define(versions=[version(additionalPrinterColumns=columns)])
+    await api.make(WIDGETS, widget())
+
+    table = (await api("GET", WIDGETS, accept=TABLE)).body
+
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Color"]
+    assert table["rows"][0]["cells"] == ["one", "red"]
