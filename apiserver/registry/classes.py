@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from kplane.api import names
 from kplane.api.field import FieldError, Path
@@ -11,7 +11,7 @@ from kplane.api.resource import Object
 from .immutable import IMMUTABLE, unchanged
 from .podspec.defaults import round_quantities
 from .status import StatusStrategy
-from .strategy import STATUS, Strategy, Subresource
+from .strategy import Strategy
 
 _HIGHEST_PRIORITY = 1_000_000_000
 _SYSTEM_PREFIX = "system-"
@@ -62,45 +62,6 @@ class RuntimeClassStrategy(Strategy):
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         yield from unchanged(new.get("handler"), old.get("handler"), path.handler)
-
-
-class CertificateSigningRequestStrategy(Strategy):
-    name_rule = staticmethod(names.path_segment)
-    subresources = (STATUS, Subresource("approval", ("status",)))
-    immutable_spec_generation = True
-    selectable = ("spec.signerName",)
-
-    def default(self, obj: Object) -> None:
-        spec = obj.setdefault("spec", {})
-        spec.setdefault("usages", ["digital signature", "key encipherment"])
-
-    def prepare_create(self, obj: Object) -> None:
-        obj["status"] = {}
-
-    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
-        spec = obj["spec"]
-        if not spec.get("request"):
-            yield path.spec.request.invalid("", "PEM block type must be CERTIFICATE REQUEST")
-        signer = spec.get("signerName", "")
-        if not signer:
-            yield path.spec.signerName.required()
-        elif signer.count("/") != 1:
-            yield path.spec.signerName.invalid(
-                signer, "must be a fully qualified domain and path of the form 'example.com/signer-name'"
-            )
-        if not spec.get("usages"):
-            yield path.spec.usages.required()
-        seconds = spec.get("expirationSeconds")
-        if seconds is not None and seconds < 600:
-            yield path.spec.expirationSeconds.invalid(
-                seconds, "may not specify a duration less than 600 seconds (10 minutes)"
-            )
-
-    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
-        yield from unchanged(new.get("spec"), old.get("spec"), path.spec)
-
-    def fields(self, obj: Object) -> Mapping[str, str]:
-        return {"spec.signerName": (obj.get("spec") or {}).get("signerName", "")}
 
 
 class AdmissionPolicyStrategy(StatusStrategy):

@@ -63,5 +63,5 @@ class Fields:
         found = self._subresources.get(subresource)
         if found is None:
             return self._status
-        mine = {"metadata", *found.owns}
+        mine = {"metadata", *found.owns, *found.shares}
         return {element for name, (element, _) in self._shape.steps.items() if name not in mine}

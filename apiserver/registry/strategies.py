@@ -7,9 +7,9 @@ small ones, beside this one.
 from __future__ import annotations
 
 from .apiservices import APIServiceStrategy
+from .certificates import CertificateSigningRequestStrategy
 from .classes import (
     AdmissionPolicyStrategy,
-    CertificateSigningRequestStrategy,
     FixedSpecStrategy,
     GenerationStrategy,
     MetadataStrategy,

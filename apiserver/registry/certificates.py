@@ -1,0 +1,248 @@
+"""CertificateSigningRequests: who asks is what the server knows, not what the request says; approval is a
+write of its own, and decisions stay.
+
+Source: pkg/registry/certificates `strategy.go`, pkg/apis/certificates/validation.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import copy
+import re
+from collections.abc import Iterator, Mapping
+
+from cryptography import x509
+
+from kplane.api import names
+from kplane.api.field import FieldError, Path
+from kplane.api.resource import Object
+
+from ..auth.user import User
+from .strategy import Strategy, Subresource
+
+LEGACY_UNKNOWN = "kubernetes.io/legacy-unknown"
+_DECISIONS = ("Approved", "Denied")
+_LASTING = (*_DECISIONS, "Failed")
+_STATUSES = ("False", "True", "Unknown")
+_SIGNER_FORM = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
+_SHORTEST = 600
+_USAGES = frozenset(
+    [
+        "signing",
+        "digital signature",
+        "content commitment",
+        "key encipherment",
+        "key agreement",
+        "data encipherment",
+        "cert sign",
+        "crl sign",
+        "encipher only",
+        "decipher only",
+        "any",
+        "server auth",
+        "client auth",
+        "code signing",
+        "email protection",
+        "s/mime",
+        "ipsec end system",
+        "ipsec tunnel",
+        "ipsec user",
+        "timestamping",
+        "ocsp signing",
+        "microsoft sgc",
+        "netscape sgc",
+    ]
+)
+_BLOCK = re.compile(rb"-----BEGIN ([^-\n]+)-----\s*(.*?)-----END \1-----", re.DOTALL)
+
+
+def keep_all_but_conditions(new: Object, old: Object) -> None:
+    """An approval takes the conditions from the request and nothing else."""
+    conditions = (new.get("status") or {}).get("conditions")
+    status = copy.deepcopy(old.get("status") or {})
+    status.pop("conditions", None)
+    new["status"] = status | ({"conditions": conditions} if conditions else {})
+
+
+def validate_approval(new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+    yield from _validate_conditions(new, path.status.conditions)
+    yield from _validate_removals(new, old, path.status.conditions)
+
+
+class CertificateSigningRequestStrategy(Strategy):
+    name_rule = staticmethod(names.path_segment)
+    subresources = (
+        Subresource("status", ("status",)),
+        Subresource("approval", ("status",), restrict=keep_all_but_conditions, validate=validate_approval),
+    )
+    immutable_spec_generation = True
+    selectable = ("spec.signerName",)
+
+    def default(self, obj: Object) -> None:
+        obj.setdefault("spec", {})
+
+    def prepare_create(self, obj: Object) -> None:
+        obj["status"] = {}
+
+    def prepare_update(self, new: Object, old: Object) -> None:
+        new["spec"] = copy.deepcopy(old["spec"])
+
+    def stamp(self, new: Object, old: Object | None, user: User, now: str) -> None:
+        if old is None:
+            _stamp_author(new["spec"], user)
+        else:
+            _stamp_conditions(new, old, now)
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        spec = obj["spec"]
+        if fault := _request_fault(spec.get("request") or ""):
+            yield path.spec.request.invalid(spec.get("request") or "", fault)
+        yield from _validate_usages(spec.get("usages") or [], path.spec.usages)
+        yield from _validate_signer(spec.get("signerName", ""), path.spec.signerName)
+        seconds = spec.get("expirationSeconds")
+        if seconds is not None and seconds < _SHORTEST:
+            yield path.spec.expirationSeconds.invalid(
+                seconds, "may not specify a duration less than 600 seconds (10 minutes)"
+            )
+
+    def validate_status(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        yield from _validate_conditions(new, path.status.conditions)
+        yield from _validate_removals(new, old, path.status.conditions)
+        for kind in _DECISIONS:
+            if _count(new, kind) > _count(old, kind):
+                yield path.status.conditions.forbidden(f'updates may not add a condition of type "{kind}"')
+        before, after = ((obj.get("status") or {}).get("certificate") for obj in (old, new))
+        if after == before:
+            return
+        if before:
+            yield path.status.certificate.forbidden("updates may not modify existing certificate content")
+        if after and (fault := _certificate_fault(after)):
+            yield path.status.certificate.invalid("<certificate data>", fault)
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        return {"spec.signerName": (obj.get("spec") or {}).get("signerName", "")}
+
+
+def _stamp_author(spec: Object, user: User) -> None:
+    known = {
+        "username": user.name,
+        "uid": user.uid,
+        "groups": list(user.groups),
+        "extra": {name: list(values) for name, values in user.extra.items()},
+    }
+    for name, value in known.items():
+        spec.pop(name, None)
+        if value:
+            spec[name] = value
+
+
+def _stamp_conditions(new: Object, old: Object, now: str) -> None:
+    before = {entry.get("type"): entry for entry in _conditions(old)}
+    for condition in _conditions(new):
+        was = before.get(condition.get("type"))
+        if condition == was:
+            continue
+        condition["lastUpdateTime"] = condition.get("lastUpdateTime") or now
+        if was and was.get("status") == condition.get("status") and was.get("lastTransitionTime"):
+            condition["lastTransitionTime"] = was["lastTransitionTime"]
+        else:
+            condition["lastTransitionTime"] = condition.get("lastTransitionTime") or now
+
+
+def _conditions(obj: Object) -> list[Object]:
+    return (obj.get("status") or {}).get("conditions") or []
+
+
+def _count(obj: Object, kind: str) -> int:
+    return sum(entry.get("type") == kind for entry in _conditions(obj))
+
+
+def _validate_conditions(obj: Object, path: Path) -> Iterator[FieldError]:
+    taken: set[str] = set()
+    for index, condition in enumerate(_conditions(obj)):
+        here, kind, status = path[index], condition.get("type", ""), condition.get("status", "")
+        allowed = ("True",) if kind in _LASTING else _STATUSES
+        if not kind:
+            yield here.type.required()
+        if not status:
+            yield here.status.required()
+        elif status not in allowed:
+            yield here.status.not_supported(status, allowed)
+        if kind in _DECISIONS and set(_DECISIONS) - {kind} <= taken:
+            yield here.type.invalid(kind, "Approved and Denied conditions are mutually exclusive")
+        if kind in taken:
+            yield here.type.duplicate(kind)
+        taken.add(kind)
+
+
+def _validate_removals(new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+    for kind in _LASTING:
+        if _count(new, kind) < _count(old, kind):
+            yield path.forbidden(f'updates may not remove a condition of type "{kind}"')
+
+
+def _validate_usages(usages: list[str], path: Path) -> Iterator[FieldError]:
+    if not usages:
+        yield path.required()
+    taken: set[str] = set()
+    for index, usage in enumerate(usages):
+        if usage not in _USAGES:
+            yield path[index].not_supported(usage, sorted(_USAGES))
+        elif usage in taken:
+            yield path[index].duplicate(usage)
+        taken.add(usage)
+
+
+def _validate_signer(signer: str, path: Path) -> Iterator[FieldError]:
+    domain, separator, rest = signer.partition("/")
+    if not signer:
+        yield path.required()
+    elif not separator or "/" in rest:
+        yield path.invalid(signer, _SIGNER_FORM)
+    elif signer == LEGACY_UNKNOWN:
+        yield path.invalid(signer, "the legacy signerName is not allowed via this API version")
+    else:
+        if domain.count(".") < 1:
+            yield path.invalid(domain, "should be a domain with at least two segments separated by dots")
+        for label in domain.split("."):
+            for text in names.dns_label(label):
+                yield path.invalid(domain, f'validating label "{label}": {text}')
+        for label in rest.split("."):
+            for text in names.dns_label(label):
+                yield path.invalid(rest, f'validating label "{label}": {text}')
+
+
+def _request_fault(encoded: str) -> str:
+    """Why this is no certificate request with a sound signature; empty if it is one."""
+    match = _BLOCK.search(_decoded(encoded))
+    if match is None or match[1] not in (b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"):
+        return "PEM block type must be CERTIFICATE REQUEST"
+    try:
+        sound = x509.load_pem_x509_csr(match[0]).is_signature_valid
+    except (ValueError, TypeError):
+        return "x509: malformed certificate request"
+    return "" if sound else "x509: invalid signature"
+
+
+def _certificate_fault(encoded: str) -> str:
+    blocks = _BLOCK.findall(_decoded(encoded))
+    if not blocks:
+        return "must contain one or more PEM blocks"
+    for label, body in blocks:
+        if label != b"CERTIFICATE":
+            return f'only CERTIFICATE PEM blocks are allowed, found "{label.decode("utf-8", "replace")}"'
+        if b":" in body:
+            return "no PEM block headers are permitted"
+        try:
+            x509.load_der_x509_certificate(base64.b64decode(b"".join(body.split()), validate=True))
+        except (ValueError, binascii.Error):
+            return "x509: malformed certificate"
+    return ""
+
+
+def _decoded(encoded: str) -> bytes:
+    try:
+        return base64.b64decode(encoded)
+    except (ValueError, binascii.Error):
+        return b""
