@@ -98,7 +98,8 @@ class Boundary:
     async def _answer(self, call: Call, receive: Receive, reply: _Reply) -> None:
         try:
             await self._check(call)
-            async with asyncio.timeout(None if _is_long_running(call.info) else self._timeout):
+            limit = None if _is_long_running(call.info) else self._timeout
+            async with asyncio.timeout(limit) as call.deadline:
                 await self._app(call.scope, receive, reply.send)
         except ApiError as error:
             await reply.fail(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -35,6 +36,13 @@ class Call:
     headers: dict[bytes, bytes]
     user: User
     warnings: Warnings = field(default_factory=Warnings)
+    deadline: asyncio.Timeout | None = None
+    """When the boundary gives up on the request."""
+
+    def outlive_deadline(self) -> None:
+        """The connection left HTTP: it lasts for as long as both sides want it."""
+        if self.deadline is not None and not self.deadline.expired():
+            self.deadline.reschedule(None)
 
     def header(self, name: bytes) -> str:
         return self.headers.get(name, b"").decode("latin-1")

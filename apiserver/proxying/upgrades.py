@@ -12,7 +12,7 @@ from kplane.client.streams.duplex import SocketDuplex, relay
 from kplane.client.streams.upgrade import Upgraded, open_upgrade
 from kplane.runtime.serving import hijack
 
-from ..http.call import Scope
+from ..http.call import Scope, call_of
 from .headers import Header
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ async def forward(order: Order, headers: Iterable[Header], scope: Scope, unless_
         await answer.duplex.close()
         raise ApiError(f"invalid upgrade response: status code {answer.status}")
     client = SocketDuplex(*await connection.take())
+    call_of(scope).outlive_deadline()
     with contextlib.suppress(ConnectionError):  # the client is gone: so is the backend's connection, below
         await client.write(answer.head)
     if answer.status == 101:

@@ -61,7 +61,8 @@ class Extension:
         elif path == f"{ROOT}/shout" and (connection := hijack(scope)):
             reader, writer = await connection.take()
             writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\n")
-            writer.write((await reader.readexactly(2)).upper())
+            while data := await reader.read(100):
+                writer.write(data.upper())
             writer.close()
         elif path == f"{ROOT}/flowers" and b"watch" in scope["query_string"]:
             await send({"type": "http.response.start", "status": 200, "headers": []})

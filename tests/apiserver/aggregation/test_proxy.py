@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import pytest
 
+from kplane.apiserver.config import ApiServerConfig
 from kplane.apiserver.server import ApiServer
 from kplane.runtime.serving import Serving, ServingConfig
 
@@ -101,6 +104,16 @@ async def test_watches_stream(api: Api, tmp_path: Path) -> None:
         assert await api.events(f"{ROOT}/flowers", 1) == [{"type": "ADDED"}]
 
 
+async def shout(serving: Serving) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that left HTTP, and has answered once."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", serving.port)
+    lines = [f"GET {ROOT}/shout HTTP/1.1", "Host: x", "Authorization: Bearer secret"]
+    writer.write("\r\n".join([*lines, "Connection: Upgrade", "Upgrade: shout", "", "hi"]).encode())
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+    assert await reader.readexactly(2) == b"HI"
+    return reader, writer
+
+
 async def test_upgrades_carry_the_identity(server: ApiServer, api: Api, tmp_path: Path) -> None:
     async with (
         extension(tmp_path / "ext") as remote,
@@ -108,12 +121,28 @@ async def test_upgrades_carry_the_identity(server: ApiServer, api: Api, tmp_path
         asyncio.timeout(10),
     ):
         await join(api, remote)
-        reader, writer = await asyncio.open_connection("127.0.0.1", serving.port)
-        lines = [f"GET {ROOT}/shout HTTP/1.1", "Host: x", "Authorization: Bearer secret"]
-        writer.write("\r\n".join([*lines, "Connection: Upgrade", "Upgrade: shout", "", "hi"]).encode())
+        _, writer = await shout(serving)
 
-        assert (await reader.read()).endswith(b"\r\n\r\nHI")
         assert remote.asked(f"{ROOT}/shout")[-1].all("x-remote-user") == ["admin"]
+        writer.close()
+
+
+@pytest.mark.slow
+async def test_upgraded_connections_outlive_the_request_timeout(
+    config: ApiServerConfig, tmp_path: Path
+) -> None:
+    async with (
+        ApiServer(replace(config, request_timeout=0.5)) as server,
+        extension(tmp_path / "ext") as remote,
+        Serving(server.app, ServingConfig(address="127.0.0.1", port=0)) as serving,
+    ):
+        await join(Api(server.app), remote)
+        reader, writer = await shout(serving)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.7)
+
+        writer.write(b"still there")
+        assert await reader.readexactly(11) == b"STILL THERE"
         writer.close()
 
 
@@ -142,14 +171,15 @@ async def test_a_deleted_service_leaves_nothing_behind(api: Api, tmp_path: Path)
 
 async def test_the_endpoint_moves(api: Api, tmp_path: Path) -> None:
     slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/flowers-1"
-    async with extension(tmp_path / "one") as one:
+    async with extension(tmp_path / "ext") as one, extension(tmp_path / "ext") as two:
         await join(api, one)
-    async with extension(tmp_path / "one") as two:
         moved = {"ports": [{"name": "https", "port": two.port, "protocol": "TCP"}]}
-        body = json.dumps(moved).encode()
-        answer = await api("PATCH", slices, body, content_type="application/merge-patch+json")
+        answer = await api(
+            "PATCH", slices, json.dumps(moved).encode(), content_type="application/merge-patch+json"
+        )
         assert answer.code == 200, answer.body
 
         got = await api("GET", f"{ROOT}/flowers")
 
     assert got.code == 200
+    assert (len(one.asked(f"{ROOT}/flowers")), len(two.asked(f"{ROOT}/flowers"))) == (0, 1)
