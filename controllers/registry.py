@@ -20,6 +20,7 @@ from .nodelifecycle import NodeLifecycleController, TaintEvictionController
 from .podgc import PodGCController
 from .replicaset import ReplicaSetController
 from .replicationcontroller import ReplicationControllerController
+from .resourcequota import ResourceQuotaController
 from .root_ca import RootCAPublisher
 from .serviceaccount import ServiceAccountController
 from .statefulset import StatefulSetController
@@ -72,6 +73,9 @@ CONTROLLERS: Mapping[str, Entry] = {
         "concurrent-rc-syncs",
         5,
         "replication-controller",
+    ),
+    "resourcequota-controller": Entry(
+        ResourceQuotaController, "resourcequota_primary", "concurrent-resource-quota-syncs", 5
     ),
     "root-ca-certificate-publisher-controller": Entry(
         RootCAPublisher, "root_ca_cert_publisher", "concurrent-root-ca-syncs", 1

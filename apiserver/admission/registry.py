@@ -18,6 +18,7 @@ from .defaultingressclass import DefaultIngressClass
 from .defaultstorageclass import DefaultStorageClass
 from .defaulttolerationseconds import DefaultTolerationSeconds
 from .limitranger import LimitRanger
+from .noderestriction import NodeRestriction
 from .persistentvolumeclaimresize import PersistentVolumeClaimResize
 from .podsecurity.plugin import PodSecurity
 from .podtopologylabels import PodTopologyLabels
@@ -45,6 +46,7 @@ ORDER: tuple[str, ...] = (
 PLUGINS: Mapping[str, Callable[[AdmissionContext], Plugin]] = {
     "AlwaysAdmit": AlwaysAdmit,
     "LimitRanger": LimitRanger,
+    "NodeRestriction": NodeRestriction,
     "TaintNodesByCondition": TaintNodesByCondition,
     "PodSecurity": PodSecurity,
     "Priority": Priority,

@@ -187,7 +187,9 @@ async def test_bound_pods_know_their_zone(api: Api) -> None:
     labels = {"topology.kubernetes.io/zone": "a", "other": "x"}
     await api.make("/api/v1/nodes", {"metadata": {"name": "n", "labels": labels}})
     await api.make(PODS, pod())
-    await api.make(f"{PODS}/web/binding", {"metadata": {"name": "web"}, "target": {"kind": "Node", "name": "n"}})
+    await api.make(
+        f"{PODS}/web/binding", {"metadata": {"name": "web"}, "target": {"kind": "Node", "name": "n"}}
+    )
     bound = await api("GET", f"{PODS}/web")
     assert bound.body["metadata"]["labels"] == {"app": "web", "topology.kubernetes.io/zone": "a"}
 
@@ -227,7 +229,10 @@ async def test_runtime_class_says_overhead_and_place(api: Api) -> None:
             "metadata": {"name": "vm"},
             "handler": "vm",
             "overhead": {"podFixed": {"cpu": "100m"}},
-            "scheduling": {"nodeSelector": {"vm": "yes"}, "tolerations": [{"key": "vm", "operator": "Exists"}]},
+            "scheduling": {
+                "nodeSelector": {"vm": "yes"},
+                "tolerations": [{"key": "vm", "operator": "Exists"}],
+            },
         },
     )
     made = await api.make(PODS, pod(runtimeClassName="vm"))
@@ -255,6 +260,7 @@ async def test_ingresses_get_the_default_class(api: Api) -> None:
     )
     backend = {"service": {"name": "web", "port": {"number": 80}}}
     made = await api.make(
-        f"{group}/namespaces/default/ingresses", {"metadata": {"name": "i"}, "spec": {"defaultBackend": backend}}
+        f"{group}/namespaces/default/ingresses",
+        {"metadata": {"name": "i"}, "spec": {"defaultBackend": backend}},
     )
     assert made["spec"]["ingressClassName"] == "main"

@@ -1,0 +1,146 @@
+"""ResourceQuota controller: counts again what the objects of a namespace cost, and writes it to the quota.
+
+Reads: ResourceQuotas and the objects that quotas are usually about, from informer caches; others, which a
+quota only counts, through the API server. Writes: the status of ResourceQuotas.
+Elsewhere: charging new objects (the API server's admission); costs (`kplane/api/quota`).
+
+Invariant: only what gives something back (an object that goes, or ends, or shrinks) starts a new count.
+Objects that come have been charged already, perhaps before they are seen here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+from kplane.api.errors import NotFound
+from kplane.api.quantity import Wire
+from kplane.api.quota import Evaluator, evaluator_for, pods
+from kplane.api.quota.amounts import added, masked, same
+from kplane.api.quota.evaluators import ALIASES
+from kplane.api.resource import Key, Object, Resource
+from kplane.api.scheme import builtin
+from kplane.client.controller import Context
+from kplane.client.informer import Informer
+from kplane.client.workqueue import Requeue
+
+RESYNC_SECONDS = 300.0
+"""Upstream's `--resource-quota-sync-period`."""
+WATCHED = ("pods", "services", "persistentvolumeclaims", *sorted(ALIASES))
+QUOTAS = "resourcequotas"
+
+
+class ResourceQuotaController:
+    name = "resourcequota-controller"
+
+    def __init__(self, ctx: Context) -> None:
+        self._client, self._clock, self._queue = ctx.client, ctx.clock, ctx.queue
+        self._scheme = builtin()
+        self._watched = {plural: ctx.informer(self._resource("", plural)) for plural in WATCHED}
+        self._quotas: Informer[Object] = self._watched[QUOTAS]
+        for plural, informer in self._watched.items():
+            informer.on_change(partial(self._object_changed, plural))
+        self._quotas.on_change(self._quota_changed)
+
+    def _resource(self, group: str, plural: str) -> Resource[Object]:
+        rows = [row for row in self._scheme.rows.values() if (row.group, row.plural) == (group, plural)]
+        if not rows:
+            raise NotFound(f"no resource {plural} in group {group!r}")
+        return rows[0].resource
+
+    def _quota_changed(self, old: Object | None, new: Object | None) -> None:
+        """A status alone is admission's business."""
+        if new is not None and (old is None or old["spec"] != new["spec"]):
+            self._queue.add(_key(new))
+
+    def _object_changed(self, plural: str, old: Object | None, new: Object | None) -> None:
+        if old is None or (new is not None and not self._gives_back(plural, old, new)):
+            return
+        evaluator = evaluator_for("", plural)
+        for quota in self._quotas.list(old["metadata"].get("namespace", "")):
+            if evaluator.names(_hard(quota)):
+                self._queue.add(_key(quota))
+
+    def _gives_back(self, plural: str, old: Object, new: Object) -> bool:
+        now = self._clock.now()
+        if plural == "pods":
+            # What the cache calls living was counted so, even if its time has passed since.
+            ended = pods.is_live(new, now) is False and (new.get("status") != old.get("status"))
+            return ended or old["spec"] != new["spec"]
+        evaluator = evaluator_for("", plural)
+        return evaluator.updates and not same(evaluator.usage(old, now), evaluator.usage(new, now))
+
+    async def reconcile(self, key: Key) -> Requeue | None:
+        """Count, and write what was counted. Safe to repeat at any time."""
+        quota = self._quotas.get(key)
+        if quota is None or quota["metadata"].get("deletionTimestamp"):
+            return None
+        hard, status = _hard(quota), quota.get("status") or {}
+        before = status.get("used") or {}
+        used = masked(before | await self._count(quota, hard), hard)
+        if not same(used, before) or not same(hard, status.get("hard") or {}):
+            await self._write(quota, hard, used)
+        return Requeue(after=RESYNC_SECONDS)
+
+    async def _count(self, quota: Object, hard: Object) -> dict[str, Wire]:
+        namespace, total = quota["metadata"]["namespace"], dict[str, Wire].fromkeys(hard, "0")
+        found: dict[str, Wire] = {}
+        for group, plural in sorted(_resources(hard)):
+            evaluator = evaluator_for(group, plural)
+            try:
+                objects = await self._objects(group, plural, namespace)
+            except NotFound:
+                # A quota on what this cluster does not have: nothing of it is used.
+                continue
+            found = added(found, _usage(evaluator, quota, hard, objects, self._clock.now()))
+        return total | masked(found, hard)
+
+    async def _objects(self, group: str, plural: str, namespace: str) -> Sequence[Object]:
+        if not group and plural in self._watched:
+            return self._watched[plural].list(namespace)
+        listing = await self._client.list(self._resource(group, plural), namespace)
+        return listing.items
+
+    async def _write(self, quota: Object, hard: Object, used: dict[str, Wire]) -> None:
+        status = quota.get("status") or {}
+        metadata = quota["metadata"]
+        body = {
+            "metadata": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
+            "status": {
+                "hard": dict.fromkeys(status.get("hard") or {}) | hard,
+                "used": dict.fromkeys(status.get("used") or {}) | used,
+            },
+        }
+        await self._client.patch(
+            self._resource("", QUOTAS), metadata["name"], metadata["namespace"], body, subresource="status"
+        )
+
+
+def _usage(
+    evaluator: Evaluator, quota: Object, hard: Object, objects: Sequence[Object], now: datetime
+) -> dict[str, Wire]:
+    total: dict[str, Wire] = {}
+    for obj in objects:
+        if evaluator.matches(quota, obj, hard):
+            total = added(total, masked(evaluator.usage(obj, now), evaluator.names(hard)))
+    return total
+
+
+def _resources(hard: Object) -> set[tuple[str, str]]:
+    """The resources whose objects a quota on these names is about."""
+    found = {("", plural) for plural in WATCHED if evaluator_for("", plural).names(hard)}
+    for name in hard:
+        if name.startswith("count/"):
+            plural, _, group = name.removeprefix("count/").partition(".")
+            found.add((group, plural))
+    return found
+
+
+def _hard(quota: Object) -> Object:
+    found: Object = (quota.get("spec") or {}).get("hard") or {}
+    return found
+
+
+def _key(quota: Object) -> Key:
+    return Key(quota["metadata"]["namespace"], quota["metadata"]["name"])

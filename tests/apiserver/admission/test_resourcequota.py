@@ -1,0 +1,163 @@
+"""What ResourceQuotas let through, through HTTP. The quota's status, which a controller would write, is
+written by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.server import ApiServer
+
+from ..conftest import Api, configmap, pod
+
+QUOTAS = "/api/v1/namespaces/default/resourcequotas"
+PODS = "/api/v1/namespaces/default/pods"
+
+
+async def make_quota(api: Api, hard: dict[str, str], name: str = "quota", **spec: Any) -> None:
+    """Counted already: nothing is used."""
+    made = await api.make(QUOTAS, {"metadata": {"name": name}, "spec": {"hard": hard} | spec})
+    made["status"] = {"hard": hard, "used": dict.fromkeys(hard, "0")}
+    answer = await api("PUT", f"{QUOTAS}/{name}/status", made)
+    assert answer.code == 200, answer.body
+
+
+async def used(api: Api, name: str = "quota") -> Any:
+    return (await api("GET", f"{QUOTAS}/{name}")).body["status"]["used"]
+
+
+def asking(name: str = "web", cpu: str = "500m", **spec: Any) -> dict[str, Any]:
+    resources = {"requests": {"cpu": cpu}}
+    return pod(name, containers=[{"name": "c", "image": "web:1", "resources": resources}], **spec)
+
+
+async def test_pods_are_charged_until_there_is_no_room(api: Api) -> None:
+    await make_quota(api, {"pods": "5", "requests.cpu": "1"})
+    await api.make(PODS, asking("a"))
+    await api.make(PODS, asking("b"))
+    assert await used(api) == {"pods": "2", "requests.cpu": "1"}
+    answer = await api("POST", PODS, asking("c"))
+    assert (answer.code, answer.body["message"]) == (
+        403,
+        'pods "c" is forbidden: exceeded quota: quota, requested: requests.cpu=500m, used: requests.cpu=1, '
+        "limited: requests.cpu=1",
+    )
+
+
+async def test_quotas_are_never_oversold(api: Api) -> None:
+    await make_quota(api, {"pods": "3"})
+    answers = await asyncio.gather(*(api("POST", PODS, pod(f"p{n}")) for n in range(12)))
+    assert sorted(answer.code for answer in answers) == [201] * 3 + [403] * 9
+    assert await used(api) == {"pods": "3"}
+
+
+async def test_containers_must_say_what_a_quota_counts(api: Api) -> None:
+    await make_quota(api, {"requests.cpu": "1"})
+    answer = await api("POST", PODS, pod())
+    why = "failed quota: quota: must specify requests.cpu for: c"
+    assert (answer.code, answer.body["message"]) == (403, f'pods "web" is forbidden: {why}')
+
+
+async def test_nothing_is_granted_before_the_quota_was_counted(api: Api) -> None:
+    made = await api.make(QUOTAS, {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "1"}}})
+    made["status"] = {"hard": {"pods": "1"}}
+    await api("PUT", f"{QUOTAS}/q/status", made)
+    answer = await api("POST", PODS, pod())
+    why = "status unknown for quota: q, resources: pods"
+    assert (answer.code, answer.body["message"]) == (403, f'pods "web" is forbidden: {why}')
+
+
+async def test_a_dry_run_is_checked_and_not_charged(api: Api) -> None:
+    await make_quota(api, {"pods": "1"})
+    assert (await api("POST", PODS, pod(), dryRun="All")).code == 201
+    assert await used(api) == {"pods": "0"}
+    await api.make(PODS, pod())
+    assert (await api("POST", PODS, pod("b"), dryRun="All")).code == 403
+
+
+@pytest.mark.parametrize(
+    ("scopes", "spec", "counted"),
+    [
+        pytest.param({"scopes": ["BestEffort"]}, {}, "1", id="best-effort"),
+        pytest.param({"scopes": ["NotBestEffort"]}, {}, "0", id="not-best-effort"),
+        pytest.param({"scopes": ["Terminating"]}, {"activeDeadlineSeconds": 5}, "1", id="terminating"),
+        pytest.param({"scopes": ["NotTerminating"]}, {"activeDeadlineSeconds": 5}, "0", id="not-terminating"),
+    ],
+)
+async def test_scopes_choose_pods(
+    api: Api, scopes: dict[str, Any], spec: dict[str, Any], counted: str
+) -> None:
+    await make_quota(api, {"pods": "5"}, **scopes)
+    await api.make(PODS, pod(**spec))
+    assert await used(api) == {"pods": counted}
+
+
+async def test_scope_selectors_choose_priority_classes(api: Api) -> None:
+    selector = {"scopeName": "PriorityClass", "operator": "In", "values": ["system-node-critical"]}
+    await make_quota(api, {"pods": "5"}, scopeSelector={"matchExpressions": [selector]})
+    await api.make(PODS, pod("a"))
+    await api.make(PODS, pod("b", priorityClassName="system-node-critical"))
+    assert await used(api) == {"pods": "1"}
+
+
+async def test_other_namespaces_in_affinities_are_a_scope(api: Api) -> None:
+    await make_quota(api, {"pods": "0"}, scopes=["CrossNamespacePodAffinity"])
+    term = {"topologyKey": "zone", "labelSelector": {}, "namespaces": ["other"]}
+    affinity = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    await api.make(PODS, pod("plain"))
+    assert (await api("POST", PODS, pod(affinity=affinity))).code == 403
+
+
+async def test_objects_of_every_kind_can_be_counted(api: Api) -> None:
+    await make_quota(api, {"count/configmaps": "1", "services.nodeports": "1", "requests.storage": "1Gi"})
+    path = "/api/v1/namespaces/default"
+    await api.make(f"{path}/configmaps", configmap("a"))
+    assert (await api("POST", f"{path}/configmaps", configmap("b"))).code == 403
+    ports = [{"name": "a", "port": 1}, {"name": "b", "port": 2}]
+    service = {"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": ports}}
+    refused = await api("POST", f"{path}/services", service)
+    assert "requested: services.nodeports=2" in refused.body["message"]
+    claim = {
+        "metadata": {"name": "c"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    await api.make(f"{path}/persistentvolumeclaims", claim)
+    counts = {"count/configmaps": "1", "services.nodeports": "0", "requests.storage": "1Gi"}
+    assert await used(api) == counts
+
+
+async def test_a_change_is_charged_for_what_it_adds(api: Api) -> None:
+    await make_quota(api, {"services.loadbalancers": "1"})
+    path = "/api/v1/namespaces/default/services"
+    made = await api.make(path, {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 1}]}})
+    made["spec"]["type"] = "LoadBalancer"
+    assert (await api("PUT", f"{path}/s", made)).code == 200
+    assert await used(api) == {"services.loadbalancers": "1"}
+
+
+async def test_no_quota_is_charged_for_what_another_refuses(api: Api) -> None:
+    await make_quota(api, {"pods": "5"}, name="a")
+    await make_quota(api, {"pods": "0"}, name="b")
+    assert (await api("POST", PODS, pod())).code == 403
+    assert await used(api, "a") == {"pods": "0"}
+
+
+async def test_what_is_limited_by_configuration_needs_a_quota(
+    config: ApiServerConfig, tmp_path: Path
+) -> None:
+    file = tmp_path / "admission.yaml"
+    file.write_text(
+        "kind: AdmissionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nplugins:\n- name: ResourceQuota\n"
+        "  configuration:\n    limitedResources:\n    - resource: pods\n      matchContains: [requests.cpu]\n"
+    )
+    async with ApiServer(replace(config, admission_control_config_file=file)) as server:
+        api = Api(server.app)
+        answer = await api("POST", PODS, asking())
+        assert answer.body["message"].endswith("insufficient quota to consume: requests.cpu")
+        await make_quota(api, {"requests.cpu": "1"})
+        await api.make(PODS, asking())
