@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import logging
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import msgspec
 
 from kplane.api.clock import Clock
+from kplane.api.errors import ApiError
 from kplane.api.resource import Object
 from kplane.client.rest import Client
 
 from .pod import Pod
 
+log = logging.getLogger(__name__)
+
 OLDEST = timedelta(hours=24)
+RETRY = timedelta(seconds=10)
+"""Until a renewal that failed is tried again."""
 
 
 @dataclass(frozen=True)
 class _Token:
     text: str = field(repr=False)
     renew_at: datetime
+    expires: datetime
 
 
 class TokenCache:
@@ -33,9 +40,19 @@ class TokenCache:
         """Raises ApiError."""
         place = (pod.metadata.uid, msgspec.json.encode(spec))
         kept = self._kept.get(place)
-        if kept is None or kept.renew_at <= self._clock.now():
+        if kept is None or kept.expires <= self._clock.now():
             kept = self._kept[place] = await self._request(pod, spec)
+        elif kept.renew_at <= self._clock.now():
+            kept = self._kept[place] = await self._renewed(pod, spec, kept)
         return kept.text
+
+    async def _renewed(self, pod: Pod, spec: Object, old: _Token) -> _Token:
+        """A new token, or the old one while it lasts."""
+        try:
+            return await self._request(pod, spec)
+        except ApiError as error:
+            log.warning("token not renewed pod=%s error=%s", pod.metadata.uid, error)
+            return replace(old, renew_at=self._clock.now() + RETRY)
 
     def renewal(self, pod_uid: str) -> datetime | None:
         """When the pod's next token is due."""
@@ -53,4 +70,4 @@ class TokenCache:
         answer = msgspec.json.decode(await self._client.raw("POST", path, body=body))
         expires = datetime.fromisoformat(answer["status"]["expirationTimestamp"])
         life = min((expires - asked) * 0.8, OLDEST)
-        return _Token(answer["status"]["token"], asked + life)
+        return _Token(answer["status"]["token"], asked + life, expires)

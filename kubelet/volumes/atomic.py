@@ -9,6 +9,7 @@ Source: the kubelet's `volume/util/atomic_writer.go`, whose layout programs rely
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ class Projected:
 
     data: bytes = field(repr=False)
     mode: int
+    user: int | None = None
+    """Who owns it, if not the kubelet."""
 
 
 Payload = Mapping[str, Projected]
@@ -69,8 +72,8 @@ def _fill(folder: Path, payload: Payload, group: int | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_bytes(file.data)
-        if group is not None:
-            shutil.chown(path, group=group)
+        if group is not None or file.user is not None:
+            os.chown(path, -1 if file.user is None else file.user, -1 if group is None else group)
         path.chmod(_mode(file, group))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kplane.api.resource import Object
 
-from ..pod import Projection, ServiceAccountTokenSource
+from ..pod import Pod, Projection, ServiceAccountTokenSource
 from . import atomic, config_map, downward, secret
 from .atomic import Projected
 from .volume import Request
@@ -37,7 +37,12 @@ async def _payload(request: Request, part: Projection, mode: int) -> dict[str, P
         return downward.payload(request, part.downward.items, mode)
     if part.service_account_token is not None:
         token = await request.token(_token_spec(request, part.service_account_token))
-        return {part.service_account_token.path: Projected(token.encode(), _token_mode(request, mode))}
+        user = common_user(request.pod)
+        # Readable by those alone whom it can be given to; by all where the containers share no user.
+        mine = user is not None or request.fs_group is not None
+        return {
+            part.service_account_token.path: Projected(token.encode(), TOKEN_MODE if mine else mode, user)
+        }
     return {}
 
 
@@ -51,18 +56,11 @@ def _token_spec(request: Request, source: ServiceAccountTokenSource) -> Object:
     }
 
 
-def _token_mode(request: Request, mode: int) -> int:
-    """Readable by the containers' common user only; by all where they differ and no fsGroup joins them."""
-    if request.fs_group is not None:
-        return TOKEN_MODE
-    return TOKEN_MODE if _common_user(request) is not None else mode
-
-
-def _common_user(request: Request) -> int | None:
-    default = request.pod.spec.security_context.run_as_user
+def common_user(pod: Pod) -> int | None:
+    """The user that all containers say to run as; None where one does not say or they differ."""
+    default = pod.spec.security_context.run_as_user
     users = {
         default if entry.security_context.run_as_user is None else entry.security_context.run_as_user
-        for entry in request.pod.all_containers()
+        for entry in pod.all_containers()
     }
-    # Root reads everything anyway; the file belongs to root.
-    return 0 if users == {0} else None
+    return users.pop() if len(users) == 1 else None
