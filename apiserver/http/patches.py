@@ -31,7 +31,10 @@ def patch_type(call: Call) -> str:
 
 
 async def read_patch(call: Call, row: ResourceInfo, *, custom: bool = False) -> Change:
-    """`custom`: the endpoint is a custom resource's, though `row` may be that of its Scale. Raises UnsupportedMediaType and BadRequest; the change itself raises BadRequest and Invalid."""
+    """Raises UnsupportedMediaType and BadRequest; the change itself raises BadRequest and Invalid.
+
+    `custom`: the endpoint is a custom resource's, though `row` may be that of its Scale.
+    """
     kind = patch_type(call)
     # Custom resources have no merge keys and strategies.
     known = (JSON_PATCH, MERGE_PATCH) if custom else (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
