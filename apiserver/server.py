@@ -225,6 +225,7 @@ class ApiServer:
             resolve=self._resolve,
             service=self._read_service,
             slices=self._read_slices,
+            metrics=self._metrics,
         )
         return Aggregation(surroundings)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
 
 from kplane.api.clock import Clock
@@ -19,6 +20,7 @@ from .availability import Availability
 from .catalogue import Catalogue
 from .connection import ClientCertificate, Connections
 from .discovery import MergedDiscovery
+from .metrics import AvailabilityMetrics
 from .proxy import AggregatedApis
 from .registration import Registration
 from .remotes import Remote, Remotes
@@ -38,6 +40,7 @@ class Surroundings:
     resolve: Resolver
     service: ReadService
     slices: ReadSlices
+    metrics: CollectorRegistry
 
 
 class Aggregation:
@@ -68,6 +71,7 @@ class Aggregation:
             ),
             service=around.service,
             slices=around.slices,
+            metrics=AvailabilityMetrics(around.metrics),
             on_look=self._look,
         )
 

@@ -27,6 +27,7 @@ from ..webhooks.errors import CallError
 from ..webhooks.services import SERVICE_NAME_LABEL, ReadService, ReadSlices
 from .conditions import PASSED, Verdict, failed, judge
 from .connection import Connections, Unanswered
+from .metrics import AvailabilityMetrics
 from .remotes import Remote, Remotes, condition_of, read
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class Availability:
         backends: Callable[[], tuple[WatchCache, WatchCache]],
         service: ReadService,
         slices: ReadSlices,
+        metrics: AvailabilityMetrics,
         on_look: OnLook,
     ) -> None:
         self._services = services
@@ -97,6 +99,7 @@ class Availability:
         self._clock = clock
         self._read_service = service
         self._read_slices = slices
+        self._metrics = metrics
         self._on_look = on_look
         self._backends = backends
         self._follows_backends = False
@@ -150,6 +153,7 @@ class Availability:
             self._background.start(self._follow_backends())
         for name in [name for name in self._probers if name not in wanted]:
             self._stop(name)
+            self._metrics.forget(name)
         for name, remote in wanted.items():
             known = self._probers.get(name)
             if known is not None and replace(known.remote, available=remote.available) == remote:
@@ -173,6 +177,7 @@ class Availability:
             service = await self._read_service(remote.namespace, remote.service)
             slices = await self._read_slices(remote.namespace, remote.service)
             verdict = judge(remote, service, slices) or await self._probe(remote)
+            self._metrics.seen(remote.name, verdict)
             await self._set(remote.name, verdict)
             await self._on_look(remote, verdict.status == "True")
         except NotFound:

@@ -117,3 +117,14 @@ async def test_a_service_taken_away_becomes_local(api: Api) -> None:
     found = await condition(api, because("Local"))
 
     assert (found["status"], found["message"]) == ("True", "Local APIServices are always available")
+
+
+async def test_metrics_tell_what_is_unavailable(api: Api) -> None:
+    await api.make(SERVICES, apiservice())
+    await condition(api, because("ServiceNotFound"))
+
+    text = (await api("GET", "/metrics", accept="*/*")).body.decode()
+
+    name = 'name="v1.flowers.example.com"'
+    assert f"aggregator_unavailable_apiservice{{{name}}} 1.0" in text
+    assert f'aggregator_unavailable_apiservice_total{{{name},reason="ServiceNotFound"}} 1.0' in text
