@@ -1,4 +1,4 @@
-"""A cluster of hollow nodes for the client matrix: `kplane up`, on this machine's loopback, with any free port.
+"""A cluster of hollow nodes for the client matrix: `kplane up` on this machine's loopback, on any free port.
 
 Clients get nothing but the kubeconfig that `kplane up` wrote.
 """
@@ -87,8 +87,6 @@ class Kubectl:
     cluster: Cluster
     namespace: str
     binary: Path = KUBECTL
-    as_: tuple[str, ...] = ()
-    """Further flags of every call."""
 
     async def __call__(
         self, *args: str, stdin: str = "", fails: bool = False, code: int | None = None, **env: str
@@ -128,6 +126,6 @@ class Kubectl:
 
     async def _start(self, args: tuple[str, ...], env: Mapping[str, str]) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            str(self.binary), f"--namespace={self.namespace}", *self.as_, *args, env={**self.cluster.env, **env},
+            str(self.binary), f"--namespace={self.namespace}", *args, env={**self.cluster.env, **env},
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip

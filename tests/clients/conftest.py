@@ -17,6 +17,7 @@ TEST_SECONDS = 60
 _NUMBERS = count(1)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in a hook of its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A store's tests stay on one worker of xdist, so that each cluster is started once."""
     for item in items:

@@ -21,7 +21,8 @@ async def node(cluster: Cluster, namespace: str, script: str) -> Any:
     """What a script prints as JSON. It is read from standard input, so imports are looked up in FOLDER."""
     text = (SCRIPTS / "client.mjs").read_text() + (SCRIPTS / script).read_text()
     process = await asyncio.create_subprocess_exec(
-        str(BIN / "node"), "--input-type=module", "-", cwd=FOLDER, env={**cluster.env, "NAMESPACE": namespace},
+        str(BIN / "node"), "--input-type=module", "-",
+        cwd=FOLDER, env={**cluster.env, "NAMESPACE": namespace},
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate(text.encode())

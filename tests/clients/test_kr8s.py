@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import kr8s
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Kubernetes version:UserWarning")
 
 
 @pytest.fixture
-async def api(cluster: Cluster, namespace: str) -> AsyncIterator[Any]:
-    yield await kr8s.asyncio.api(kubeconfig=str(cluster.kubeconfig), namespace=namespace)
+async def api(cluster: Cluster, namespace: str) -> Any:
+    return await kr8s.asyncio.api(kubeconfig=str(cluster.kubeconfig), namespace=namespace)
 
 
 async def test_an_object_lives_its_life(api: Any) -> None:
@@ -75,14 +75,15 @@ async def test_a_watch_sees_changes(api: Any) -> None:
     await one.create()
 
     seen = []
-    async for kind, obj in api.watch("configmaps", field_selector="metadata.name=settings"):
-        seen.append((kind, obj.raw["data"]["color"]))
-        if kind == "ADDED":
-            await one.patch({"data": {"color": "red"}})
-        elif kind == "MODIFIED":
-            await one.delete()
-        else:
-            break
+    async with aclosing(api.watch("configmaps", field_selector="metadata.name=settings")) as events:
+        async for kind, obj in events:
+            seen.append((kind, obj.raw["data"]["color"]))
+            if kind == "ADDED":
+                await one.patch({"data": {"color": "red"}})
+            elif kind == "MODIFIED":
+                await one.delete()
+            else:
+                break
 
     assert seen == [("ADDED", "blue"), ("MODIFIED", "red"), ("DELETED", "red")]
 

@@ -34,7 +34,7 @@ async def test_a_conflict_names_the_manager_and_the_ways_out(kubectl: Kubectl) -
     refusal = await kubectl("apply", "--server-side", "-f", "-", stdin=MORE, fails=True)
     await kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=MORE)
 
-    assert "Apply failed with 1 conflict: conflict with \"kubectl\" with subresource \"scale\"" in refusal
+    assert 'Apply failed with 1 conflict: conflict with "kubectl" with subresource "scale"' in refusal
     assert "--force-conflicts" in refusal
     assert await kubectl("get", "deployment", "web", "-o", "jsonpath={.spec.replicas}") == "4"
 
@@ -89,8 +89,12 @@ async def test_an_immutable_field_is_refused_and_replaced_by_force(kubectl: Kube
     refusal = await kubectl("replace", "-f", "-", stdin=changed, fails=True)
     told = await kubectl("replace", "--force", "-f", "-", stdin=changed)
 
-    assert 'The Pod "web" is invalid: spec: Forbidden: pod updates may not change fields other than' in refusal
-    assert told == 'pod "web" deleted from NAME namespace\npod/web replaced\n'.replace("NAME", kubectl.namespace)
+    assert (
+        'The Pod "web" is invalid: spec: Forbidden: pod updates may not change fields other than' in refusal
+    )
+    assert told == 'pod "web" deleted from NAME namespace\npod/web replaced\n'.replace(
+        "NAME", kubectl.namespace
+    )
 
 
 async def test_edit_apply_and_view_the_last_applied_configuration(kubectl: Kubectl) -> None:

@@ -54,8 +54,12 @@ async def test_server_side_apply_and_its_conflicts(old: Kubectl) -> None:
     await old("apply", "--server-side", "-f", "-", stdin=json.dumps(configmap(color="blue")))
     changed = json.dumps(configmap(color="red"))
 
-    refusal = await old("apply", "--server-side", "--field-manager=other", "-f", "-", stdin=changed, fails=True)
-    await old("apply", "--server-side", "--field-manager=other", "--force-conflicts", "-f", "-", stdin=changed)
+    refusal = await old(
+        "apply", "--server-side", "--field-manager=other", "-f", "-", stdin=changed, fails=True
+    )
+    await old(
+        "apply", "--server-side", "--field-manager=other", "--force-conflicts", "-f", "-", stdin=changed
+    )
 
     assert 'Apply failed with 1 conflict: conflict with "kubectl": .data.color' in refusal
     assert await old("get", "cm", "settings", "-o", "jsonpath={.data.color}") == "red"

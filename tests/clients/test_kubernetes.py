@@ -59,7 +59,7 @@ def test_a_typed_object_is_created_read_patched_replaced_and_deleted(
     assert made.metadata.creation_timestamp.tzinfo is not None
     assert replaced.data == {"color": "red", "size": "1"}
     assert int(replaced.metadata.resource_version) > int(made.metadata.resource_version)
-    assert (deleted.status, deleted.details.uid) == ("Success", made.metadata.uid)
+    assert (deleted["status"], deleted["details"]["uid"]) == ("Success", made.metadata.uid)
     assert core.list_namespaced_config_map(namespace, label_selector="app=web").items == []
 
 
@@ -280,7 +280,12 @@ def test_the_dynamic_client_watches(dyn: dynamic.DynamicClient, namespace: str) 
 
 
 def test_manifests_of_several_kinds_are_created(api: client.ApiClient, namespace: str) -> None:
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}]}}
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"ports": [{"port": 80}]},
+    }
 
     made = utils.create_from_dict(
         api, {"kind": "List", "apiVersion": "v1", "items": [DEPLOYMENT, service]}, namespace=namespace

@@ -79,9 +79,9 @@ async def test_refusals_are_exceptions(
 async def test_a_watch_from_a_compacted_revision_says_so(core: client.CoreV1Api, namespace: str) -> None:
     """The client lists anew for its user when told 410, unless the user named the revision."""
     watching = watch.Watch()
+    events = watching.stream(core.list_namespaced_config_map, namespace, resource_version="1")
     with pytest.raises(ApiException) as error:
-        async for _ in watching.stream(core.list_namespaced_config_map, namespace, resource_version="1"):
-            break
+        await anext(events)
     await watching.close()
 
     assert error.value.status == 410

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 from lightkube import AsyncClient, Client, KubeConfig, codecs
@@ -19,9 +17,9 @@ from .cluster import Cluster
 
 
 @pytest.fixture
-def light(cluster: Cluster, namespace: str) -> Iterator[Client]:
+def light(cluster: Cluster, namespace: str) -> Client:
     loaded = KubeConfig.from_file(str(cluster.kubeconfig))
-    yield Client(config=loaded, namespace=namespace, field_manager="light")
+    return Client(config=loaded, namespace=namespace, field_manager="light")
 
 
 def deployment(replicas: int = 2) -> Deployment:
@@ -76,9 +74,7 @@ def test_apply_owns_fields_and_conflicts_with_others(light: Client) -> None:
     forced = light.apply(settings(color="red"), field_manager="other", force=True)
 
     assert error.value.status.code == 409
-    assert error.value.status.message == (
-        'Apply failed with 1 conflict: conflict with "light": .data.color'
-    )
+    assert error.value.status.message == ('Apply failed with 1 conflict: conflict with "light": .data.color')
     assert forced.data == {"color": "red"}
 
 
@@ -118,7 +114,11 @@ def test_a_list_in_chunks_and_by_field(light: Client) -> None:
     for number in range(5):
         light.create(settings(f"s{number}"))
 
-    chunked = [one.metadata.name for one in light.list(ConfigMap, chunk_size=2, labels={"app": "web"}) if one.metadata]
+    chunked = [
+        one.metadata.name
+        for one in light.list(ConfigMap, chunk_size=2, labels={"app": "web"})
+        if one.metadata
+    ]
     named = list(light.list(ConfigMap, fields={"metadata.name": "s3"}))
 
     assert chunked == [f"s{number}" for number in range(5)]
@@ -156,7 +156,9 @@ async def test_a_watch_and_an_async_client(cluster: Cluster, namespace: str) -> 
 
 
 def test_logs_of_a_simulated_container_are_refused_with_a_reason(light: Client) -> None:
-    light.create(Pod(metadata=ObjectMeta(name="one"), spec=PodSpec(containers=[Container(name="c", image="c:1")])))
+    light.create(
+        Pod(metadata=ObjectMeta(name="one"), spec=PodSpec(containers=[Container(name="c", image="c:1")]))
+    )
     light.wait(Pod, "one", for_conditions=["Ready"])
 
     with pytest.raises((ApiError, httpx.HTTPStatusError)) as error:
