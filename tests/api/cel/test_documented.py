@@ -12,7 +12,6 @@ from kplane.api.cel import (
     INT,
     STRING,
     Environment,
-    Field,
     list_of,
     map_of,
     object_of,
@@ -124,7 +123,7 @@ REQUEST = object_of(
         "resource": GVR,
         "operation": STRING,
         "name": STRING,
-        "__namespace__": Field(STRING, "namespace"),
+        "namespace": STRING,
         "dryRun": BOOL,
     },
 )
@@ -178,7 +177,7 @@ BINDINGS: dict[str, Any] = {
         "!(request.resource.group == 'coordination.k8s.io' && request.resource.resource == 'leases')",
         "!('system:nodes' in request.userInfo.groups)",
         "request.userInfo.groups.exists(g, g.startsWith('system:'))",
-        "request.__namespace__ == 'prod' && object.metadata.namespace == 'prod'",
+        "request.namespace == 'prod' && object.metadata.namespace == 'prod'",
         "namespaceObject.metadata.labels.environment == variables.environment",
         "authorizer.group('admissionregistration.k8s.io').resource('validatingwebhookconfigurations')"
         ".name('my-webhook.example.com').check('breakglass').allowed()",

@@ -72,6 +72,12 @@ def test_nesting_that_upstream_allows_compiles() -> None:
     assert program.evaluate({}) == 1
 
 
+def test_the_depth_of_the_tree_has_a_limit_that_does_not_depend_on_the_stack() -> None:
+    assert ENVIRONMENT.compile("1" + " + 1" * 200, expected=None).evaluate({}) == 201
+    with pytest.raises(CelError, match="expression recursion limit exceeded: 250"):
+        ENVIRONMENT.compile("1" + " + 1" * 260, expected=None)
+
+
 def test_a_thousand_conditions_in_a_row_are_not_deep() -> None:
     source = " && ".join(f"size(s) != {n}" for n in range(1000))
     assert timed(lambda: ENVIRONMENT.compile(source).evaluate({"s": "x" * 2000})) is True

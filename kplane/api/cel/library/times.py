@@ -20,7 +20,6 @@ from ..values import Duration, Timestamp
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OFFSET = re.compile(r"([+-]?)(\d\d):(\d\d)", re.ASCII).fullmatch
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,3}").fullmatch
 
 
 @lru_cache(maxsize=128)
@@ -29,12 +28,11 @@ def _zone(name: str) -> tzinfo:
         span = timedelta(hours=int(match[2]), minutes=int(match[3]))
         if span < timedelta(days=1):
             return timezone(-span if match[1] == "-" else span)
-    # The name becomes part of a path: only what a zone can be called gets that far.
-    if _NAME(name):
-        try:
-            return ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            pass  # said below, as for any other bad name
+    try:
+        # Looks below the folder of zones only; other paths are a ValueError.
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass  # said below, as for a wrong offset
     raise EvaluationError(f"unknown time zone {name[:64]}")
 
 
