@@ -19,6 +19,8 @@ HOP_BY_HOP = frozenset(
 _IDENTITY = (b"x-remote-user", b"x-remote-uid", b"x-remote-group")
 _IDENTITY_EXTRA = b"x-remote-extra-"
 _CREDENTIALS = (b"authorization", *_IDENTITY)
+_REPLACED = frozenset({b"host", b"expect", b"x-forwarded-for", b"x-forwarded-uri"})
+"""Of these the proxy sends its own."""
 _OURS = frozenset({b"date", b"audit-id"})
 """Every response of this server has these already."""
 
@@ -46,7 +48,7 @@ def request_headers(scope: Scope, *, upgrade: bool = False) -> list[Header]:
     headers = [
         (name, value)
         for name, value in end_to_end(scope["headers"])
-        if not is_credential(name) and name not in (b"host", b"expect", b"x-forwarded-for")
+        if not is_credential(name) and name not in _REPLACED
     ]
     if upgrade:
         asked = b", ".join(_values(scope, b"upgrade"))
