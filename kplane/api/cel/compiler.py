@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from .ast import Bind, Call, Expr, Fold, Ident, ListExpr, Literal, MapExpr, Select, StructExpr
 from .errors import BudgetExceeded, EvaluationError
-from .library.optionals import find
+from .library.optionals import find, index_any
 from .overload import Overload
 from .types import Type
 from .values import Optional, Struct, TypeValue, is_map
@@ -133,6 +133,8 @@ class Compiler:
             if overload.charge is None:
                 return Code(_direct(overload.run, runs), cost + 1)
             return Code(_charged(overload, runs), cost)
+        if node.function == "_[_]":
+            return Code(_direct(index_any, runs), cost + 1)
         return Code(_dispatch(node.overloads, runs), cost)
 
     def _logical(self, node: Call, stop: bool) -> Code:

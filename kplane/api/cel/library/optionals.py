@@ -8,6 +8,7 @@ from ..errors import EvaluationError
 from ..overload import Overload, function, method
 from ..types import BOOL, DYN, INT, list_of, map_of, optional_of, variable
 from ..values import NONE, Optional, UInt, is_list, is_map, type_name
+from .standard import index_list, index_map
 
 _V, _K = variable("V"), variable("K")
 _OPTIONAL = optional_of(_V)
@@ -37,6 +38,21 @@ def find(container: Any, key: Any) -> Optional:
         return Optional(container[key], True) if 0 <= key < len(container) else NONE
     if is_map(container):
         return Optional(container[key], True) if key in container else NONE
+    raise EvaluationError("no such overload")
+
+
+def index_any(container: Any, key: Any) -> Any:
+    """`container[key]` where neither type is known: whole numbers of any type index a list."""
+    if is_list(container):
+        if type(key) in (int, UInt) or (type(key) is float and key.is_integer()):
+            return index_list(container, int(key))
+        if type(key) is float:
+            raise EvaluationError(f"unsupported index value {key} in list")
+        raise EvaluationError(f"unsupported index type '{type_name(key)}' in list")
+    if isinstance(container, Optional):
+        return find(container, key)
+    if is_map(container):
+        return index_map(container, key)
     raise EvaluationError("no such overload")
 
 
