@@ -25,7 +25,7 @@ from kplane.api.scheme import ResourceInfo, builtin
 from kplane.runtime.health import Check, Unhealthy, ok
 from kplane.runtime.process import Fatal
 
-from .admission.chain import Plugin
+from .admission.chain import Chain, Plugin
 from .admission.configuration import load as load_admission
 from .admission.context import AdmissionContext
 from .admission.namespacelifecycle import NamespaceLifecycle
@@ -144,6 +144,11 @@ class ApiServer:
             self._background.start(extensions.run())
             self._stack = stack.pop_all()
         return self
+
+    @property
+    def admission(self) -> Chain:
+        """The admission plug-ins that run, for those who want to look at them."""
+        return self._admission
 
     def advertise(self, port: int) -> None:
         """Announce that this server can be reached at that port, until it closes."""

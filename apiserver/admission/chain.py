@@ -113,6 +113,10 @@ class Chain:
     def __init__(self, plugins: Sequence[Plugin] = ()) -> None:
         self._plugins = tuple(plugins)
 
+    @property
+    def plugins(self) -> Sequence[Plugin]:
+        return self._plugins
+
     async def admit(self, attributes: Attributes) -> None:
         await self._admit(attributes)
         again = attributes.reinvocation

@@ -197,7 +197,8 @@ def _check_pod_status(attributes: Attributes, node: str) -> None:
         raise refused(attributes, f'unexpected operation "{attributes.operation}"')
     new, old = attributes.object or {}, attributes.old or {}
     if old["spec"].get("nodeName") != node:
-        why = f'node "{node}" can only update pod status for pods with spec.nodeName set to itself'
+        told = "can only update pod status for pods with spec.nodeName set to itself"
+        why = f'node "{node}" {told}'
         raise refused(attributes, why)
     if (new["metadata"].get("labels") or {}) != (old["metadata"].get("labels") or {}):
         raise refused(attributes, f'node "{node}" cannot update labels through pod status')
@@ -212,9 +213,8 @@ def _check_claim(attributes: Attributes, node: str) -> None:
     if attributes.operation is not Operation.UPDATE:
         raise refused(attributes, f'unexpected operation "{attributes.operation}"')
     if _comparable(attributes.object or {}) != _comparable(attributes.old or {}):
-        why = (
-            f'node "{node}" is not allowed to update fields other than status.capacity and status.conditions'
-        )
+        told = "is not allowed to update fields other than status.capacity and status.conditions"
+        why = f'node "{node}" {told}'
         raise refused(attributes, why)
 
 

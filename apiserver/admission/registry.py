@@ -25,6 +25,7 @@ from .podtopologylabels import PodTopologyLabels
 from .priority import Priority
 from .resourcequota import ResourceQuota
 from .runtimeclass import RuntimeClass
+from .serviceaccount import ServiceAccount
 from .storageobjectinuseprotection import StorageObjectInUseProtection
 from .taintnodesbycondition import TaintNodesByCondition
 
@@ -46,6 +47,7 @@ ORDER: tuple[str, ...] = (
 PLUGINS: Mapping[str, Callable[[AdmissionContext], Plugin]] = {
     "AlwaysAdmit": AlwaysAdmit,
     "LimitRanger": LimitRanger,
+    "ServiceAccount": ServiceAccount,
     "NodeRestriction": NodeRestriction,
     "TaintNodesByCondition": TaintNodesByCondition,
     "PodSecurity": PodSecurity,

@@ -35,9 +35,9 @@ class Policy(NamedTuple):
 class Policies:
     """What is refused, what is audited, what is warned of."""
 
-    enforce: Policy = Policy()
-    audit: Policy = Policy()
-    warn: Policy = Policy()
+    enforce: Policy
+    audit: Policy
+    warn: Policy
 
     @property
     def lax(self) -> bool:

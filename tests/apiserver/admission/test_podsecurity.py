@@ -49,11 +49,12 @@ async def test_restricted_refuses_what_is_not_hardened(api: Api) -> None:
     answer = await api("POST", f"{path}/pods", pod())
     assert (answer.code, answer.body["message"]) == (
         403,
-        'pods "web" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false '
-        '(container "c" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities '
-        '(container "c" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or '
-        'container "c" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "c" must '
-        'set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")',
+        'pods "web" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != '
+        'false (container "c" must set securityContext.allowPrivilegeEscalation=false), unrestricted '
+        'capabilities (container "c" '
+        'must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or '
+        'container "c" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "c" '
+        'must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")',
     )
     await api.make(f"{path}/pods", pod(**secured(**HARDENED)))
 
@@ -102,7 +103,8 @@ async def test_exemptions_and_defaults_come_from_the_configuration(
 ) -> None:
     file = tmp_path / "admission.yaml"
     file.write_text(
-        "kind: AdmissionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nplugins:\n- name: PodSecurity\n"
+        "kind: AdmissionConfiguration\napiVersion: apiserver.config.k8s.io/v1\n"
+        "plugins:\n- name: PodSecurity\n"
         "  configuration:\n    defaults: {enforce: baseline}\n    exemptions: {namespaces: [kube-system]}\n"
     )
     async with ApiServer(replace(config, admission_control_config_file=file)) as server:

@@ -152,7 +152,8 @@ async def test_what_is_limited_by_configuration_needs_a_quota(
 ) -> None:
     file = tmp_path / "admission.yaml"
     file.write_text(
-        "kind: AdmissionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nplugins:\n- name: ResourceQuota\n"
+        "kind: AdmissionConfiguration\napiVersion: apiserver.config.k8s.io/v1\n"
+        "plugins:\n- name: ResourceQuota\n"
         "  configuration:\n    limitedResources:\n    - resource: pods\n      matchContains: [requests.cpu]\n"
     )
     async with ApiServer(replace(config, admission_control_config_file=file)) as server:

@@ -1,0 +1,111 @@
+"""ServiceAccount: every pod runs as a service account that exists, whose token its containers find mounted.
+
+The token comes from a projected volume, which holds the cluster's CA and the pod's namespace as well.
+"""
+
+from __future__ import annotations
+
+from kplane.api.errors import not_found
+from kplane.api.resource import Object
+
+from .chain import Attributes, Operation
+from .context import AdmissionContext, concerns, refused
+
+DEFAULT = "default"
+MIRROR = "kubernetes.io/config.mirror"
+MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+VOLUME_PREFIX = "kube-api-access-"
+TOKEN_SECONDS = 3607
+"""An hour, and a few seconds by which such tokens are recognised."""
+ATTEMPTS = 10
+"""Looks for the account named `default`, which a controller is about to make in a new namespace."""
+
+
+class ServiceAccount:
+    name = "ServiceAccount"
+
+    def __init__(self, context: AdmissionContext) -> None:
+        self._context = context
+        self._accounts = context.read("serviceaccounts")
+
+    async def admit(self, attributes: Attributes) -> None:
+        if attributes.operation is not Operation.CREATE or not concerns(attributes, "pods"):
+            return
+        assert attributes.object is not None
+        spec, metadata = attributes.object["spec"], attributes.object["metadata"]
+        if MIRROR in (metadata.get("annotations") or {}):
+            return
+        name = spec.get("serviceAccountName") or DEFAULT
+        spec["serviceAccountName"] = spec["serviceAccount"] = name
+        account = await self._account(attributes, name)
+        if should_mount(account, spec):
+            self._mount(spec)
+        if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
+            spec["imagePullSecrets"] = [{"name": one["name"]} for one in account["imagePullSecrets"]]
+
+    async def validate(self, attributes: Attributes) -> None:
+        if attributes.operation is not Operation.CREATE or not concerns(attributes, "pods"):
+            return
+        assert attributes.object is not None
+        spec, metadata = attributes.object["spec"], attributes.object["metadata"]
+        if MIRROR not in (metadata.get("annotations") or {}):
+            if not spec.get("serviceAccountName"):
+                raise refused(attributes, "no service account specified for pod ")
+            await self._account(attributes, spec["serviceAccountName"])
+            return
+        if spec.get("serviceAccountName"):
+            raise refused(attributes, "a mirror pod may not reference service accounts")
+        for volume in spec.get("volumes") or []:
+            sources = (volume.get("projected") or {}).get("sources") or []
+            if any(source.get("serviceAccountToken") for source in sources):
+                why = "a mirror pod may not use ServiceAccountToken volume projections"
+                raise refused(attributes, why)
+
+    async def _account(self, attributes: Attributes, name: str) -> Object:
+        pause = self._context.entropy.uniform(0.1, 0.2)
+        for attempt in range(ATTEMPTS if name == DEFAULT else 1):
+            if attempt:
+                await self._context.clock.sleep(pause)
+            found = await self._accounts.get(attributes.namespace, name)
+            if found is not None:
+                return found
+        error = not_found("serviceaccounts", "", name)
+        where = f"{attributes.namespace}/{name}"
+        # Upstream's client names the singular here.
+        why = error.message.replace("serviceaccounts", "serviceaccount", 1)
+        raise refused(attributes, f"error looking up service account {where}: {why}")
+
+    def _mount(self, spec: Object) -> None:
+        volumes = spec.get("volumes") or []
+        known = next((one["name"] for one in volumes if one["name"].startswith(VOLUME_PREFIX)), None)
+        name = known or VOLUME_PREFIX + self._context.entropy.suffix(5)
+        mount = {"name": name, "readOnly": True, "mountPath": MOUNT_PATH}
+        needed = False
+        for field in ("initContainers", "containers"):
+            for container in spec.get(field) or []:
+                mounts = container.get("volumeMounts") or []
+                # A container that mounts something else there is left alone.
+                if not any(one.get("mountPath") == MOUNT_PATH for one in mounts):
+                    container["volumeMounts"] = [*mounts, dict(mount)]
+                    needed = True
+        if needed and known is None:
+            spec["volumes"] = [*volumes, token_volume(name)]
+
+
+def should_mount(account: Object, spec: Object) -> bool:
+    """What the pod says goes before what its account says."""
+    for where in (spec, account):
+        if where.get("automountServiceAccountToken") is not None:
+            return bool(where["automountServiceAccountToken"])
+    return True
+
+
+def token_volume(name: str) -> Object:
+    certificate = {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    field = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    sources = [
+        {"serviceAccountToken": {"expirationSeconds": TOKEN_SECONDS, "path": "token"}},
+        {"configMap": certificate},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": field}]}},
+    ]
+    return {"name": name, "projected": {"sources": sources, "defaultMode": 0o644}}
