@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 from kplane.runtime import logs, process
 from kplane.runtime.process import Fatal
@@ -28,11 +29,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return process.run(NAME, lambda: serve(config))
 
 
+def further_addresses(config: ApiServerConfig) -> Sequence[str]:
+    """Listening on loopback alone, the server is also there where it says that Pods can reach it."""
+    advertised = config.advertise_address
+    if not advertised or not config.secure_port or not ip_address(config.bind_address).is_loopback:
+        return ()
+    return () if ip_address(advertised).is_loopback else (advertised,)
+
+
 async def serve(config: ApiServerConfig) -> None:
     """Serve until cancelled, or until what feeds the answers has failed."""
     listen = ServingConfig(
         address=config.bind_address,
         port=config.secure_port,
+        also=further_addresses(config),
         cert_file=config.tls_cert_file,
         key_file=config.tls_private_key_file,
         client_ca_file=config.client_ca_file,

@@ -181,7 +181,7 @@ class Serving:
         address, port = self._config.address, self._config.port
         try:
             self._server = await loop.create_server(
-                self._protocol, address, port, ssl=self._tls, backlog=2048
+                self._protocol, [address, *self._config.also], port, ssl=self._tls, backlog=2048
             )
         except OSError as error:
             reason = error.strerror or str(error)
