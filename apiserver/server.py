@@ -29,6 +29,8 @@ from .admission.chain import Chain, Plugin
 from .admission.configuration import load as load_admission
 from .admission.context import AdmissionContext
 from .admission.namespacelifecycle import NamespaceLifecycle
+from .admission.policies.assembly import PolicyPlugins
+from .admission.policies.request import Surroundings as PolicySurroundings
 from .admission.registry import build
 from .admission.webhooks.assembly import WebhookPlugins
 from .admission.webhooks.calls import Surroundings, builtin_conversion
@@ -168,9 +170,11 @@ class ApiServer:
         await self._stack.aclose()
 
     def _make_registries(self) -> Registries:
-        webhooks = self._webhook_plugins()
+        conditions = WebhookMetrics(self._metrics)
+        webhooks, policies = self._webhook_plugins(conditions), self._policy_plugins(conditions)
         made: list[Plugin] = [
             NamespaceLifecycle(self._read_namespace),
+            policies.validating(),
             webhooks.mutating(),
             webhooks.validating(),
         ]
@@ -207,10 +211,22 @@ class ApiServer:
             configuration=settings.get,
         )
 
-    def _webhook_plugins(self) -> WebhookPlugins:
+    def _policy_plugins(self, conditions: WebhookMetrics) -> PolicyPlugins:
+        surroundings = PolicySurroundings(
+            scheme=self._scheme,
+            registry=lambda row: self._registries.of(row),
+            namespace=self._read_namespace,
+            allows=self._allows,
+            convert=self._convert,
+            clock=self._clock,
+            conditions=conditions,
+        )
+        return PolicyPlugins(self._hub, surroundings, self._metrics)
+
+    def _webhook_plugins(self, metrics: WebhookMetrics) -> WebhookPlugins:
         surroundings = Surroundings(
             client=self._webhooks,
-            metrics=WebhookMetrics(self._metrics),
+            metrics=metrics,
             clock=self._clock,
             entropy=self._entropy,
             namespace=self._read_namespace,

@@ -80,8 +80,9 @@ class WebhookMetrics:
     def failed_open(self, name: str, type: str) -> None:
         self._failed_open.labels(name, type).inc()
 
-    def excluded(self, name: str, type: str, operation: Operation) -> None:
-        self._excluded.labels(name, "webhook", type, operation.value).inc()
+    def excluded(self, name: str, type: str, operation: Operation, kind: str = "webhook") -> None:
+        """`kind`: webhook or policy, whose conditions were not met."""
+        self._excluded.labels(name, kind, type, operation.value).inc()
 
-    def unevaluated(self, name: str, type: str, operation: Operation) -> None:
-        self._unevaluated.labels(name, "webhook", type, operation.value).inc()
+    def unevaluated(self, name: str, type: str, operation: Operation, kind: str = "webhook") -> None:
+        self._unevaluated.labels(name, kind, type, operation.value).inc()

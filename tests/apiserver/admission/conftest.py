@@ -15,6 +15,7 @@ import pytest
 
 from ..conftest import Api
 from ..webhookserver import Received, Reply, WebhookServer
+from .policies import Policies
 
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 MUTATING = f"{GROUP}/mutatingwebhookconfigurations"
@@ -110,3 +111,8 @@ async def hooks(api: Api, keys: Path) -> AsyncIterator[Hooks]:
 
     async with WebhookServer(keys, unused) as server:
         yield Hooks(api, server)
+
+
+@pytest.fixture
+def policies(api: Api) -> Policies:
+    return Policies(api)
