@@ -38,6 +38,25 @@ class Taken:
     kinds: set[str] = field(default_factory=set)
 
 
+def is_complete(crd: Object) -> bool:
+    """Whether it has what every definition that the API let in has: others write into stores, too."""
+    spec = crd.get("spec")
+    if not isinstance(spec, dict) or spec.get("scope") not in ("Cluster", "Namespaced"):
+        return False
+    versions = spec.get("versions")
+    if not isinstance(versions, list) or not all(isinstance(version, dict) for version in versions):
+        return False
+    named = all(isinstance(version.get("name"), str) and "served" in version for version in versions)
+    names = spec.get("names")
+    return (
+        named
+        and isinstance(spec.get("group"), str)
+        and isinstance(names, dict)
+        and all(isinstance(names.get(key), str) for key in ("plural", "kind"))
+        and sum(version.get("storage") is True for version in versions) == 1
+    )
+
+
 def taken(group: str, crds: Iterable[Object]) -> Taken:
     """The accepted names of all definitions of this group."""
     found = Taken()

@@ -25,6 +25,7 @@ from ..bootstrap import SELF
 from ..registry.generic import Registry
 from ..registry.registry import Registries
 from ..storage import codec
+from ..storage.events import Item
 from ..storage.store import StoreError
 from ..storage.watcher import Overrun, Watcher
 from . import lifecycle
@@ -35,6 +36,15 @@ from .rows import TERMINATING_VERBS, VERBS, all_rows
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+
+
+def _read(item: Item) -> Object | None:
+    """The definition; None, and a line in the log, for one that cannot be understood."""
+    crd = codec.decode(item.wire)
+    if lifecycle.is_complete(crd):
+        return crd
+    log.error("custom resource definition not understood crd=%s", item.name)
+    return None
 
 
 @dataclass(frozen=True)
@@ -62,9 +72,9 @@ class Extensions:
     async def start(self) -> None:
         """Serve the definitions that are established already."""
         for item in (await self._definitions.cache.list()).items:
-            crd = codec.decode(item.wire)
-            self._crds[item.name] = crd
-            self._serve(item.name, crd)
+            if crd := _read(item):
+                self._crds[item.name] = crd
+                self._serve(item.name, crd)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -78,7 +88,7 @@ class Extensions:
                 await self._clock.sleep(RETRY_SECONDS)
 
     async def _follow(self, watcher: Watcher, tasks: asyncio.TaskGroup) -> None:
-        found = {item.name: codec.decode(item.wire) for item in watcher.initial}
+        found = {item.name: crd for item in watcher.initial if (crd := _read(item))}
         gone = self._crds.keys() - found.keys()
         self._crds = found
         await self._sync([*gone, *found], tasks)
@@ -86,8 +96,9 @@ class Extensions:
             groups: dict[str, None] = {}
             changed: dict[str, None] = {}
             for event in batch:
-                crd = codec.decode(event.item.wire)
-                name = event.item.name
+                name, crd = event.item.name, _read(event.item)
+                if crd is None:
+                    continue
                 groups[crd["spec"]["group"]] = changed[name] = None
                 if event.type == "DELETED":
                     self._crds.pop(name, None)

@@ -104,6 +104,8 @@ def normaliser(info: ResourceInfo, custom: CustomVersion) -> Callable[[bytes], b
         return None
 
     def normalise(value: bytes) -> bytes:
+        # Raises for what is no object with metadata: others may have written it.
+        codec.metadata(value)
         obj = codec.decode(value)
         obj["kind"], obj["apiVersion"] = info.kind, info.api_version
         custom.schema.default(obj)

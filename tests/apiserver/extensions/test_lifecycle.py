@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from kplane.api.clock import SystemClock
+from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.server import ApiServer
+from kplane.apiserver.storage.sqlite import SQLiteStore
 from kplane.testing.waiting import eventually
 
 from ..conftest import Api
@@ -267,3 +271,32 @@ async def test_status_drops_stored_versions_and_the_spec_keeps_them(
     assert "v1 was previously a storage version" in refused.body["message"]
     assert dropped.body["status"]["storedVersions"] == ["v2"]
     assert removed.code == 200
+
+
+async def test_what_others_left_in_the_store_does_no_harm(config: ApiServerConfig) -> None:
+    good = {"kind": "Widget", "apiVersion": "example.com/v1", "metadata": {"name": "good", "uid": "1"}}
+    values: dict[str, Any] = {
+        "/registry/apiextensions.k8s.io/customresourcedefinitions/empty": {
+            "kind": "CustomResourceDefinition",
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "metadata": {"name": "empty"},
+        },
+        "/registry/example.com/widgets/default/good": good | {"spec": {"color": "red", "foreign": 1}},
+        "/registry/example.com/widgets/default/bare": {"kind": "Widget"},
+        "/registry/example.com/widgets/default/odd": ["no", "object"],
+    }
+    assert config.storage_dir is not None
+    config.storage_dir.mkdir()
+    store = SQLiteStore(config.storage_dir / "store.db", SystemClock())
+    await store.open()
+    for key, value in values.items():
+        await store.put(key, json.dumps(value).encode(), expect=0)
+    await store.close()
+    async with ApiServer(config) as server:
+        api = Api(server.app)
+        await api.make(CRDS, crd())
+        await established(api)
+
+        items = (await api("GET", WIDGETS)).body["items"]
+
+    assert [item["spec"] for item in items] == [{"color": "red", "replicas": 1}]
