@@ -1,6 +1,6 @@
 """The table of admission plug-ins: which exist, in which order they run, which are on by default.
 
-Order and defaults: upstream's `AllOrderedPlugins` and `DefaultOffAdmissionPlugins`. Webhooks and policies
+Order: upstream's `AllOrderedPlugins`; defaults: see `DEFAULT_ON`. Webhooks and policies
 are made where their clients are (`server.py`) and passed to `build` under their names.
 """
 
