@@ -109,7 +109,9 @@ def _listed(audiences: Audiences) -> str:
 
 def _extra(claims: Claims, bound: Bound) -> dict[str, tuple[str, ...]]:
     prefix = "authentication.kubernetes.io"
-    extra = {CREDENTIAL_ID: (f"JTI={claims.jti}",)} if claims.jti else {}
+    extra: dict[str, tuple[str, ...]] = {}
+    if claims.jti:
+        extra[CREDENTIAL_ID] = (f"JTI={claims.jti}",)
     for kind, reference in (("pod", bound.pod), ("node", bound.node)):
         if reference is not None:
             extra[f"{prefix}/{kind}-name"] = (reference.name,)

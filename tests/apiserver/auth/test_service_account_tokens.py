@@ -181,6 +181,15 @@ async def test_a_token_from_the_future_is_refused(accounts: Accounts) -> None:
     assert await accounts.code(token) == 401
 
 
+@pytest.mark.parametrize("claim", ["nbf", "iat"])
+async def test_each_time_in_the_future_is_enough_to_refuse(accounts: Accounts, claim: str) -> None:
+    token = await accounts.token()
+    now = claims(token)[claim]
+
+    assert await accounts.code(forged(token, accounts.key, **{claim: now + 50})) == 200
+    assert await accounts.code(forged(token, accounts.key, **{claim: now + 70})) == 401
+
+
 async def test_forged_tokens_are_refused(accounts: Accounts) -> None:
     token = await accounts.token()
     stranger = ec.generate_private_key(ec.SECP256R1())

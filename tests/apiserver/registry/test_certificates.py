@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -202,8 +203,6 @@ async def test_writes_to_the_request_itself_change_no_spec(api: Api) -> None:
 
 @pytest.mark.slow
 async def test_kubectl_approves_and_denies(kubectl: Kubectl) -> None:
-    import json
-
     await kubectl("create", "-f", "-", stdin=json.dumps(csr()))
     await kubectl("create", "-f", "-", stdin=json.dumps(csr() | {"metadata": {"name": "bob"}}))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -98,8 +99,6 @@ async def test_the_pod_itself_takes_no_ephemeral_containers(api: Api) -> None:
 
 @pytest.mark.slow
 async def test_kubectl_debug_adds_a_container(kubectl: Kubectl) -> None:
-    import json
-
     await kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Pod"} | pod()))
 
     await kubectl("debug", "web", "--image=busybox:1", "--target=c", "--container=look", "--attach=false")
