@@ -97,7 +97,12 @@ async def _run_nodes(
     runtimes = [await _runtime(endpoint, config, shared) for config in configs]
     hollow = endpoint.startswith(flags.HOLLOW)
     by_node: dict[str, Kubelet] = {}
-    pods = NodePods(lambda ns, name: _find(by_node, ns, name), runtimes[0], configs[0].pod_logs_dir)
+    by_name = {config.node_name: runtime for config, runtime in zip(configs, runtimes, strict=True)}
+    pods = NodePods(
+        lambda namespace, name: _find(by_node, namespace, name),
+        lambda pod: by_name[pod.spec.node_name],
+        configs[0].pod_logs_dir,
+    )
     app = NodeServer(pods, clock, component_app({}))
     serving = ServingConfig(
         given.address, given.port, given.tls_cert_file, given.tls_private_key_file, given.client_ca_file

@@ -74,28 +74,31 @@ class NodeServer:
         options = log_options(query, self._clock)
         file, run = await self._pods.log_file(pod, container, previous=flag(query, "previous"))
         if not file.exists():
-            raise BadRequest(f"unable to retrieve container logs for {self._pods.runtime.scheme}://{run.id}")
-        text = read_log(file, options, lambda: self._pods.is_running(run))
+            scheme = self._pods.runtime_of(pod).scheme
+            raise BadRequest(f"unable to retrieve container logs for {scheme}://{run.id}")
+        text = read_log(file, options, lambda: self._pods.is_running(pod, run))
         # Ends the reading when the client leaves, which matters to those who follow.
         await StreamingResponse(text, media_type="text/plain")(scope, receive, send)
 
     async def _exec(self, scope: Scope, receive: Any, send: Any, path: list[str], query: Query) -> None:
         namespace, name, container = _parts(path, 3)
-        run = await self._pods.running(self._pods.pod(namespace, name), container)
+        pod = self._pods.pod(namespace, name)
+        run = await self._pods.running(pod, container)
         wanted = wanted_streams(query)
         command = list(query.get("command", ()))
         if not command:
             raise BadRequest("you must specify at least 1 command")
-        url = await self._pods.runtime.exec_url(
+        url = await self._pods.runtime_of(pod).exec_url(
             run.id, command, stdin=wanted.stdin, stdout=wanted.stdout, stderr=wanted.stderr, tty=wanted.tty
         )
         await _remote(scope, url, wanted)
 
     async def _attach(self, scope: Scope, receive: Any, send: Any, path: list[str], query: Query) -> None:
         namespace, name, container = _parts(path, 3)
-        run = await self._pods.running(self._pods.pod(namespace, name), container)
+        pod = self._pods.pod(namespace, name)
+        run = await self._pods.running(pod, container)
         wanted = wanted_streams(query)
-        url = await self._pods.runtime.attach_url(
+        url = await self._pods.runtime_of(pod).attach_url(
             run.id, stdin=wanted.stdin, stdout=wanted.stdout, stderr=wanted.stderr, tty=wanted.tty
         )
         await _remote(scope, url, wanted)
@@ -104,9 +107,10 @@ class NodeServer:
         self, scope: Scope, receive: Any, send: Any, path: list[str], query: Query
     ) -> None:
         namespace, name = _parts(path, 2)
-        sandbox = await self._pods.sandbox(self._pods.pod(namespace, name))
+        pod = self._pods.pod(namespace, name)
+        sandbox = await self._pods.sandbox(pod)
         ports = [_number("port", value) for text in query.get("port", ()) for value in text.split(",")]
-        url = await self._pods.runtime.port_forward_url(sandbox.id, ports)
+        url = await self._pods.runtime_of(pod).port_forward_url(sandbox.id, ports)
         connection, socket = _upgrade(scope)
         duplex = SocketDuplex(*await connection.take())
         try:

@@ -15,10 +15,11 @@ from ..runtime.interface import Container, ContainerState, Runtime, Sandbox
 
 @dataclass(frozen=True)
 class NodePods:
-    """`find` returns the Pod of that namespace and name that this node runs, or None."""
+    """`find` returns the Pod of that namespace and name that runs here, or None; `runtime_of` what runs it:
+    one process may serve many hollow nodes, each with a runtime of its own."""
 
     find: Callable[[str, str], Pod | None]
-    runtime: Runtime
+    runtime_of: Callable[[Pod], Runtime]
     pod_logs_dir: Path
 
     def pod(self, namespace: str, name: str) -> Pod:
@@ -29,7 +30,7 @@ class NodePods:
 
     async def sandbox(self, pod: Pod) -> Sandbox:
         """The Pod's running sandbox. Raises NotFound."""
-        sandboxes = await self.runtime.list_sandboxes(pod.metadata.uid)
+        sandboxes = await self.runtime_of(pod).list_sandboxes(pod.metadata.uid)
         ready = [sandbox for sandbox in sandboxes if sandbox.ready]
         if not ready:
             raise NotFound(f'pod not found ("{pod.metadata.name}_{pod.metadata.namespace}")')
@@ -62,12 +63,12 @@ class NodePods:
         )
         return logs.container_log(directory, name, runs[-1].attempt), runs[-1]
 
-    async def is_running(self, container: Container) -> bool:
-        status = await self.runtime.container_status(container.id)
+    async def is_running(self, pod: Pod, container: Container) -> bool:
+        status = await self.runtime_of(pod).container_status(container.id)
         return status.state is ContainerState.RUNNING
 
     async def _runs(self, pod: Pod, name: str) -> list[Container]:
-        containers = await self.runtime.list_containers(pod.metadata.uid)
+        containers = await self.runtime_of(pod).list_containers(pod.metadata.uid)
         runs = [container for container in containers if container.name == name]
         return sorted(runs, key=lambda run: (run.created_at, run.attempt))
 

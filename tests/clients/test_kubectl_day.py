@@ -88,6 +88,7 @@ async def test_labels_and_annotations_need_overwrite(web: Kubectl) -> None:
 )  # fmt: skip
 async def test_patches_of_every_type(web: Kubectl, kind: str, patch: str) -> None:
     told = await web("patch", "deployment", "web", f"--type={kind}", "-p", patch)
+    await web("rollout", "status", "deployment/web", "--timeout=30s")
     again = await web("patch", "deployment", "web", f"--type={kind}", "-p", patch)
 
     spec = (await web.json("get", "deployment", "web"))["spec"]["template"]["spec"]

@@ -61,7 +61,7 @@ async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
         runtime = CriRuntime(machine.endpoint)
         await runtime.version()
         pod = await start_pod(runtime, logs)
-        pods = NodePods(lambda namespace, name: pod if name == "web" else None, runtime, logs)
+        pods = NodePods(lambda namespace, name: pod if name == "web" else None, lambda pod: runtime, logs)
         app = NodeServer(pods, SystemClock(), component_app({}))
         config = ServingConfig(
             "127.0.0.1",
