@@ -174,6 +174,7 @@ class ApiServer:
         webhooks, policies = self._webhook_plugins(conditions), self._policy_plugins(conditions)
         made: list[Plugin] = [
             NamespaceLifecycle(self._read_namespace),
+            policies.mutating(),
             policies.validating(),
             webhooks.mutating(),
             webhooks.validating(),

@@ -12,7 +12,8 @@ from ...storage.cache import WatchCache
 from ...storage.hub import Hub
 from ..matching import ADMISSION_GROUP
 from .decisions import ValidatingCompiler
-from .metrics import ValidatingMetrics
+from .metrics import MutatingMetrics, ValidatingMetrics
+from .mutating import MutatingAdmissionPolicy, MutatingCompiler
 from .request import Surroundings
 from .source import E, Source
 from .validating import ValidatingAdmissionPolicy
@@ -30,6 +31,11 @@ class PolicyPlugins:
         compile = ValidatingCompiler(self._with.conditions, self._with.clock)
         source = self._source("validatingadmissionpolicies", "validatingadmissionpolicybindings", compile)
         return ValidatingAdmissionPolicy(source, self._with, ValidatingMetrics(self._metrics))
+
+    def mutating(self) -> MutatingAdmissionPolicy:
+        compile = MutatingCompiler(self._with.conditions)
+        source = self._source("mutatingadmissionpolicies", "mutatingadmissionpolicybindings", compile)
+        return MutatingAdmissionPolicy(source, self._with, MutatingMetrics(self._metrics))
 
     def _source(self, policies: str, bindings: str, compile: Callable[[Object], E]) -> Source[E]:
         return Source(self._cache(policies), self._cache(bindings), self._with.scheme, compile)

@@ -14,7 +14,10 @@ async def test_what_a_policy_does_not_admit_is_refused(api: Api, policies: Polic
     refused = await api("POST", CONFIGMAPS, configmap())
     admitted = await api("POST", CONFIGMAPS, configmap("other", color="red"))
 
-    message = "ValidatingAdmissionPolicy 'blue' with binding 'blue' denied request: failed expression: object.data.color != 'blue'"
+    message = (
+        "ValidatingAdmissionPolicy 'blue' with binding 'blue' denied request: failed expression: "
+        "object.data.color != 'blue'"
+    )
     assert refused.code == 422
     assert refused.body["reason"] == "Invalid"
     assert refused.body["message"] == f'configmaps "settings" is forbidden: {message}'

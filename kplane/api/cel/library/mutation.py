@@ -37,6 +37,13 @@ def apply_configuration(value: Any) -> Any:
     return to_json(value)
 
 
+def check_patch_value(value: Any) -> None:
+    """Raises EvaluationError where the `value` of a `JSONPatch{…}` is an `Object.…{…}` with a nested type
+    that is named wrongly."""
+    if isinstance(value, Struct):
+        _check_names(value, value.type_name)
+
+
 def _check_names(value: Any, path: str) -> None:
     """A nested object is called by the path of its field, list items as their list."""
     if isinstance(value, Optional):
