@@ -1,4 +1,4 @@
-"""One cluster per store, shared by every client; a fresh namespace per test."""
+"""One cluster per store and worker of xdist, shared by every client; a fresh namespace per test."""
 
 from __future__ import annotations
 
@@ -17,15 +17,10 @@ TEST_SECONDS = 60
 _NUMBERS = count(1)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in a hook of its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A store's tests stay on one worker of xdist, so that each cluster is started once."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.slow)
-            spec = getattr(item, "callspec", None)
-            if spec is not None and "cluster" in spec.params:
-                item.add_marker(pytest.mark.xdist_group(f"clients-{spec.params['cluster']}"))
 
 
 @pytest.fixture(scope="session", params=STORES)
