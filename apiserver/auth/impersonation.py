@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from kplane.api.errors import Forbidden, InternalError, forbidden
+from kplane.api.errors import InternalError
 
-from ..http.requestinfo import RequestInfo
-from .authorizer import Authorizer
+from .authorizer import Attributes, Authorizer, refusal
 from .serviceaccounts import names
 from .user import ANONYMOUS_NAME, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User
 
@@ -52,44 +51,43 @@ def wanted(headers: Sequence[tuple[bytes, bytes]]) -> Wanted | None:
     return asked if user else None
 
 
-def impersonated(user: User, asked: Wanted, authorizer: Authorizer) -> User:
+async def impersonated(user: User, asked: Wanted, authorizer: Authorizer) -> User:
     """The user that the request acts as. Raises Forbidden."""
-    for part in _parts(asked):
-        if not authorizer.allows(user, part):
-            raise _refused(user, part)
+    for part in _parts(user, asked):
+        verdict = await authorizer.authorize(part)
+        if not verdict.allowed:
+            raise refusal(part, verdict.reason)
     return User(asked.name, asked.uid, _groups(asked), asked.extra)
 
 
-def _parts(asked: Wanted) -> Iterator[RequestInfo]:
+def _parts(user: User, asked: Wanted) -> Iterator[Attributes]:
     """What must be allowed, one question each."""
     account = names.split_username(asked.name)
     if account is not None:
-        yield _question("serviceaccounts", account[1], namespace=account[0])
+        yield _question(user, "serviceaccounts", account[1], namespace=account[0])
     else:
-        yield _question("users", asked.name)
+        yield _question(user, "users", asked.name)
     for group in asked.groups:
-        yield _question("groups", group)
+        yield _question(user, "groups", group)
     for key, values in asked.extra.items():
         for value in values:
-            yield _question("userextras", value, group=_GROUP_NAME, subresource=key)
+            yield _question(user, "userextras", value, group=_GROUP_NAME, subresource=key)
     if asked.uid:
-        yield _question("uids", asked.uid, group=_GROUP_NAME)
+        yield _question(user, "uids", asked.uid, group=_GROUP_NAME)
 
 
 def _question(
-    resource: str, name: str, *, namespace: str = "", group: str = "", subresource: str = ""
-) -> RequestInfo:
-    return RequestInfo(
+    user: User, resource: str, name: str, *, namespace: str = "", group: str = "", subresource: str = ""
+) -> Attributes:
+    return Attributes(
+        user,
         "impersonate",
-        "",
-        "",
-        {},
         group=group,
         version="v1",
-        namespace=namespace,
         resource=resource,
-        name=name,
         subresource=subresource,
+        namespace=namespace,
+        name=name,
     )
 
 
@@ -103,13 +101,6 @@ def _groups(asked: Wanted) -> tuple[str, ...]:
     if {AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP} & set(groups):
         return groups
     return (*groups, AUTHENTICATED_GROUP)
-
-
-def _refused(user: User, part: RequestInfo) -> Forbidden:
-    where = f'in the namespace "{part.namespace}"' if part.namespace else "at the cluster scope"
-    what = f"{part.resource}/{part.subresource}" if part.subresource else part.resource
-    why = f'User "{user.name}" cannot impersonate resource "{what}" in API group "{part.group}" {where}'
-    return forbidden(part.resource, part.group, part.name, why)
 
 
 def _listed(asked: Wanted) -> str:

@@ -119,7 +119,7 @@ class Boundary:
         user = await self._authenticate(call)
         call.user = user
         if (asked := impersonation.wanted(call.scope["headers"])) is not None:
-            user = call.user = impersonation.impersonated(user, asked, self._authorizer)
+            user = call.user = await impersonation.impersonated(user, asked, self._authorizer)
         if not self._authorizer.allows(user, call.info):
             if user is ANONYMOUS:
                 raise Unauthorized

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from kplane.api.errors import Forbidden, InternalError
+from kplane.apiserver.auth.authorizer import ALLOW, NO_OPINION, Attributes, Verdict
 from kplane.apiserver.auth.impersonation import impersonated, wanted
 from kplane.apiserver.auth.user import User
-from kplane.apiserver.http.requestinfo import RequestInfo
 
 from ..conftest import Api
 
@@ -26,8 +26,15 @@ class Only:
     def __init__(self, *allowed: tuple[str, str]) -> None:
         self._allowed = allowed
 
-    def allows(self, user: User, info: RequestInfo) -> bool:
-        return info.verb == "impersonate" and (info.resource, info.name) in self._allowed
+    async def authorize(self, attributes: Attributes) -> Verdict:
+        asked = (attributes.resource, attributes.name)
+        return ALLOW if attributes.verb == "impersonate" and asked in self._allowed else NO_OPINION
+
+    async def rules(self, user: User, namespace: str) -> Any:
+        raise NotImplementedError
+
+    async def catch_up(self) -> bool:
+        return True
 
 
 async def whoami(api: Api, headers: dict[str, str]) -> Any:
@@ -55,11 +62,11 @@ async def test_one_becomes_who_one_acts_as(api: Api) -> None:
     }
 
 
-def acting(*headers: tuple[bytes, bytes], authorizer: Any = None) -> User:
+async def acting(*headers: tuple[bytes, bytes], authorizer: Any = None) -> User:
     asked = wanted(headers)
     assert asked is not None
     everyone = Only(*((kind, value.decode().rsplit(":")[-1]) for _, value in headers for kind in KINDS))
-    return impersonated(BOB, asked, authorizer or everyone)
+    return await impersonated(BOB, asked, authorizer or everyone)
 
 
 KINDS = ("users", "groups", "uids", "userextras", "serviceaccounts")
@@ -81,25 +88,27 @@ KINDS = ("users", "groups", "uids", "userextras", "serviceaccounts")
         ),
     ],
 )
-def test_groups_follow_from_the_name_unless_they_are_given(
+async def test_groups_follow_from_the_name_unless_they_are_given(
     headers: list[tuple[bytes, bytes]], groups: tuple[str, ...]
 ) -> None:
-    assert acting(*headers).groups == groups
+    assert (await acting(*headers)).groups == groups
 
 
-def test_the_anonymous_user_stays_unauthenticated() -> None:
+async def test_the_anonymous_user_stays_unauthenticated() -> None:
     asked = wanted([(b"impersonate-user", b"system:anonymous")])
     assert asked is not None
 
-    assert impersonated(BOB, asked, Only(("users", "system:anonymous"))).groups == ("system:unauthenticated",)
+    assert (await impersonated(BOB, asked, Only(("users", "system:anonymous")))).groups == (
+        "system:unauthenticated",
+    )
 
 
-def test_a_given_special_group_is_the_only_one() -> None:
+async def test_a_given_special_group_is_the_only_one() -> None:
     asked = wanted([(b"impersonate-user", b"x"), (b"impersonate-group", b"system:unauthenticated")])
     assert asked is not None
     allowed = Only(("users", "x"), ("groups", "system:unauthenticated"))
 
-    assert impersonated(BOB, asked, allowed).groups == ("system:unauthenticated",)
+    assert (await impersonated(BOB, asked, allowed)).groups == ("system:unauthenticated",)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +136,7 @@ def test_a_given_special_group_is_the_only_one() -> None:
         ),
     ],
 )
-def test_each_part_must_be_allowed(missing: tuple[str, str], message: str) -> None:
+async def test_each_part_must_be_allowed(missing: tuple[str, str], message: str) -> None:
     parts = {("users", "ann"), ("groups", "dev"), ("uids", "7"), ("userextras", "view")}
     asked = wanted(
         [
@@ -139,18 +148,18 @@ def test_each_part_must_be_allowed(missing: tuple[str, str], message: str) -> No
     )
     assert asked is not None
 
-    assert impersonated(BOB, asked, Only(*parts)).name == "ann"
+    assert (await impersonated(BOB, asked, Only(*parts))).name == "ann"
     with pytest.raises(Forbidden) as refused:
-        impersonated(BOB, asked, Only(*(parts - {missing})))
+        await impersonated(BOB, asked, Only(*(parts - {missing})))
     assert refused.value.message == message
 
 
-def test_a_service_account_is_asked_for_in_its_namespace() -> None:
+async def test_a_service_account_is_asked_for_in_its_namespace() -> None:
     asked = wanted([(b"impersonate-user", b"system:serviceaccount:ns:robot")])
     assert asked is not None
 
     with pytest.raises(Forbidden, match=r'resource "serviceaccounts" in API group "" in the namespace "ns"'):
-        impersonated(BOB, asked, Only(("users", "system:serviceaccount:ns:robot")))
+        await impersonated(BOB, asked, Only(("users", "system:serviceaccount:ns:robot")))
 
 
 @pytest.mark.parametrize("header", [b"impersonate-group", b"impersonate-uid", b"impersonate-extra-x"])
