@@ -149,7 +149,7 @@ def _container_warnings(spec: Object, path: Path) -> Iterator[str]:
             place = here.ports[index]
             if port.get("hostIP") and not port.get("hostPort"):
                 yield f"{place}: hostIP set without hostPort: {_go_port(port)}"
-            others = ports[port["containerPort"], port.get("protocol", "TCP")]
+            others = ports[port.get("containerPort", 0), port.get("protocol", "TCP")]
             for other_place, other in others:
                 if clash := _port_clash(port, other):
                     yield f"{place}: {clash} with {other_place}"
@@ -159,7 +159,7 @@ def _container_warnings(spec: Object, path: Path) -> Iterator[str]:
 def _hidden_variables(variables: Iterable[Object], path: Path) -> Iterator[str]:
     seen = set()
     for index, variable in enumerate(variables):
-        name = variable["name"]
+        name = variable.get("name", "")
         own, value = f"$({name})", variable.get("value", "")
         # A second definition that builds on the first is meant.
         if name in seen and (variable.get("valueFrom") or value == own or own not in value):
@@ -186,7 +186,7 @@ def _go_port(port: Object) -> str:
     """A ContainerPort as Go's `%+v` prints it."""
     return (
         f"{{Name:{port.get('name', '')} HostPort:{port.get('hostPort', 0)} "
-        f"ContainerPort:{port['containerPort']} Protocol:{port.get('protocol', 'TCP')} "
+        f"ContainerPort:{port.get('containerPort', 0)} Protocol:{port.get('protocol', 'TCP')} "
         f"HostIP:{port.get('hostIP', '')}}}"
     )
 
