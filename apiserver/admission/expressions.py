@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import cache, lru_cache
 from typing import Any
 
-from kplane.api.cel import BOOL, DYN, STRING, Budget, Environment, Program, list_of, map_of, object_of
+from kplane.api.cel import BOOL, DYN, Budget, Environment, Program
+from kplane.api.cel.admission import REQUEST
 from kplane.api.cel.library.authorizer import (
     AUTHORIZER,
     RESOURCE_CHECK,
@@ -27,37 +28,6 @@ from .chain import Attributes
 
 Allows = Callable[[User, RequestInfo], Awaitable[bool]]
 """Whether a user may do that."""
-
-_KIND = object_of("kubernetes.GroupVersionKind", dict.fromkeys(("group", "version", "kind"), STRING))
-_RESOURCE = object_of(
-    "kubernetes.GroupVersionResource", dict.fromkeys(("group", "version", "resource"), STRING)
-)
-_USER = object_of(
-    "kubernetes.UserInfo",
-    {
-        "username": STRING,
-        "uid": STRING,
-        "groups": list_of(STRING),
-        "extra": map_of(STRING, list_of(STRING)),
-    },
-)
-REQUEST = object_of(
-    "kubernetes.AdmissionRequest",
-    {
-        "kind": _KIND,
-        "resource": _RESOURCE,
-        "subResource": STRING,
-        "requestKind": _KIND,
-        "requestResource": _RESOURCE,
-        "requestSubResource": STRING,
-        "name": STRING,
-        "namespace": STRING,
-        "operation": STRING,
-        "userInfo": _USER,
-        "dryRun": BOOL,
-        "options": DYN,
-    },
-)
 
 
 @cache

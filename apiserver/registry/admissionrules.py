@@ -5,10 +5,11 @@ Source: `pkg/apis/admissionregistration/validation`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from kplane.api import names
 from kplane.api.cel import CelError
+from kplane.api.cel.admission import Expression
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
@@ -80,14 +81,20 @@ def validate_resources(resources: Sequence[str], path: Path) -> Iterator[FieldEr
         )
 
 
-def validate_conditions(conditions: Sequence[Object], path: Path) -> Iterator[FieldError]:
-    """`matchConditions`."""
+def validate_conditions(
+    conditions: Sequence[Object], path: Path, compile: Callable[[str], Expression] | None = None
+) -> Iterator[FieldError]:
+    """`matchConditions`; `compile` for those that may name more than a webhook's."""
     if len(conditions) > MAX_CONDITIONS:
         yield path.too_many(len(conditions), MAX_CONDITIONS)
     taken: set[str] = set()
     for index, condition in enumerate(conditions[: 2 * MAX_CONDITIONS]):
         here, name = path[index], condition.get("name", "")
-        yield from validate_expression((condition.get("expression") or "").strip(), here.expression)
+        expression = (condition.get("expression") or "").strip()
+        if compile is None or not expression:
+            yield from validate_expression(expression, here.expression)
+        elif fault := compile(expression).fault:
+            yield here.expression.invalid(expression, fault)
         if not name:
             yield here.name.required()
             continue

@@ -64,39 +64,6 @@ class RuntimeClassStrategy(Strategy):
         yield from unchanged(new.get("handler"), old.get("handler"), path.handler)
 
 
-class AdmissionPolicyStrategy(StatusStrategy):
-    """Admission policies and their bindings, with or without status."""
-
-    def default(self, obj: Object) -> None:
-        spec = obj.setdefault("spec", {})
-        if obj.get("kind", "").endswith("Policy"):
-            spec.setdefault("failurePolicy", "Fail")
-        for name in ("matchConstraints", "matchResources"):
-            if resources := spec.get(name):
-                resources.setdefault("matchPolicy", "Equivalent")
-                resources.setdefault("namespaceSelector", {})
-                resources.setdefault("objectSelector", {})
-                for rule in resources.get("resourceRules") or ():
-                    rule.setdefault("scope", "*")
-
-    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
-        spec = obj["spec"]
-        if obj.get("kind", "").endswith("Binding"):
-            if not spec.get("policyName"):
-                yield path.spec.policyName.required()
-        elif not spec.get("matchConstraints"):
-            yield path.spec.matchConstraints.required()
-
-
-class PlainAdmissionPolicyStrategy(AdmissionPolicyStrategy):
-    """Those without a status subresource."""
-
-    subresources = ()
-
-    def prepare_create(self, obj: Object) -> None:
-        obj.pop("status", None)
-
-
 class GenerationStrategy(StatusStrategy):
     """Kinds with generation and status about whose values only the schema speaks."""
 

@@ -6,14 +6,17 @@ small ones, beside this one.
 
 from __future__ import annotations
 
+from .admissionpolicies import (
+    AdmissionPolicyBindingStrategy,
+    MutatingAdmissionPolicyStrategy,
+    ValidatingAdmissionPolicyStrategy,
+)
 from .apiservices import APIServiceStrategy
 from .certificates import CertificateSigningRequestStrategy
 from .classes import (
-    AdmissionPolicyStrategy,
     FixedSpecStrategy,
     GenerationStrategy,
     MetadataStrategy,
-    PlainAdmissionPolicyStrategy,
     PriorityClassStrategy,
     RuntimeClassStrategy,
 )
@@ -86,11 +89,11 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("", "secrets"): SecretStrategy(),
     ("", "serviceaccounts"): ServiceAccountStrategy(),
     ("", "services"): ServiceStrategy(),
-    (ADMISSION, "mutatingadmissionpolicies"): PlainAdmissionPolicyStrategy(),
-    (ADMISSION, "mutatingadmissionpolicybindings"): PlainAdmissionPolicyStrategy(),
+    (ADMISSION, "mutatingadmissionpolicies"): MutatingAdmissionPolicyStrategy(),
+    (ADMISSION, "mutatingadmissionpolicybindings"): AdmissionPolicyBindingStrategy(mutating=True),
     (ADMISSION, "mutatingwebhookconfigurations"): WebhookConfigurationStrategy(mutating=True),
-    (ADMISSION, "validatingadmissionpolicies"): AdmissionPolicyStrategy(),
-    (ADMISSION, "validatingadmissionpolicybindings"): PlainAdmissionPolicyStrategy(),
+    (ADMISSION, "validatingadmissionpolicies"): ValidatingAdmissionPolicyStrategy(),
+    (ADMISSION, "validatingadmissionpolicybindings"): AdmissionPolicyBindingStrategy(mutating=False),
     (ADMISSION, "validatingwebhookconfigurations"): WebhookConfigurationStrategy(mutating=False),
     ("apiextensions.k8s.io", "customresourcedefinitions"): CustomResourceDefinitionStrategy(),
     ("apiregistration.k8s.io", "apiservices"): APIServiceStrategy(),

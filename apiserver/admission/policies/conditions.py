@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kplane.api.cel.admission import Expression
+
 from ..chain import Operation
 from ..context import aggregate
 from ..webhooks.metrics import WebhookMetrics
-from .compiling import Expression
 from .evaluation import Evaluation, Faulty, OutOfBudget
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kplane.api.cel import MATCH_CONDITIONS_BUDGET, RUNTIME_BUDGET, STRING
+from kplane.api.cel.admission import TEXT_OR_NULL, Composer, Expression
 from kplane.api.clock import Clock
 from kplane.api.resource import Object
 
 from ..chain import Operation
 from ..expressions import Permissions
 from ..webhooks.metrics import WebhookMetrics
-from .compiling import TEXT_OR_NULL, Composer, Expression
 from .conditions import MatchConditions, Undecidable
 from .evaluation import Evaluation, Faulty, OutOfBudget
 

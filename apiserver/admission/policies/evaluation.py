@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kplane.api.cel import PER_CALL_LIMIT, Budget, BudgetExceeded, EvaluationError
+from kplane.api.cel.admission import Expression
 
 from ..expressions import Permissions
-from .compiling import Expression
 
 OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kplane.api.cel import MATCH_CONDITIONS_BUDGET, RUNTIME_BUDGET
+from kplane.api.cel.admission import JSON_PATCHES, Composer, Expression
 from kplane.api.cel.library.mutation import APPLY_CONFIGURATION
 from kplane.api.errors import ApiError, Forbidden
 from kplane.api.patches.copying import duplicate
@@ -21,7 +22,6 @@ from kplane.api.scheme import ResourceInfo
 from ..chain import Attributes, Operation
 from ..context import refused
 from ..webhooks.metrics import WebhookMetrics
-from .compiling import JSON_PATCHES, Composer, Expression
 from .conditions import MatchConditions, Undecidable
 from .decisions import compiled_conditions, compiled_variables, see_namespace
 from .evaluation import Evaluation, Faulty, OutOfBudget

@@ -1,6 +1,6 @@
-"""Expressions of policies, compiled: which variables they may name, and what is wrong with them.
+"""Expressions of admission: the types of what they may name, and those of policies compiled.
 
-Used when a policy is written, to refuse it, and when it is in effect.
+Used when a policy is written, to refuse it, when it is in effect, and for a closer look at its types.
 Source: apiserver `admission/plugin/cel`.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from kplane.api.cel import (
+from . import (
     BOOL,
     BYTES,
     DOUBLE,
@@ -30,13 +30,42 @@ from kplane.api.cel import (
     map_of,
     object_of,
 )
-from kplane.api.cel.library.authorizer import AUTHORIZER, RESOURCE_CHECK
-from kplane.api.cel.library.mutation import JSON_PATCH, mutation_type
-
-from ..expressions import REQUEST
+from .library.authorizer import AUTHORIZER, RESOURCE_CHECK
+from .library.mutation import JSON_PATCH, mutation_type
 
 TEXT_OR_NULL: Sequence[Type] = (STRING, NULL)
 JSON_PATCHES = list_of(JSON_PATCH)
+
+_KIND = object_of("kubernetes.GroupVersionKind", dict.fromkeys(("group", "version", "kind"), STRING))
+_RESOURCE = object_of(
+    "kubernetes.GroupVersionResource", dict.fromkeys(("group", "version", "resource"), STRING)
+)
+_USER = object_of(
+    "kubernetes.UserInfo",
+    {
+        "username": STRING,
+        "uid": STRING,
+        "groups": list_of(STRING),
+        "extra": map_of(STRING, list_of(STRING)),
+    },
+)
+REQUEST = object_of(
+    "kubernetes.AdmissionRequest",
+    {
+        "kind": _KIND,
+        "resource": _RESOURCE,
+        "subResource": STRING,
+        "requestKind": _KIND,
+        "requestResource": _RESOURCE,
+        "requestSubResource": STRING,
+        "name": STRING,
+        "namespace": STRING,
+        "operation": STRING,
+        "userInfo": _USER,
+        "dryRun": BOOL,
+        "options": DYN,
+    },
+)
 
 _TEXTS = list_of(STRING)
 _PAIRS = map_of(STRING, STRING)
