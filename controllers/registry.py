@@ -25,6 +25,7 @@ from .root_ca import RootCAPublisher
 from .serviceaccount import ServiceAccountController
 from .statefulset import StatefulSetController
 from .ttl_after_finished import TTLAfterFinishedController
+from .validatingadmissionpolicystatus import ValidatingAdmissionPolicyStatusController
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,12 @@ CONTROLLERS: Mapping[str, Entry] = {
     "taint-eviction-controller": Entry(TaintEvictionController, "taint_eviction", "", 8),
     "ttl-after-finished-controller": Entry(
         TTLAfterFinishedController, "ttl_jobs_to_delete", "concurrent-ttl-after-finished-syncs", 5
+    ),
+    "validatingadmissionpolicy-status-controller": Entry(
+        ValidatingAdmissionPolicyStatusController,
+        "validatingadmissionpolicy-status",
+        "concurrent-validating-admission-policy-status-syncs",
+        5,
     ),
 }
 
