@@ -16,6 +16,8 @@ from typing import TypeAlias
 from kplane.runtime.process import Fatal, FlagParser
 
 from .auth import flags as auth_flags
+from .auth import authorization
+from .auth.authorization import AuthorizationSettings
 from .auth.settings import AuthenticationSettings
 
 from .admission.registry import check as check_plugins
@@ -69,6 +71,7 @@ class ApiServerConfig:
     default_not_ready_toleration_seconds: int = 300
     default_unreachable_toleration_seconds: int = 300
     authentication: AuthenticationSettings = field(default_factory=AuthenticationSettings)
+    authorization: AuthorizationSettings = field(default_factory=AuthorizationSettings)
     verbosity: int = 0
 
 
@@ -83,7 +86,9 @@ def parse(argv: Sequence[str] | None = None) -> ApiServerConfig:
     if ("proxy_client_cert_file" in args) != ("proxy_client_key_file" in args):
         raise Fatal("--proxy-client-cert-file and --proxy-client-key-file belong together: pass both")
     plain = {name: value for name, value in args.items() if not name.startswith(auth_flags.PREFIX)}
-    return ApiServerConfig(**plain, authentication=auth_flags.settings(args))
+    return ApiServerConfig(
+        **plain, authentication=auth_flags.settings(args), authorization=authorization.settings(args)
+    )
 
 
 def _parser() -> FlagParser:
@@ -128,6 +133,7 @@ def _parser() -> FlagParser:
     flag("default-not-ready-toleration-seconds", int, "how long pods stay on a node that is not ready")
     flag("default-unreachable-toleration-seconds", int, "how long pods stay on an unreachable node")
     auth_flags.add_flags(parser, file=_file, seconds=_seconds)
+    authorization.add_flags(parser)
     flag("v", int, "verbosity of the log", field="verbosity")
     return parser
 

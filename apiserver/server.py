@@ -38,7 +38,13 @@ from .admission.webhooks.metrics import WebhookMetrics
 from .aggregation.assembly import Aggregation
 from .aggregation.assembly import Surroundings as AggregationSurroundings
 from .auth.assembly import build as build_authenticator
-from .auth.authorizer import AlwaysAllow
+from .auth.authorization import ALWAYS_ALLOW, Makers
+from .auth.authorization import build as build_authorizer
+from .auth.authorizer import attributes_of
+from .auth.rbac.authorizer import RBAC
+from .auth.rbac.bootstrap.reconcile import ensure_policy
+from .auth.rbac.escalation import EscalationGuard, GuardedChain
+from .auth.rbac.index import PolicyIndex
 from .auth.serviceaccounts.keys import load_signing, load_verifying
 from .auth.settings import RequestHeaderSettings
 from .auth.user import User
@@ -104,6 +110,9 @@ class ApiServer:
         self._metrics = CollectorRegistry()
         self._resolve = ServiceResolver(self._read_service, self._read_slices, self._entropy)
         self._webhooks = WebhookClient(self._resolve)
+        self._policy = PolicyIndex(lambda *path: self._registry(*path).cache)
+        makers = Makers(rbac=lambda: RBAC(self._policy))
+        self._authorizer = build_authorizer(config.authorization, makers)
         self._registries = self._make_registries()
         self._nodes = NodeConnections(config, self._read_wire)
         self._proxy = ReverseProxy()
@@ -139,6 +148,8 @@ class ApiServer:
             config = self._config
             bootstrap = Bootstrap(self._registry, self._claims, config.service_cluster_ip_range, self._clock)
             await bootstrap.run(config.secure_port)
+            if config.authorization.bootstraps_policy:
+                await ensure_policy(self._registry, SELF)
             definitions = self._registry("apiextensions.k8s.io", "v1", "customresourcedefinitions")
             extensions = Extensions(self._scheme, self._registries, definitions, self._clock)
             await extensions.start()
@@ -179,12 +190,14 @@ class ApiServer:
             webhooks.mutating(),
             webhooks.validating(),
         ]
-        admission = self._admission = build(
+        plugins = build(
             self._admission_context(),
             self._config.enable_admission_plugins,
             self._config.disable_admission_plugins,
             {plugin.name: plugin for plugin in made},
         )
+        guard = EscalationGuard(self._policy, self._authorizer.authorize)
+        admission = self._admission = GuardedChain(plugins, guard)
         backing = Backing(self._store, admission, self._clock, self._entropy)
         event_ttl = self._config.event_ttl
         ttls = {("", "events"): event_ttl, ("events.k8s.io", "events"): event_ttl}
@@ -255,27 +268,23 @@ class ApiServer:
         config = self._config
         accounts = config.authentication.service_accounts
         keys = load_verifying(accounts.verifying_files)
-        authenticator, authorizer = (
-            build_authenticator(
-                config.authentication,
-                request_header=RequestHeaderSettings(
-                    client_ca_file=config.requestheader_client_ca_file,
-                    allowed_names=config.requestheader_allowed_names,
-                    username_headers=config.requestheader_username_headers,
-                    uid_headers=config.requestheader_uid_headers,
-                    group_headers=config.requestheader_group_headers,
-                    extra_headers_prefix=config.requestheader_extra_headers_prefix,
-                ),
-                client_ca_file=config.client_ca_file,
-                token_auth_file=config.token_auth_file,
-                keys=keys,
-                read=self._read_credential,
-                clock=self._clock,
+        authenticator = build_authenticator(
+            config.authentication,
+            request_header=RequestHeaderSettings(
+                client_ca_file=config.requestheader_client_ca_file,
+                allowed_names=config.requestheader_allowed_names,
+                username_headers=config.requestheader_username_headers,
+                uid_headers=config.requestheader_uid_headers,
+                group_headers=config.requestheader_group_headers,
+                extra_headers_prefix=config.requestheader_extra_headers_prefix,
             ),
-            AlwaysAllow(),
+            client_ca_file=config.client_ca_file,
+            token_auth_file=config.token_auth_file,
+            keys=keys,
+            read=self._read_credential,
+            clock=self._clock,
         )
-        reviews = Reviews(authenticator, authorizer, accounts.audiences)
-        self._authorizer = authorizer
+        reviews = Reviews(authenticator, self._authorizer, accounts.audiences)
         resources = ResourceApi(
             self._scheme,
             self._registries,
@@ -296,12 +305,13 @@ class ApiServer:
             Boundary,
             scheme=self._scheme,
             authenticator=authenticator,
-            authorizer=authorizer,
+            authorizer=self._authorizer,
             metrics=RequestMetrics(self._metrics),
             clock=self._clock,
             entropy=self._entropy,
             max_inflight=config.max_requests_inflight,
             timeout=config.request_timeout,
+            refuses_strangers=config.authorization.modes == (ALWAYS_ALLOW,),
         )
         issuer = accounts.issuers[0] if accounts.issuers else ""
         documents = issuer_routes(issuer, accounts.jwks_uri, address, keys)
@@ -360,7 +370,7 @@ class ApiServer:
         return codec.decode(item.wire) if item else None
 
     async def _allows(self, user: User, info: RequestInfo) -> bool:
-        return self._authorizer.allows(user, info)
+        return (await self._authorizer.authorize(attributes_of(user, info))).allowed
 
     async def _convert(self, obj: Object, there: ResourceInfo, here: ResourceInfo) -> Object:
         """Between versions of a resource, for webhooks that know another one."""

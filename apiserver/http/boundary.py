@@ -15,13 +15,13 @@ import msgspec
 from starlette.types import ASGIApp
 
 from kplane.api.clock import Clock, Entropy
-from kplane.api.errors import ApiError, Forbidden, InternalError, Timeout, TooManyRequests, Unauthorized
+from kplane.api.errors import ApiError, InternalError, Timeout, TooManyRequests, Unauthorized
 from kplane.api.scheme import Scheme
 from kplane.runtime.serving import peer_certificate
 
 from ..auth import impersonation
 from ..auth.authenticator import Authenticator
-from ..auth.authorizer import Authorizer
+from ..auth.authorizer import Authorizer, attributes_of, refusal
 from ..auth.identity import Credentials
 from ..auth.user import ANONYMOUS, User
 from ..storage.store import StoreError
@@ -38,7 +38,8 @@ _PANIC = (
 
 
 class Boundary:
-    """Pure ASGI. `max_inflight` 0 means no limit; `timeout` (seconds) spares long-running requests."""
+    """Pure ASGI. `max_inflight` 0 means no limit; `timeout` (seconds) spares long-running requests;
+    `refuses_strangers`: who is not allowed without credentials is unauthenticated rather than forbidden."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Boundary:
         entropy: Entropy,
         max_inflight: int,
         timeout: float,
+        refuses_strangers: bool,
     ) -> None:
         self._app = app
         self._scheme = scheme
@@ -62,6 +64,7 @@ class Boundary:
         self._entropy = entropy
         self._max_inflight = max_inflight
         self._timeout = timeout
+        self._refuses_strangers = refuses_strangers
         self._inflight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,12 +123,20 @@ class Boundary:
         call.user = user
         if (asked := impersonation.wanted(call.scope["headers"])) is not None:
             user = call.user = await impersonation.impersonated(user, asked, self._authorizer)
-        if not self._authorizer.allows(user, call.info):
-            if user is ANONYMOUS:
-                raise Unauthorized
-            raise _refused(user, call.info)
+        await self._authorize(user, call)
         if self._max_inflight and self._inflight > self._max_inflight and not _is_long_running(call.info):
             raise TooManyRequests("too many requests, please try again later", retry_after=1)
+
+    async def _authorize(self, user: User, call: Call) -> None:
+        attributes = attributes_of(user, call.info)
+        verdict = await self._authorizer.authorize(attributes)
+        if verdict.allowed:
+            return
+        if verdict.error:
+            raise InternalError(f'Internal Server Error: "{call.info.path}": {verdict.error}')
+        if user is ANONYMOUS and self._refuses_strangers:
+            raise Unauthorized
+        raise refusal(attributes, verdict.reason)
 
     async def _authenticate(self, call: Call) -> User:
         credentials = Credentials(peer_certificate(call.scope), call.scope["headers"])
@@ -134,16 +145,6 @@ class Boundary:
 
 def _is_long_running(info: RequestInfo) -> bool:
     return info.verb == "watch" or info.subresource in _LONG_RUNNING
-
-
-def _refused(user: User, info: RequestInfo) -> Forbidden:
-    if not info.resource:
-        return Forbidden(f'User "{user.name}" cannot {info.verb} path "{info.path}"')
-    where = f'in the namespace "{info.namespace}"' if info.namespace else "at the cluster scope"
-    what = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
-    return Forbidden(
-        f'User "{user.name}" cannot {info.verb} resource "{what}" in API group "{info.group}" {where}'
-    )
 
 
 class _Reply:

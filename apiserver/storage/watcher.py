@@ -71,6 +71,16 @@ class Watcher:
             self._on_close(self)
             self._wake()
 
+    def take(self) -> Sequence[Event]:
+        """The events that are waiting, maybe none. Raises Overrun."""
+        if not self._pending:
+            if self._overrun:
+                raise Overrun("the watch fell too far behind")
+            return ()
+        batch, self._pending = self._pending, []
+        self._delivered = batch[-1].revision
+        return batch
+
     def _wake(self) -> None:
         wakeup, self._wakeup = self._wakeup, None
         if wakeup is not None and not wakeup.done():

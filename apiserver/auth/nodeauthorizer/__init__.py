@@ -1,0 +1,1 @@
+"""What nodes may do: what the pods on them need."""

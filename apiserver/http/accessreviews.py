@@ -1,0 +1,175 @@
+"""Reviews of permission: may this user do that, and what may I do at all?
+
+Source: registry `authorization/{subjectaccessreview,…,selfsubjectrulesreview}`, `pkg/apis/authorization/validation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from kplane.api.errors import BadRequest, invalid
+from kplane.api.field import FieldError, Path
+from kplane.api.resource import Object
+
+from ..auth.authorizer import Attributes, Authorizer, Decision, Term, aggregate
+from ..auth.user import User
+from .call import Call
+
+Answer: TypeAlias = Callable[[Object, Call], Awaitable[Object]]
+"""From the review to its status."""
+
+GROUP = "authorization.k8s.io"
+_LABEL_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
+
+
+class AccessReviews:
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+
+    def answers(self) -> Mapping[str, Answer]:
+        """By plural name."""
+        return {
+            "subjectaccessreviews": self._for_subject,
+            "localsubjectaccessreviews": self._for_subject_here,
+            "selfsubjectaccessreviews": self._for_self,
+            "selfsubjectrulesreviews": self._rules,
+        }
+
+    async def _for_subject(self, review: Object, call: Call) -> Object:
+        spec = review.get("spec") or {}
+        _refuse("SubjectAccessReview", [*_subject_faults(spec), *_spec_faults(spec), *_meta_faults(review)])
+        return await self._decide(_subject(spec), spec)
+
+    async def _for_subject_here(self, review: Object, call: Call) -> Object:
+        spec, path, namespace = review.get("spec") or {}, Path("spec"), call.info.namespace
+        given = (review.get("metadata") or {}).get("namespace") or namespace
+        if given != namespace:
+            raise BadRequest(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
+        faults = [*_subject_faults(spec), *_spec_faults(spec), *_meta_faults(review)]
+        what = spec.get("resourceAttributes")
+        if what is not None and what.get("namespace", "") != namespace:
+            text = "must match metadata.namespace"
+            faults.append(path.resourceAttributes.namespace.invalid(what.get("namespace", ""), text))
+        if spec.get("nonResourceAttributes") is not None:
+            text = "disallowed on this kind of request"
+            faults.append(path.nonResourceAttributes.invalid(spec["nonResourceAttributes"], text))
+        _refuse("LocalSubjectAccessReview", faults)
+        return await self._decide(_subject(spec), spec)
+
+    async def _for_self(self, review: Object, call: Call) -> Object:
+        spec = review.get("spec") or {}
+        _refuse("SelfSubjectAccessReview", [*_spec_faults(spec), *_meta_faults(review)])
+        return await self._decide(call.user, spec)
+
+    async def _decide(self, user: User, spec: Object) -> Object:
+        verdict = await self._authorizer.authorize(_attributes(user, spec))
+        status: Object = {"allowed": verdict.allowed}
+        if verdict.decision is Decision.DENY:
+            status["denied"] = True
+        if verdict.reason:
+            status["reason"] = verdict.reason
+        if verdict.error:
+            status["evaluationError"] = verdict.error
+        return status
+
+    async def _rules(self, review: Object, call: Call) -> Object:
+        namespace = (review.get("spec") or {}).get("namespace", "")
+        if not namespace:
+            raise BadRequest("no namespace on request")
+        found = await self._authorizer.rules(call.user, namespace)
+        status: Object = {
+            "resourceRules": found.resources,
+            "nonResourceRules": found.paths,
+            "incomplete": found.incomplete,
+        }
+        return status | ({"evaluationError": aggregate(found.errors)} if found.errors else {})
+
+
+def _subject(spec: Object) -> User:
+    extra = {key: tuple(values or ()) for key, values in (spec.get("extra") or {}).items()}
+    return User(spec.get("user", ""), spec.get("uid", ""), tuple(spec.get("groups") or ()), extra)
+
+
+def _attributes(user: User, spec: Object) -> Attributes:
+    if path := spec.get("nonResourceAttributes"):
+        return Attributes(user, path.get("verb", ""), False, path=path.get("path", ""))
+    what = spec["resourceAttributes"]
+    return Attributes(
+        user,
+        what.get("verb", ""),
+        True,
+        what.get("group", ""),
+        what.get("version", "") or "*",
+        what.get("resource", ""),
+        what.get("subresource", ""),
+        what.get("namespace", ""),
+        what.get("name", ""),
+        fields=_terms(what.get("fieldSelector")),
+        labels=_terms(what.get("labelSelector")),
+    )
+
+
+def _terms(selector: Mapping[str, Any] | None) -> tuple[Term, ...]:
+    """Requirements that cannot be understood narrow nothing down."""
+    return tuple(
+        Term(each.get("key", ""), each["operator"], tuple(each.get("values") or ()))
+        for each in (selector or {}).get("requirements") or ()
+        if each.get("operator") in _LABEL_OPERATORS
+    )
+
+
+def _refuse(kind: str, faults: Iterable[FieldError]) -> None:
+    found = list(faults)
+    if found:
+        raise invalid(kind, GROUP, "", found)
+
+
+def _subject_faults(spec: Object) -> Iterator[FieldError]:
+    if not spec.get("user") and not spec.get("groups"):
+        text = "at least one of user or group must be specified"
+        yield Path("spec").user.invalid(spec.get("user", ""), text)
+
+
+def _spec_faults(spec: Object) -> Iterator[FieldError]:
+    path = Path("spec")
+    resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if resource is not None and other is not None:
+        text = "cannot be specified in combination with resourceAttributes"
+        yield path.nonResourceAttributes.invalid(other, text)
+    if resource is None and other is None:
+        text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        yield path.resourceAttributes.invalid(None, text)
+    for name in ("fieldSelector", "labelSelector"):
+        selector = (resource or {}).get(name)
+        if selector is not None:
+            yield from _selector_faults(selector, path.resourceAttributes.child(name))
+
+
+def _selector_faults(selector: Object, path: Path) -> Iterator[FieldError]:
+    raw, requirements = selector.get("rawSelector"), selector.get("requirements")
+    if raw and requirements:
+        yield path.rawSelector.invalid(raw, "may not specified at the same time as requirements")
+    if not raw and not requirements:
+        yield path.child("requirements").required(
+            f"when {path} is specified, requirements or rawSelector is required"
+        )
+    for index, each in enumerate(requirements or ()):
+        here = path.child("requirements")[index]
+        if not each.get("key"):
+            yield here.key.required("must be specified")
+        operator, values = each.get("operator", ""), each.get("values") or ()
+        if operator in ("In", "NotIn") and not values:
+            yield here.child("values").required("must be specified when `operator` is 'In' or 'NotIn'")
+        elif operator in ("Exists", "DoesNotExist") and values:
+            yield here.child("values").forbidden(
+                "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            )
+
+
+def _meta_faults(review: Object) -> Iterator[FieldError]:
+    """Nothing is stored, so nothing can have a name."""
+    allowed = {"creationTimestamp", "managedFields", "namespace"}
+    meta = review.get("metadata") or {}
+    if any(value for name, value in meta.items() if name not in allowed):
+        yield Path("metadata").invalid(meta, "must be empty")
