@@ -41,6 +41,8 @@ from .auth.assembly import build as build_authenticator
 from .auth.authorization import ALWAYS_ALLOW, Makers
 from .auth.authorization import build as build_authorizer
 from .auth.authorizer import attributes_of
+from .auth.nodeauthorizer.authorizer import NodeAuthorizer
+from .auth.nodeauthorizer.graph import Graph
 from .auth.rbac.authorizer import RBAC
 from .auth.rbac.bootstrap.reconcile import ensure_policy
 from .auth.rbac.escalation import EscalationGuard, GuardedChain
@@ -111,7 +113,10 @@ class ApiServer:
         self._resolve = ServiceResolver(self._read_service, self._read_slices, self._entropy)
         self._webhooks = WebhookClient(self._resolve)
         self._policy = PolicyIndex(lambda *path: self._registry(*path).cache)
-        makers = Makers(rbac=lambda: RBAC(self._policy))
+        makers = Makers(
+            node=lambda: NodeAuthorizer(Graph(lambda *path: self._registry(*path).cache)),
+            rbac=lambda: RBAC(self._policy),
+        )
         self._authorizer = build_authorizer(config.authorization, makers)
         self._registries = self._make_registries()
         self._nodes = NodeConnections(config, self._read_wire)

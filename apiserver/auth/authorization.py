@@ -15,8 +15,8 @@ from .flags import words
 
 PREFIX = f"{AUTH_PREFIX}authorization."
 ALWAYS_ALLOW, ALWAYS_DENY, NODE, RBAC = "AlwaysAllow", "AlwaysDeny", "Node", "RBAC"
-MODES = (ALWAYS_ALLOW, ALWAYS_DENY, RBAC)
-UPSTREAM_MODES = (*MODES, NODE, "ABAC", "Webhook")
+MODES = (ALWAYS_ALLOW, ALWAYS_DENY, NODE, RBAC)
+UPSTREAM_MODES = (*MODES, "ABAC", "Webhook")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,7 @@ def settings(args: Mapping[str, Any]) -> AuthorizationSettings:
 class Makers:
     """How to make what needs the server's caches."""
 
+    node: Callable[[], Authorizer]
     rbac: Callable[[], Authorizer]
 
 
@@ -70,6 +71,7 @@ def build(settings: AuthorizationSettings, makers: Makers) -> Authorizer:
     makes: Mapping[str, Callable[[], Authorizer]] = {
         ALWAYS_ALLOW: AlwaysAllow,
         ALWAYS_DENY: AlwaysDeny,
+        NODE: makers.node,
         RBAC: makers.rbac,
     }
     return Union([makes[mode]() for mode in settings.modes])

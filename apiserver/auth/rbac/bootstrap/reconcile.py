@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from kplane.api.errors import AlreadyExists, NotFound
+from kplane.api.patches.copying import duplicate
 from kplane.api.resource import Key, Object
 
 from ....registry.deletion import DeleteOptions
@@ -66,14 +67,9 @@ async def _ensure(registry: Registry, wanted: Object, author: Author) -> None:
 
 async def _create(registry: Registry, wanted: Object, key: Key, author: Author) -> None:
     try:
-        await registry.create(_copy(wanted), key.namespace, author)
+        await registry.create(duplicate(wanted), key.namespace, author)
     except AlreadyExists:
         return  # Another server started at the same moment.
-
-
-def _copy(obj: Object) -> Object:
-    found: Object = codec.decode(codec.encode(obj))
-    return found
 
 
 def reconciled(stored: Object, wanted: Object) -> Object | None:
@@ -81,18 +77,19 @@ def reconciled(stored: Object, wanted: Object) -> Object | None:
     meta = stored["metadata"]
     if (meta.get("annotations") or {}).get(AUTOUPDATE_KEY) == "false":
         return None
-    new = _copy(stored)
+    new: Object = duplicate(stored)
     for name in ("labels", "annotations"):
         new["metadata"][name] = wanted["metadata"][name] | (meta.get(name) or {})
     if "roleRef" in wanted:
         new["roleRef"] = wanted["roleRef"]
-        new["subjects"] = _with_missing(stored.get("subjects"), wanted.get("subjects", ()))
+        if subjects := _with_missing(stored.get("subjects"), wanted.get("subjects", ())):
+            new["subjects"] = subjects
     else:
-        missing = uncovered(rules_of(stored), rules_of(wanted))
-        new["rules"] = [*(stored.get("rules") or ()), *(rule.json() for rule in missing)]
+        if missing := uncovered(rules_of(stored), rules_of(wanted)):
+            new["rules"] = [*(stored.get("rules") or ()), *(rule.json() for rule in missing)]
         if "aggregationRule" in wanted:
             new["aggregationRule"] = {"clusterRoleSelectors": _selectors(stored, wanted)}
-    return None if _same(new, stored) else new
+    return None if new == stored else new
 
 
 def _with_missing(stored: Iterable[Object] | None, wanted: Iterable[Object]) -> list[Object]:
@@ -103,10 +100,3 @@ def _with_missing(stored: Iterable[Object] | None, wanted: Iterable[Object]) -> 
 def _selectors(stored: Object, wanted: Object) -> list[Object]:
     has = (stored.get("aggregationRule") or {}).get("clusterRoleSelectors")
     return _with_missing(has, wanted["aggregationRule"]["clusterRoleSelectors"])
-
-
-def _same(new: Object, stored: Object) -> bool:
-    def plain(obj: Object) -> Object:
-        return obj | {"rules": obj.get("rules") or [], "subjects": obj.get("subjects") or []}
-
-    return plain(new) == plain(stored)
