@@ -149,6 +149,8 @@ def _controller_manager(layout: Layout, options: Options, ports: Ports) -> Proce
             "--bind-address=127.0.0.1",
             f"--secure-port={ports.controller_manager}",
             f"--root-ca-file={layout.pki / 'ca.crt'}",
+            f"--cluster-signing-cert-file={layout.pki / 'ca.crt'}",
+            f"--cluster-signing-key-file={layout.pki / 'ca.key'}",
             f"--tls-cert-file={layout.pki / 'kube-controller-manager-serving.crt'}",
             f"--tls-private-key-file={layout.pki / 'kube-controller-manager-serving.key'}",
             "--leader-elect=false",

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from kplane.runtime.process import Fatal, FlagParser, flag_bool
 
+from .certificates import flags as signing
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 
 
@@ -33,6 +35,10 @@ class Config:
     cert_file: Path | None = None
     key_file: Path | None = None
     root_ca_file: Path | None = None
+    cluster_signing_duration: float = 365 * 24 * 3600
+    """Longest life of a certificate that the signing controller signs."""
+    signing_files: Mapping[str, tuple[Path, Path]] = field(default_factory=dict)
+    """Signer -> its authority's certificate and key."""
     max_endpoints_per_slice: int = 100
     node_monitor_period: float = 5
     node_monitor_grace_period: float = 50
@@ -67,6 +73,7 @@ def parse(argv: Sequence[str] | None, known: Mapping[str, tuple[str, int]]) -> C
     }
     if any(count < 1 for count in workers.values()):
         raise Fatal("the number of concurrent syncs must be at least 1")
+    options["signing_files"] = signing.files(options)
     if not 1 <= options["max_endpoints_per_slice"] <= 1000:
         raise Fatal("--max-endpoints-per-slice must be from 1 to 1000")
     return Config(controllers=chosen or ("*",), workers=workers, **options)
@@ -93,6 +100,8 @@ def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
     add("--tls-cert-file", dest="cert_file", type=Path)
     add("--tls-private-key-file", dest="key_file", type=Path)
     add("--root-ca-file", type=Path, help="certificate authority published in every namespace")
+    signing.add_flags(parser)
+    add("--cluster-signing-duration", type=_seconds, default=365 * 24 * 3600.0, help="longest life it signs")
     add("--max-endpoints-per-slice", type=int, default=100)
     add("--node-monitor-period", type=_seconds, default=5.0, help="time between two looks at all nodes")
     add("--node-monitor-grace-period", type=_seconds, default=50.0, help="silence that makes a node Unknown")

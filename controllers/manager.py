@@ -75,6 +75,8 @@ class Manager:
         names = [name for name in CONTROLLERS if self._config.enabled(name)]
         if self._config.root_ca_file is None:
             names = [name for name in names if name != "root-ca-certificate-publisher-controller"]
+        if not self._config.signing_files:
+            names = [name for name in names if name != "certificatesigningrequest-signing-controller"]
         return names
 
     def _context(self, name: str, factory: InformerFactory, group: asyncio.TaskGroup) -> Context:

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from kplane.client.controller import Context, Controller
 
+from .bootstrap import BootstrapSigner, TokenCleaner
+from .certificates.approving import CSRApprovingController
+from .certificates.cleaner import CSRCleanerController
+from .certificates.signing import CSRSigningController
 from .cronjob import CronJobController
 from .daemonset import DaemonSetController
 from .deployment import DeploymentController
@@ -44,6 +48,10 @@ class Entry:
 
 
 CONTROLLERS: Mapping[str, Entry] = {
+    "bootstrap-signer-controller": Entry(BootstrapSigner, "bootstrap_signer_queue", "", 1),
+    "certificatesigningrequest-approving-controller": Entry(CSRApprovingController, "csrapproving", "", 5),
+    "certificatesigningrequest-cleaner-controller": Entry(CSRCleanerController, "csrcleaner", "", 1),
+    "certificatesigningrequest-signing-controller": Entry(CSRSigningController, "csrsigning", "", 5),
     "cronjob-controller": Entry(CronJobController, "cronjob", "concurrent-cron-job-syncs", 5),
     "daemonset-controller": Entry(DaemonSetController, "daemonset", "concurrent-daemonset-syncs", 2),
     "deployment-controller": Entry(DeploymentController, "deployment", "concurrent-deployment-syncs", 5),
@@ -86,6 +94,7 @@ CONTROLLERS: Mapping[str, Entry] = {
     ),
     "statefulset-controller": Entry(StatefulSetController, "statefulset", "concurrent-statefulset-syncs", 5),
     "taint-eviction-controller": Entry(TaintEvictionController, "taint_eviction", "", 8),
+    "token-cleaner-controller": Entry(TokenCleaner, "token_cleaner", "", 1),
     "ttl-after-finished-controller": Entry(
         TTLAfterFinishedController, "ttl_jobs_to_delete", "concurrent-ttl-after-finished-syncs", 5
     ),

@@ -24,7 +24,13 @@ KEPT_METADATA = (
 )  # fmt: skip
 """Metadata that no update changes."""
 
-SUBRESOURCE_FIELD = {"status": "status", "finalize": "spec", "ephemeralcontainers": "spec", "resize": "spec"}
+SUBRESOURCE_FIELD = {
+    "status": "status",
+    "approval": "status",
+    "finalize": "spec",
+    "ephemeralcontainers": "spec",
+    "resize": "spec",
+}
 
 
 def created(row: ResourceInfo, body: Object, metadata: Object) -> Object:
