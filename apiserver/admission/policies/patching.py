@@ -52,11 +52,13 @@ class Patcher:
             raise Unpatchable(f"error applying patch: {why}") from error
 
     def _merged(self, kind: ResourceInfo, obj: Object, config: Object) -> Object:
+        # Of what was written: checking it drops empty lists.
+        found = list(atomics(config, kind.node))
         if faults := list(_faults(kind, config)):
             shown = faults[0] if len(faults) == 1 else "errors:\n  " + "\n  ".join(faults)
             why = f"failed to convert patch object to typed object: {shown}"
             raise Unpatchable(f"error applying patch: {why}")
-        if found := list(atomics(config, kind.node)):
+        if found:
             why = f"may not mutate atomic arrays, maps or structs: {', '.join(found)}"
             raise Unpatchable(f"error applying patch: invalid ApplyConfiguration: {why}")
         shape = self._shape(kind)
