@@ -69,7 +69,8 @@ class EscalationGuard:
             version="*",
             resource=write.info.plural,
             namespace=write.namespace,
-            name=write.name,
+            # A right to one name is none to create it: who asked to create could not be judged by the name.
+            name="" if write.operation is Operation.CREATE else write.name,
         )
         if (await self._authorize(asked)).allowed:
             return
