@@ -70,6 +70,7 @@ def _custom(
         conversion=spec.get("conversion") or {"strategy": "None"},
         status=subresources.get("status") is not None,
         scale=_scale(subresources.get("scale")),
+        scales=_scales(spec),
         columns=tuple(version.get("additionalPrinterColumns") or ()),
         selectable=_selectable(version),
         all_selectable=tuple(sorted({path for each in spec["versions"] for path in _selectable(each)})),
@@ -125,6 +126,11 @@ def _scale(paths: Object | None) -> ScalePaths | None:
         _path(paths["statusReplicasPath"]),
         _path(paths.get("labelSelectorPath") or ""),
     )
+
+
+def _scales(spec: Object) -> dict[str, ScalePaths]:
+    paths = {each["name"]: _scale((each.get("subresources") or {}).get("scale")) for each in spec["versions"]}
+    return {name: found for name, found in paths.items() if found}
 
 
 def _path(text: str) -> tuple[str, ...]:

@@ -1,15 +1,21 @@
 """The scale subresource: `autoscaling/v1` Scale as a view of a workload's replicas.
 
 Reading makes a Scale from the workload; writing takes the replicas from it, under the Scale's preconditions.
+An apply sees the managers of the replicas as managers of the Scale's.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import msgspec
 from starlette.responses import Response
 
+from kplane.api.apply import Writer, apply
+from kplane.api.apply.scaling import SCALE_VERSION, Places, entries_of_parent, entries_of_scale
+from kplane.api.apply.shape import shape_of
+from kplane.api.apply.versions import SameVersion
 from kplane.api.errors import InternalError, invalid
 from kplane.api.field import Path
 from kplane.api.resource import Object
@@ -17,12 +23,13 @@ from kplane.api.scheme import ResourceInfo, ScalePaths
 
 from ..registry.customresources import at
 from ..registry.registry import Registries
-from ..registry.writing import View
+from ..registry.writing import Change, View
 from ..storage import codec
+from .applies import APPLY_PATCH, Configuration, read_configuration
 from .call import Call
 from .decoding import read_object
 from .output import object_response
-from .patches import read_patch
+from .patches import patch_type, read_patch
 from .resources import key_of, require_name, writer_of
 
 SCALE = ResourceInfo(
@@ -34,6 +41,7 @@ SCALE = ResourceInfo(
     namespaced=True,
     definition="io.k8s.api.autoscaling.v1.Scale",
 )
+_CLUSTER_SCALE = replace(SCALE, namespaced=False)
 _COPIED = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
@@ -55,17 +63,61 @@ class ScaleApi:
             if row.custom and row.custom.scale:
                 require_replicas(row.custom.scale, found)
             return object_response(call, view.show(found))
-        if call.info.verb == "patch":
-            change = await read_patch(call, SCALE, custom=row.custom is not None)
-            options = "PatchOptions"
-        else:
-            body = await read_object(call, SCALE, "UpdateOptions")
-            require_name(call, body)
-            sent = msgspec.json.encode(body)
-            # Admission may change it, and a lost race begins anew.
-            change, options = (lambda _: codec.decode(sent)), "UpdateOptions"
-        written = await registry.modify(key, change, writer_of(call, options), view=view)
+        options = "PatchOptions" if call.info.verb == "patch" else "UpdateOptions"
+        author, change = writer_of(call, options), await self._read_change(call, row)
+        through = view
+        if isinstance(change, Configuration):
+            author, through = replace(author, applies=True), applied_view(view, row)
+            change = applying(change, author.manager or "")
+        written = await registry.modify(key, change, author, view=through)
         return object_response(call, view.show(codec.decode(await registry.served(written.wire))))
+
+    async def _read_change(self, call: Call, row: ResourceInfo) -> Change | Configuration:
+        """What the request wants to be made of the Scale."""
+        if call.info.verb == "patch":
+            if patch_type(call) == APPLY_PATCH:
+                return await read_configuration(call, SCALE if row.namespaced else _CLUSTER_SCALE)
+            return await read_patch(call, SCALE, custom=row.custom is not None)
+        body = await read_object(call, SCALE, "UpdateOptions")
+        require_name(call, body)
+        sent = msgspec.json.encode(body)
+        # Admission may change it, and a lost race begins anew.
+        return lambda _: codec.decode(sent)
+
+
+def applying(config: Configuration, manager: str) -> Change:
+    """A change of a Scale that brings its managers."""
+    versions = SameVersion(SCALE_VERSION, shape_of(SCALE.definition))
+    writer = Writer(manager, SCALE_VERSION, time="", subresource="scale")
+    return lambda live: apply(live, codec.decode(config.body), writer, versions, force=config.force)
+
+
+def applied_view(view: View, row: ResourceInfo) -> View:
+    """The view with its managers, for an apply, which reads and writes them."""
+    places = replica_places(row)
+
+    def show(obj: Object) -> Object:
+        scale = view.show(obj)
+        scale["metadata"]["managedFields"] = entries_of_scale(obj["metadata"].get("managedFields"), places)
+        return scale
+
+    def write(obj: Object, scale: Object) -> Object:
+        mine, its = obj["metadata"].get("managedFields"), scale["metadata"].get("managedFields")
+        obj["metadata"]["managedFields"] = entries_of_parent(mine, its, places, row.api_version)
+        return view.apply(obj, scale)
+
+    return replace(view, show=show, apply=write)
+
+
+def replica_places(row: ResourceInfo) -> Places:
+    """Where each version of a resource keeps its replicas."""
+    if row.custom is None:
+        return {row.api_version: ("spec", "replicas")}
+    scales = row.custom.scales
+    paths = {
+        version: scales[version].spec_replicas if version in scales else () for version in row.custom.schemas
+    }
+    return {f"{row.group}/{version}": path for version, path in paths.items()}
 
 
 def scale_of(obj: Object) -> Object:

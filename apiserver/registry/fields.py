@@ -11,11 +11,13 @@ from functools import cached_property
 from typing import Any
 
 from kplane.api.apply import Writer, apply, track
-from kplane.api.apply.shape import Shape, custom_shape, shape_of
+from kplane.api.apply.shape import Shape
+from kplane.api.apply.versions import Versions
 from kplane.api.clock import Clock, rfc3339
 from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo
 
+from .fieldversions import versions_of
 from .strategy import Subresource
 from .writing import Author
 
@@ -30,8 +32,14 @@ class Fields:
         self._status = frozenset(f"f:{name}" for sub in subresources for name in sub.owns)
 
     @cached_property
+    def _versions(self) -> Versions:
+        return versions_of(self._info)
+
+    @cached_property
     def _shape(self) -> Shape:
-        return custom_shape(self._info.node) if self._info.custom else shape_of(self._info.definition)
+        shape = self._versions.shape(self._info.api_version)
+        assert shape is not None
+        return shape
 
     def track(self, old: Object | None, new: Object, given: Any, author: Author) -> None:
         """Set `new`'s managedFields; `old` is None on creation, `given` is what the client sent as such."""
@@ -40,7 +48,7 @@ class Fields:
         elif author.manager is None:
             entries = old["metadata"].get("managedFields") if old else None
         else:
-            entries = track(self._shape, old, new, given, self._writer(author))
+            entries = track(old, new, given, self._writer(author), self._versions)
         if entries:
             new["metadata"]["managedFields"] = entries
         else:
@@ -48,13 +56,14 @@ class Fields:
 
     def apply(self, live: Object | None, config: Object, author: Author, *, force: bool) -> Object:
         """What an apply makes of `live`, its managedFields included. Raises ApiError."""
-        return apply(self._shape, live, config, self._writer(author), force=force)
+        return apply(live, config, self._writer(author), self._versions, force=force)
 
     def _writer(self, author: Author) -> Writer:
         return Writer(
             manager=author.manager or "",
             api_version=self._info.api_version,
-            time=rfc3339(self._clock.now()),
+            # As upstream's, entries that come to be through a Scale have none.
+            time="" if author.subresource == "scale" else rfc3339(self._clock.now()),
             subresource=author.subresource,
             reset=self._reset(author.subresource),
         )

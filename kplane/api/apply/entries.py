@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from kplane.api.apply.fieldset import FieldSet, difference, packed, union
+from kplane.api.apply.fieldset import FieldSet, packed, union
 
 MAX_UPDATE_MANAGERS = 10
 ANCIENT = "ancient-changes"
@@ -41,8 +41,9 @@ Entries: TypeAlias = "dict[Identity, Entry]"
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Who writes, through which endpoint, when (`2026-01-02T03:04:05Z`). `reset`: the top-level fields, as
-    path elements, that this endpoint leaves as they are stored, so that writing them claims nothing."""
+    """Who writes, through which endpoint, when (`2026-01-02T03:04:05Z`; empty where no time is recorded).
+    `reset`: the top-level fields, as path elements, that this endpoint leaves as they are stored, so that
+    writing them claims nothing."""
 
     manager: str
     api_version: str
@@ -57,13 +58,10 @@ class Writer:
     def entry(self, operation: str, fields: FieldSet, manager: str = "") -> Entry:
         name = manager or self.manager
         entry: Entry = {"manager": name} if name else {}
-        entry |= {
-            "operation": operation,
-            "apiVersion": self.api_version,
-            "time": self.time,
-            "fieldsType": "FieldsV1",
-            "fieldsV1": fields,
-        }
+        entry |= {"operation": operation, "apiVersion": self.api_version}
+        if self.time:
+            entry["time"] = self.time
+        entry |= {"fieldsType": "FieldsV1", "fieldsV1": fields}
         if self.subresource:
             entry["subresource"] = self.subresource
         return entry
@@ -125,18 +123,6 @@ def claim(entries: Entries, fields: FieldSet, writer: Writer, manager: str = "")
     if identity in entries:
         fields = union(entries[identity]["fieldsV1"], fields)
     return entries | {identity: writer.entry("Update", fields, manager)}
-
-
-def without(entries: Entries, changed: FieldSet, removed: FieldSet) -> Entries:
-    """Nobody manages what is gone, or what somebody else has just given another value."""
-    result: Entries = {}
-    for identity, entry in entries.items():
-        fields = difference(difference(entry["fieldsV1"], changed), removed)
-        if fields == entry["fieldsV1"]:
-            result[identity] = entry
-        elif fields:
-            result[identity] = entry | {"fieldsV1": fields}
-    return result
 
 
 def capped(entries: Entries) -> Entries:

@@ -23,11 +23,11 @@ from kplane.api.apply.entries import (
     given_entries,
     listed,
     read_entries,
-    without,
 )
-from kplane.api.apply.fieldset import FieldSet, difference, intersection, union
-from kplane.api.apply.merge import merge, prune
+from kplane.api.apply.fieldset import FieldSet, difference, intersection
+from kplane.api.apply.merge import merge
 from kplane.api.apply.shape import MissingKey, Shape
+from kplane.api.apply.versions import Changes, Versions, withdrawn
 from kplane.api.errors import BadRequest
 from kplane.api.resource import Object
 
@@ -36,19 +36,24 @@ BEFORE_FIRST_APPLY = "before-first-apply"
 _IDENTITY = ("manager", "operation", "apiVersion", "subresource")
 
 
-def track(shape: Shape, old: Object | None, new: Object, given: Any, writer: Writer) -> list[Entry]:
+def track(old: Object | None, new: Object, given: Any, writer: Writer, versions: Versions) -> list[Entry]:
     """The entries of `new` after an ordinary write; `old` is None on creation, `given` is what the client
     sent as managedFields."""
+    shape = _own(versions, writer)
     entries = given_entries(given) if old is None else _known(old, given, writer)
     if old is not None and not entries:
         return []
-    found = compare(shape, shape.zero if old is None else old, new)
-    changed, removed = claimed(found.changed, writer.reset), claimed(found.removed, writer.reset)
-    if changed or removed:
-        entries = without(entries, changed, removed)
-    if changed:
-        entries = capped(claim(entries, changed, writer))
+    changes = Changes(shape, shape.zero if old is None else old, new, writer, versions)
+    entries = changes.rest(entries)
+    if changes.own.changed:
+        entries = capped(claim(entries, changes.own.changed, writer))
     return listed(entries)
+
+
+def _own(versions: Versions, writer: Writer) -> Shape:
+    shape = versions.shape(writer.api_version)
+    assert shape is not None, f"{writer.api_version} is written to"
+    return shape
 
 
 def _known(old: Object, given: Any, writer: Writer) -> Entries:
@@ -62,9 +67,10 @@ def _known(old: Object, given: Any, writer: Writer) -> Entries:
     return read_entries(stored)
 
 
-def apply(shape: Shape, live: Object | None, config: Object, writer: Writer, *, force: bool) -> Object:
+def apply(live: Object | None, config: Object, writer: Writer, versions: Versions, *, force: bool) -> Object:
     """The object that applying `config` makes, its managedFields included; shares parts with both. Raises
     Conflict, and BadRequest for a configuration whose lists are ambiguous."""
+    shape = _own(versions, writer)
     wanted = _wanted(shape, config)
     before = live if live is not None else _blank(config)
     entries = _tracked(shape, live, writer)
@@ -72,12 +78,11 @@ def apply(shape: Shape, live: Object | None, config: Object, writer: Writer, *, 
     last = entries.pop(identity, None)
     merged = merge(shape, before, config)
     if last:
-        merged = prune(shape, merged, last["fieldsV1"], _kept(wanted, entries))
-    found = compare(shape, before, merged)
-    changed = claimed(found.changed, writer.reset)
+        merged = withdrawn(merged, last, wanted, entries, shape, writer, versions)
+    changes = Changes(shape, before, merged, writer, versions)
     if not force:
-        _refuse_conflicts(shape, before, _held(entries, changed), writer)
-    entries = without(entries, changed, claimed(found.removed, writer.reset))
+        _refuse_conflicts(shape, before, _held(entries, changes), writer)
+    entries = changes.rest(entries)
     if mine := claimed(wanted, writer.reset):
         entries[identity] = writer.entry("Apply", mine)
     merged["metadata"] = metadata = dict(merged["metadata"])
@@ -114,18 +119,14 @@ def _tracked(shape: Shape, live: Object | None, writer: Writer) -> Entries:
     return claim(entries, fields, writer, BEFORE_FIRST_APPLY)
 
 
-def _kept(wanted: FieldSet, others: Mapping[Identity, Entry]) -> FieldSet:
-    """Everything that somebody manages."""
-    kept = wanted
-    for entry in others.values():
-        kept = union(kept, entry["fieldsV1"])
-    return kept
-
-
-def _held(entries: Mapping[Identity, Entry], changed: FieldSet) -> list[Held]:
+def _held(entries: Mapping[Identity, Entry], changes: Changes) -> list[Held]:
     """What others manage of the fields that an apply would change."""
-    found = ((entry, intersection(entry["fieldsV1"], changed)) for entry in entries.values())
-    return [Held(entry, fields) for entry, fields in found if fields]
+    result = []
+    for entry in entries.values():
+        found = changes.of(entry.get("apiVersion", ""))
+        if found and (fields := intersection(entry["fieldsV1"], found.changed)):
+            result.append(Held(entry, fields))
+    return result
 
 
 def _refuse_conflicts(shape: Shape, live: Object, held: list[Held], writer: Writer) -> None:

@@ -72,7 +72,7 @@ _SOURCES: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
 
 def to_v1(autoscaler: Object) -> Object:
     """From version 2."""
-    metadata, spec = dict(autoscaler["metadata"]), dict(autoscaler["spec"])
+    metadata, spec = dict(autoscaler["metadata"]), dict(autoscaler.get("spec") or {})
     annotations = dict(metadata.get("annotations") or {})
     metrics = spec.pop("metrics", None) or ()
     if (percent := _cpu_utilization(metrics, "target")) is not None:
@@ -94,7 +94,7 @@ def to_v1(autoscaler: Object) -> Object:
 
 def to_v2(autoscaler: Object) -> Object:
     """From version 1. Annotations that cannot be read are dropped, as upstream drops them."""
-    metadata, spec = dict(autoscaler["metadata"]), dict(autoscaler["spec"])
+    metadata, spec = dict(autoscaler["metadata"]), dict(autoscaler.get("spec") or {})
     annotations = metadata.pop("annotations", None) or {}
     kept = {name: text for name, text in annotations.items() if name not in _ANNOTATIONS}
     if kept:

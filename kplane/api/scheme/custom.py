@@ -7,7 +7,7 @@ definition makes new values.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kplane.api.resource import Object
 from kplane.api.schema import Schema
@@ -39,6 +39,8 @@ class CustomVersion:
     status: bool = False
     """Whether `status` is a subresource."""
     scale: ScalePaths | None = None
+    scales: Mapping[str, ScalePaths] = field(default_factory=dict)
+    """Those of every version that has a Scale, by its name."""
     columns: tuple[Object, ...] = ()
     """`additionalPrinterColumns`."""
     selectable: tuple[str, ...] = ()

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from kplane.api import apply
 from kplane.api.apply.clientside import LAST_APPLIED
 from kplane.api.apply.shape import shape_of
+from kplane.api.apply.versions import SameVersion
 from kplane.api.errors import ApiError, Conflict
 
 DEPLOYMENT = shape_of("io.k8s.api.apps.v1.Deployment")
+VERSIONS = SameVersion("apps/v1", DEPLOYMENT)
 RESET = frozenset({"f:status"})
 
 
@@ -33,14 +35,14 @@ def with_containers(*containers: dict[str, Any]) -> dict[str, Any]:
 def applied(
     live: dict[str, Any] | None, config: dict[str, Any], manager: str = "a", *, force: bool = False
 ) -> dict[str, Any]:
-    return apply.apply(DEPLOYMENT, live, config, by(manager), force=force)
+    return apply.apply(live, config, by(manager), VERSIONS, force=force)
 
 
 def written(obj: dict[str, Any], manager: str, old: dict[str, Any] | None = None) -> dict[str, Any]:
     """`obj` as an ordinary write leaves it."""
     new = copy.deepcopy(obj)
     given_ = old["metadata"].get("managedFields") if old else None
-    new["metadata"]["managedFields"] = apply.track(DEPLOYMENT, old, new, given_, by(manager))
+    new["metadata"]["managedFields"] = apply.track(old, new, given_, by(manager), VERSIONS)
     return new
 
 
@@ -213,8 +215,8 @@ def test_ten_updaters_are_kept_apart() -> None:
         changed = copy.deepcopy(obj)
         changed["metadata"].setdefault("labels", {})[f"l{number}"] = "x"
         new = apply.track(
-            DEPLOYMENT, obj, changed, obj["metadata"]["managedFields"],
-            by(f"m{number:02}", f"2026-01-01T00:00:{number:02}Z"),
+            obj, changed, obj["metadata"]["managedFields"],
+            by(f"m{number:02}", f"2026-01-01T00:00:{number:02}Z"), VERSIONS,
         )  # fmt: skip
         changed["metadata"]["managedFields"] = new
         obj = changed
@@ -228,8 +230,8 @@ def test_ten_updaters_are_kept_apart() -> None:
 def test_an_empty_entry_stops_the_tracking() -> None:
     live = written(deployment(uid="u") | {"spec": {"replicas": 1}}, "a")
 
-    assert apply.track(DEPLOYMENT, live, live, [{}], by("b")) == []
-    assert apply.track(DEPLOYMENT, live, live, [], by("b")) == live["metadata"]["managedFields"]
+    assert apply.track(live, live, [{}], by("b"), VERSIONS) == []
+    assert apply.track(live, live, [], by("b"), VERSIONS) == live["metadata"]["managedFields"]
 
 
 @pytest.mark.parametrize(
