@@ -35,12 +35,17 @@ async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         return
     tokens = tmp_path / "tokens.csv"
     tokens.write_text(f"{TOKEN},admin,1,system:masters\n")
-    config = ApiServerConfig(storage_dir=tmp_path / "store", token_auth_file=tokens)
+    certificates: Path = request.getfixturevalue("certificates")
+    config = ApiServerConfig(
+        storage_dir=tmp_path / "store",
+        token_auth_file=tokens,
+        disable_admission_plugins=("ServiceAccount",),
+        client_ca_file=certificates / "ca.crt",
+    )
     async with ApiServer(config) as server:
         if request.param == "asgi":
             yield Client(AsgiTransport(server.app, token=TOKEN))
             return
-        certificates: Path = request.getfixturevalue("certificates")
         async with over_tls(server, certificates) as connected:
             yield connected
 

@@ -55,7 +55,12 @@ async def create(client: Client, name: str) -> None:
 async def test_informer_outlives_restarts_of_the_server(certificates: Path, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.csv"
     tokens.write_text("t,admin,1,system:masters\n")
-    config = ApiServerConfig(storage_dir=tmp_path / "store", token_auth_file=tokens)
+    config = ApiServerConfig(
+        storage_dir=tmp_path / "store",
+        token_auth_file=tokens,
+        client_ca_file=certificates / "ca.crt",
+        disable_admission_plugins=("ServiceAccount",),
+    )
     port = free_port()
     client = connect(credentials(port, certificates))
     told: list[str] = []
