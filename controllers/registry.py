@@ -28,6 +28,10 @@ from .resourcequota import ResourceQuotaController
 from .root_ca import RootCAPublisher
 from .serviceaccount import ServiceAccountController
 from .statefulset import StatefulSetController
+from .storage.binder import VolumeBinder
+from .storage.ephemeral import EphemeralVolumeController
+from .storage.expander import VolumeExpander
+from .storage.protection import ClaimProtection, VolumeProtection
 from .ttl_after_finished import TTLAfterFinishedController
 from .validatingadmissionpolicystatus import ValidatingAdmissionPolicyStatusController
 
@@ -65,6 +69,9 @@ CONTROLLERS: Mapping[str, Entry] = {
         "concurrent-service-endpoint-syncs",
         5,
         "endpoint-slice-controller",
+    ),
+    "ephemeral-volume-controller": Entry(
+        EphemeralVolumeController, "ephemeral_volume", "concurrent-ephemeralvolume-syncs", 5, "ephemeral_volume"
     ),
     "garbage-collector-controller": Entry(
         GarbageCollector, "garbage_collector_attempt_to_delete", "concurrent-gc-syncs", 20

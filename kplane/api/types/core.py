@@ -85,6 +85,23 @@ class PodSchedulingGate(Part, frozen=True):
     name: str
 
 
+class ClaimSource(Part, frozen=True):
+    claim_name: str = ""
+
+
+class EphemeralSource(Part, frozen=True):
+    volume_claim_template: dict[str, Any] = {}
+    """As it is on the wire."""
+
+
+class Volume(Part, frozen=True):
+    """A Pod's volume; the source is empty for kinds that no control loop looks into."""
+
+    name: str = ""
+    persistent_volume_claim: ClaimSource | None = None
+    ephemeral: EphemeralSource | None = None
+
+
 class PodSpec(Part, frozen=True):
     node_name: str = ""
     scheduler_name: str = ""
@@ -105,6 +122,7 @@ class PodSpec(Part, frozen=True):
     termination_grace_period_seconds: int | None = None
     readiness_gates: tuple[PodReadinessGate, ...] = ()
     scheduling_gates: tuple[PodSchedulingGate, ...] = ()
+    volumes: tuple[Volume, ...] = ()
 
 
 class PodIP(Part, frozen=True):
