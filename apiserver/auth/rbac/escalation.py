@@ -32,7 +32,7 @@ class GuardedChain(Chain):
     """Admission with this check behind what mutates: nothing after it changes what is granted."""
 
     def __init__(self, chain: Chain, guard: EscalationGuard) -> None:
-        super().__init__()
+        super().__init__(chain.plugins)
         self._chain = chain
         self._guard = guard
 
