@@ -11,6 +11,7 @@ from .bootstrap import BootstrapSigner, TokenCleaner
 from .certificates.approving import CSRApprovingController
 from .certificates.cleaner import CSRCleanerController
 from .certificates.signing import CSRSigningController
+from .clusterroleaggregation import ClusterRoleAggregationController
 from .cronjob import CronJobController
 from .daemonset import DaemonSetController
 from .deployment import DeploymentController
@@ -56,6 +57,9 @@ CONTROLLERS: Mapping[str, Entry] = {
     "certificatesigningrequest-approving-controller": Entry(CSRApprovingController, "csrapproving", "", 5),
     "certificatesigningrequest-cleaner-controller": Entry(CSRCleanerController, "csrcleaner", "", 1),
     "certificatesigningrequest-signing-controller": Entry(CSRSigningController, "csrsigning", "", 5),
+    "clusterrole-aggregation-controller": Entry(
+        ClusterRoleAggregationController, "ClusterRoleAggregator", "", 5
+    ),
     "cronjob-controller": Entry(CronJobController, "cronjob", "concurrent-cron-job-syncs", 5),
     "daemonset-controller": Entry(DaemonSetController, "daemonset", "concurrent-daemonset-syncs", 2),
     "deployment-controller": Entry(DeploymentController, "deployment", "concurrent-deployment-syncs", 5),
