@@ -28,8 +28,10 @@ from kplane.runtime.process import Fatal
 from .admission.chain import Chain, Plugin
 from .admission.configuration import load as load_admission
 from .admission.context import AdmissionContext
+from .admission.matching import ADMISSION_GROUP
 from .admission.namespacelifecycle import NamespaceLifecycle
 from .admission.policies.assembly import PolicyPlugins
+from .admission.policies.permissions import ParamGuard, ParamGuardedChain
 from .admission.policies.request import Surroundings as PolicySurroundings
 from .admission.registry import build
 from .admission.webhooks.assembly import WebhookPlugins
@@ -202,7 +204,8 @@ class ApiServer:
             {plugin.name: plugin for plugin in made},
         )
         guard = EscalationGuard(self._policy, self._authorizer.authorize)
-        admission = self._admission = GuardedChain(plugins, guard)
+        params = ParamGuard(self._scheme, self._authorizer.authorize, self._read_policy)
+        admission = self._admission = ParamGuardedChain(GuardedChain(plugins, guard), params)
         backing = Backing(self._store, admission, self._clock, self._entropy)
         event_ttl = self._config.event_ttl
         ttls = {("", "events"): event_ttl, ("events.k8s.io", "events"): event_ttl}
@@ -401,6 +404,11 @@ class ApiServer:
         cache = self._registry("", "v1", plural).cache
         item = await cache.get(namespace, name, at_least=0) or await cache.get(namespace, name)
         return item.wire if item else None
+
+    async def _read_policy(self, plural: str, name: str) -> Object | None:
+        """An admission policy."""
+        item = await self._registry(ADMISSION_GROUP, "v1", plural).cache.get("", name)
+        return codec.decode(item.wire) if item else None
 
     async def _read_object(self, plural: str, namespace: str, name: str) -> Object | None:
         wire = await self._read_wire(plural, namespace, name)
