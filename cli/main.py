@@ -18,6 +18,7 @@ import typer
 from kplane.api.clock import SystemClock
 from kplane.runtime.process import Fatal, run
 
+from . import certscommand
 from .layout import Layout, default_root
 from .options import Options, Runtime, StoreKind, choose_runtime, missing_for_containers, node_address
 from .verbs import commands as verbs
@@ -37,6 +38,7 @@ app = typer.Typer(
     help="Kubernetes' control plane and node agents in Python.",
 )  # fmt: skip
 verbs.register(app)
+app.add_typer(certscommand.app, name="certs")
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the cluster keeps its files.")]
 

@@ -36,6 +36,7 @@ class Ports:
     api: int
     etcd: int
     etcd_peer: int
+    etcd_metrics: int
     kubelet: int = 10250
     scheduler: int = 10259
     controller_manager: int = 10257
@@ -64,14 +65,20 @@ def _component(name: str, flags: Iterator[str], verbosity: int) -> Sequence[str]
 
 
 def _etcd(layout: Layout, ports: Ports) -> ProcessSpec:
-    client, peer = f"http://127.0.0.1:{ports.etcd}", f"http://127.0.0.1:{ports.etcd_peer}"
+    client, peer = f"https://127.0.0.1:{ports.etcd}", f"https://127.0.0.1:{ports.etcd_peer}"
+    health = f"http://127.0.0.1:{ports.etcd_metrics}"
+    pki = layout.pki / "etcd"
     argv = [
         find_program("etcd") or "etcd", "--name=kplane", f"--data-dir={layout.etcd}",
         f"--listen-client-urls={client}", f"--advertise-client-urls={client}",
         f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}",
-        f"--initial-cluster=kplane={peer}", "--log-level=warn", "--logger=zap",
+        f"--initial-cluster=kplane={peer}", f"--listen-metrics-urls={health}",
+        f"--cert-file={pki / 'server.crt'}", f"--key-file={pki / 'server.key'}",
+        f"--peer-cert-file={pki / 'peer.crt'}", f"--peer-key-file={pki / 'peer.key'}",
+        f"--trusted-ca-file={pki / 'ca.crt'}", f"--peer-trusted-ca-file={pki / 'ca.crt'}",
+        "--client-cert-auth", "--peer-client-cert-auth", "--log-level=warn", "--logger=zap",
     ]  # fmt: skip
-    ready = http_ok(f"{client}/health")
+    ready = http_ok(f"{health}/health")
     return ProcessSpec("etcd", argv, layout.log("etcd"), ready=ready)
 
 
@@ -98,7 +105,10 @@ def _apiserver(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
         if options.etcd_servers:
             yield f"--etcd-servers={options.etcd_servers}"
         elif options.store is StoreKind.ETCD:
-            yield f"--etcd-servers=http://127.0.0.1:{ports.etcd}"
+            yield f"--etcd-servers=https://127.0.0.1:{ports.etcd}"
+            yield f"--etcd-cafile={pki / 'etcd' / 'ca.crt'}"
+            yield f"--etcd-certfile={pki / 'apiserver-etcd-client.crt'}"
+            yield f"--etcd-keyfile={pki / 'apiserver-etcd-client.key'}"
         else:
             yield f"--storage-dir={layout.store}"
         yield f"--service-cluster-ip-range={options.service_cidr}"

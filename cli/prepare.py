@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
 from ipaddress import ip_network
-from pathlib import Path
 
 import msgspec
 
@@ -13,7 +13,7 @@ from kplane.client import kubeconfig
 from kplane.runtime import cni, containerd, pause, pki
 
 from .layout import Layout
-from .options import Options, Runtime, cni_folder
+from .options import Options, Runtime, StoreKind, cni_folder
 from .plan import BRIDGE, Ports
 
 SERVER_NAMES = (
@@ -32,6 +32,8 @@ def prepare(layout: Layout, options: Options, ports: Ports) -> None:
     ips = list(dict.fromkeys(["127.0.0.1", options.address, first_service_ip]))
     names = [*SERVER_NAMES, socket.gethostname()]
     pki.ensure(layout.pki, server_names=names, server_ips=ips)
+    if options.store is StoreKind.ETCD and not options.etcd_servers:
+        pki.ensure_etcd(layout.pki)
     for component in ("kube-scheduler", "kube-controller-manager"):
         serving = pki.Request(
             f"{component}-serving", component, usage="server", dns_names=["localhost"], ips=["127.0.0.1"]
@@ -51,19 +53,34 @@ def _write_kubeconfigs(layout: Layout, options: Options, ports: Ports) -> None:
         "kube-proxy": "kube-proxy",
         "kubelet": f"kubelet-{options.node_name}",
     }
+    server = f"https://127.0.0.1:{ports.api}"
     for component, certificate in users.items():
-        _write_kubeconfig(layout, layout.kubeconfig(component), certificate, ports)
-    _write_kubeconfig(layout, layout.admin_kubeconfig, "admin", ports)
+        kubeconfig.write(
+            layout.kubeconfig(component),
+            replace(
+                credentials(layout, certificate, server),
+                # Named, so that a renewed certificate is used without a restart.
+                certificate_file=layout.pki / f"{certificate}.crt",
+                key_file=layout.pki / f"{certificate}.key",
+            ),
+            user=certificate,
+        )
+    write_admin_kubeconfig(layout, server)
 
 
-def _write_kubeconfig(layout: Layout, path: Path, certificate: str, ports: Ports) -> None:
-    credentials = kubeconfig.Credentials(
-        server=f"https://127.0.0.1:{ports.api}",
+def write_admin_kubeconfig(layout: Layout, server: str) -> None:
+    """Everything is embedded: people copy it to where they work."""
+    kubeconfig.write(layout.admin_kubeconfig, credentials(layout, "admin", server), user="admin")
+
+
+def credentials(layout: Layout, certificate: str, server: str) -> kubeconfig.Credentials:
+    """Those of a client certificate of the cluster."""
+    return kubeconfig.Credentials(
+        server=server,
         ca=(layout.pki / "ca.crt").read_bytes(),
         certificate=(layout.pki / f"{certificate}.crt").read_bytes(),
         key=(layout.pki / f"{certificate}.key").read_bytes(),
     )
-    kubeconfig.write(path, credentials, user=certificate)
 
 
 def _write_containerd_config(layout: Layout, options: Options) -> None:

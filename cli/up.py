@@ -34,7 +34,8 @@ DETACH_POLL = 0.05
 
 def choose_ports(options: Options) -> Ports:
     """Upstream's ports beside API port 6443; any free ones beside another, so that clusters can coexist."""
-    ports = Ports(options.port or free_port(), etcd=free_port(), etcd_peer=free_port())
+    api = options.port or free_port()
+    ports = Ports(api, etcd=free_port(), etcd_peer=free_port(), etcd_metrics=free_port())
     if options.port == DEFAULT_PORT:
         return ports
     return replace(

@@ -6,6 +6,7 @@ may be the front proxy's, so each authenticator asks for its own again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -20,28 +21,35 @@ from kplane.runtime.process import Fatal
 from .identity import Credentials, Refused
 from .user import CREDENTIAL_ID, User, authenticated
 
+log = logging.getLogger(__name__)
+
 _CACHED = 4096
+_LOOK_SECONDS = 1.0
+"""How often a file of authorities is looked at."""
 _UNKNOWN = "x509: certificate signed by unknown authority"
 
 
 class Authorities:
-    """The certificates of a `--…-ca-file`."""
+    """The certificates of a `--…-ca-file`, read again when it has changed."""
 
-    def __init__(self, certificates: Sequence[x509.Certificate], clock: Clock) -> None:
+    def __init__(
+        self, certificates: Sequence[x509.Certificate], clock: Clock, path: Path | None = None
+    ) -> None:
         self._certificates = certificates
         self._clock = clock
+        self._path = path
+        self._stamp = _stamp(path)
+        self._looked = clock.monotonic()
         self._good: dict[bytes, x509.Certificate] = {}
 
     @classmethod
     def load(cls, path: Path, clock: Clock) -> Authorities:
         """Raises Fatal."""
-        try:
-            return cls(x509.load_pem_x509_certificates(path.read_bytes()), clock)
-        except (OSError, ValueError) as error:
-            raise Fatal(f"cannot read the authorities in {path}: {error}") from error
+        return cls(_read(path), clock, path)
 
     def verified(self, der: bytes) -> x509.Certificate:
         """The certificate, if it is good now. Raises Refused."""
+        self._look_again()
         known = self._good.get(der)
         certificate = known or self._issued(der)
         now = self._clock.now()
@@ -52,6 +60,24 @@ class Authorities:
                 self._good.clear()
             self._good[der] = certificate
         return certificate
+
+    def _look_again(self) -> None:
+        """Follow the file. One that cannot be read changes nothing: it may be in the middle of a renewal."""
+        now = self._clock.monotonic()
+        if self._path is None or now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
+        stamp = _stamp(self._path)
+        if stamp == self._stamp:
+            return
+        try:
+            self._certificates = _read(self._path)
+        except Fatal as fault:
+            log.warning("%s; the former ones stay in use", fault)
+            return
+        self._stamp = stamp
+        self._good.clear()
+        log.info("loaded changed authorities path=%s", self._path)
 
     def _issued(self, der: bytes) -> x509.Certificate:
         try:
@@ -102,6 +128,22 @@ def _usages(certificate: x509.Certificate) -> set[x509.ObjectIdentifier] | None:
         return set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     except x509.ExtensionNotFound:
         return None
+
+
+def _read(path: Path) -> Sequence[x509.Certificate]:
+    """Raises Fatal."""
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Fatal(f"cannot read the authorities in {path}: {error}") from error
+
+
+def _stamp(path: Path | None) -> tuple[int, int] | None:
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_ino) if found is not None else None
 
 
 def _is_issuer(authority: x509.Certificate, certificate: x509.Certificate) -> bool:

@@ -34,6 +34,9 @@ class Credentials:
     ca: bytes | None = field(default=None, repr=False)
     certificate: bytes | None = field(default=None, repr=False)
     key: bytes | None = field(default=None, repr=False)
+    certificate_file: Path | None = None
+    """Where `certificate` was read, and is to be read again when it has changed; `key_file` likewise."""
+    key_file: Path | None = None
     token: str = field(default="", repr=False)
     token_file: Path | None = None
     insecure: bool = False
@@ -76,7 +79,7 @@ def in_cluster() -> Credentials:
 
 
 def write(path: Path, credentials: Credentials, *, cluster: str = "kplane", user: str = "admin") -> None:
-    """Write a kubeconfig with everything embedded, mode 0600, atomically."""
+    """Write a kubeconfig with everything embedded but what has a file of its own, mode 0600, atomically."""
     name = f"{user}@{cluster}"
     config = {
         "apiVersion": "v1",
@@ -113,9 +116,13 @@ def _cluster_section(credentials: Credentials) -> dict[str, Any]:
 
 def _user_section(credentials: Credentials) -> dict[str, Any]:
     section: dict[str, Any] = {}
-    if credentials.certificate:
+    if credentials.certificate_file:
+        section["client-certificate"] = str(credentials.certificate_file)
+    elif credentials.certificate:
         section["client-certificate-data"] = base64.b64encode(credentials.certificate).decode()
-    if credentials.key:
+    if credentials.key_file:
+        section["client-key"] = str(credentials.key_file)
+    elif credentials.key:
         section["client-key-data"] = base64.b64encode(credentials.key).decode()
     if credentials.token:
         section["token"] = credentials.token
@@ -206,6 +213,8 @@ def _credentials(config: _Config, context: str | None) -> Credentials:
         ca=_pem(cluster, "certificate-authority"),
         certificate=certificate,
         key=key,
+        certificate_file=_place(user, "client-certificate"),
+        key_file=_place(user, "client-key"),
         token=user.get("token") or "",
         token_file=Path(user["tokenFile"]) if user.get("tokenFile") else None,
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
@@ -229,6 +238,11 @@ def _pem(section: Section, name: str) -> bytes | None:
         except (binascii.Error, ValueError) as error:
             raise ConfigError(f"{name}-data in the kubeconfig is not base64") from error
     return _file(Path(section[name])) if section.get(name) else None
+
+
+def _place(section: Section, name: str) -> Path | None:
+    """The file that `NAME` names, where there is no `NAME-data`."""
+    return Path(section[name]) if section.get(name) and not section.get(f"{name}-data") else None
 
 
 def _file(path: Path) -> bytes:

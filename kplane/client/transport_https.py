@@ -1,17 +1,19 @@
 """The HTTPS transport: a pool of kept-alive connections to one server.
 
 Owns the sockets and the TLS context, which is built from bytes: keys pass through a file only for the moment
-in which OpenSSL reads them. Proxy variables of the environment are ignored. Every failure to get an answer
-becomes `Unreachable` here.
+in which OpenSSL reads them. A client certificate that came from files follows them. Proxy variables of the
+environment are ignored. Every failure to get an answer becomes `Unreachable` here.
 """
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -23,12 +25,17 @@ from kplane.api.errors import Unreachable
 from kplane.client.kubeconfig import ConfigError, Credentials
 from kplane.client.transport import Response, split_lines, target
 
+log = logging.getLogger(__name__)
+
 CONNECT_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 65.0
 """Seconds for a whole request; the server gives up on one of its own accord after 60."""
 
 TOKEN_REREAD = 60.0
 """Seconds after which a token file is read again, as client-go does: tokens are rotated in place."""
+
+CERTIFICATE_REREAD = 5.0
+"""Seconds after which the files of a client certificate are looked at again."""
 
 KEEPALIVE = 60.0
 """Seconds that an idle connection is kept; the server's own limit is longer, so that it is never first."""
@@ -64,6 +71,8 @@ class HttpsTransport:
         self._clock = clock or SystemClock()
         self._server = credentials.server.rstrip("/")
         self._tls = tls_context(credentials) if self._server.startswith("https:") else None
+        self._stamp = _stamp(credentials)
+        self._looked = float("-inf")
         self._session: aiohttp.ClientSession | None = None
         self._token = credentials.token
         self._token_read = float("-inf")
@@ -132,6 +141,7 @@ class HttpsTransport:
             headers=sent,
             data=body or None,
             timeout=limit,
+            ssl=self._current_tls() or True,
             server_hostname=self._credentials.tls_server_name or None,
             allow_redirects=False,
         )
@@ -149,6 +159,27 @@ class HttpsTransport:
             trust_env=False,
             skip_auto_headers=("Accept-Encoding", "Content-Type", "User-Agent"),
         )
+
+    def _current_tls(self) -> ssl.SSLContext | None:
+        """The TLS settings for new connections. After the client's certificate was renewed, connections made
+        with the former one are used no more, and close when what goes over them has ended."""
+        credentials, now = self._credentials, self._clock.monotonic()
+        if self._tls is None or self._stamp is None or now - self._looked < CERTIFICATE_REREAD:
+            return self._tls
+        self._looked = now
+        stamp = _stamp(credentials)
+        if stamp is None or stamp == self._stamp:
+            return self._tls
+        try:
+            self._tls = tls_context(_read_again(credentials))
+        except (OSError, ConfigError) as error:
+            # The files may be in the middle of a renewal; what was read before stays in use.
+            log.warning(
+                "client certificate not reloaded path=%s error=%s", credentials.certificate_file, error
+            )
+        else:
+            self._stamp = stamp
+        return self._tls
 
     def _bearer(self) -> str:
         path = self._credentials.token_file
@@ -186,6 +217,24 @@ def tls_context(credentials: Credentials) -> ssl.SSLContext:
     except (ssl.SSLError, ValueError) as error:
         raise ConfigError(f"the certificates for {credentials.server} are not valid: {error}") from error
     return context
+
+
+def _stamp(credentials: Credentials) -> tuple[tuple[int, int], ...] | None:
+    """Differs when one of the certificate's files was replaced; None where it has none, or they are away."""
+    paths = (credentials.certificate_file, credentials.key_file)
+    if None in paths:
+        return None
+    try:
+        return tuple((found.st_mtime_ns, found.st_ino) for found in (path.stat() for path in paths if path))
+    except OSError:
+        return None
+
+
+def _read_again(credentials: Credentials) -> Credentials:
+    """Raises OSError."""
+    certificate, key = credentials.certificate_file, credentials.key_file
+    assert certificate is not None and key is not None  # noqa: PT018
+    return replace(credentials, certificate=certificate.read_bytes(), key=key.read_bytes())
 
 
 def unreachable(server: str, error: BaseException) -> Unreachable:

@@ -1,7 +1,8 @@
 """Certificate authorities and certificates of a cluster, laid out as kubeadm lays them out.
 
-Everything is made once and kept: `ensure` adds what is missing and never overwrites. Keys are ECDSA P-256
-and readable by their owner only. Certificates live a year, authorities ten.
+Everything is made once and kept: `ensure` adds what is missing and never overwrites what is still good. Keys
+are ECDSA P-256 and readable by their owner only. Certificates live a year, authorities ten.
+Elsewhere: renewal (renewal.py), requests to authorities of others (csr.py).
 """
 
 from __future__ import annotations
@@ -10,21 +11,24 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from kplane.api.clock import Clock, SystemClock
+from kplane.runtime import csr
+from kplane.runtime.process import Fatal
 
 YEAR = timedelta(days=365)
 RENEW_BEFORE = timedelta(days=30)
 BACKDATE = timedelta(minutes=5)
 """Certificates are valid a little earlier than they are made: clocks differ."""
+
+CERTIFICATE_MODE = 0o644
 
 _USAGES = {
     "client": [ExtendedKeyUsageOID.CLIENT_AUTH],
@@ -57,6 +61,21 @@ COMPONENTS = (
 """Client certificates that every cluster has, under the names that upstream's roles are bound to."""
 
 
+ETCD = (
+    Request("etcd/server", "kplane", (), "both", ("localhost", "kplane"), ("127.0.0.1",), "etcd/ca"),
+    Request("etcd/peer", "kplane", (), "both", ("localhost", "kplane"), ("127.0.0.1",), "etcd/ca"),
+    Request("etcd/healthcheck-client", "kube-etcd-healthcheck-client", authority="etcd/ca"),
+    Request("apiserver-etcd-client", "kube-apiserver-etcd-client", authority="etcd/ca"),
+)
+"""What an etcd of the cluster's own has, and those that speak to it. It trusts nobody but its authority."""
+
+
+@dataclass(frozen=True)
+class Issuer:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
 def ensure(
     directory: Path, *, server_names: Sequence[str], server_ips: Sequence[str], clock: Clock | None = None
 ) -> None:
@@ -78,32 +97,60 @@ def node_request(node: str, ips: Sequence[str]) -> Request:
     return Request(f"kubelet-{node}", f"system:node:{node}", ("system:nodes",), "both", (node,), ips)
 
 
+def ensure_etcd(directory: Path, *, clock: Clock | None = None) -> None:
+    """Make what an etcd of the cluster's own needs and what is missing of it."""
+    (directory / "etcd").mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (directory / "etcd" / "ca.crt").exists():
+        _make_authority(directory, "etcd/ca", "etcd-ca", (clock or SystemClock()).now())
+    for request in ETCD:
+        issue(directory, request, clock=clock)
+
+
 def issue(directory: Path, request: Request, *, clock: Clock | None = None) -> None:
     """Make `name.crt` and `name.key` signed by the request's authority, unless a certificate is there that
-    says the same and is valid for another month."""
+    says the same and is valid for another month. Raises Fatal for an authority that cannot be used."""
     now = (clock or SystemClock()).now()
     if _still_good(directory / f"{request.name}.crt", request, now):
         return
-    authority = x509.load_pem_x509_certificate((directory / f"{request.authority}.crt").read_bytes())
-    authority_key = _load_key(directory / f"{request.authority}.key")
-    key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, name) for name in request.organizations]
-    names.append(x509.NameAttribute(NameOID.COMMON_NAME, request.common_name))
-    builder = (
-        _builder(x509.Name(names), authority.subject, key, now, YEAR)
+    issuer = load_authority(directory, request.authority)
+    key = csr.new_key()
+    builder = leaf(csr.subject(request.common_name, request.organizations), issuer, key, now).add_extension(
+        x509.ExtendedKeyUsage(_USAGES[request.usage]), critical=False
+    )
+    if alternatives := csr.alternatives(request.dns_names, request.ips):
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+    certificate = builder.sign(issuer.key, hashes.SHA256())
+    write_private(directory / f"{request.name}.key", csr.key_pem(key))
+    write_private(
+        directory / f"{request.name}.crt",
+        certificate.public_bytes(serialization.Encoding.PEM),
+        CERTIFICATE_MODE,
+    )
+
+
+def load_authority(directory: Path, name: str) -> Issuer:
+    """Raises Fatal."""
+    try:
+        certificate = x509.load_pem_x509_certificate((directory / f"{name}.crt").read_bytes())
+        key = serialization.load_pem_private_key((directory / f"{name}.key").read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise Fatal(f"cannot use the authority {directory / name}.crt: {error}") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise Fatal(f"cannot use the authority {directory / name}.crt: its key is not an ECDSA key")
+    return Issuer(certificate, key)
+
+
+def leaf(
+    subject: x509.Name, issuer: Issuer, key: ec.EllipticCurvePrivateKey, now: datetime
+) -> x509.CertificateBuilder:
+    """A certificate for a year that signs no others; usage and names are to be added."""
+    return (
+        _builder(subject, issuer.certificate.subject, key, now, YEAR)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(_USAGES[request.usage]), critical=False)
         .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False
         )
-    )
-    if alternatives := _alternatives(request):
-        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-    _write_key(directory / f"{request.name}.key", key)
-    certificate = builder.sign(authority_key, hashes.SHA256())
-    write_private(
-        directory / f"{request.name}.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644
     )
 
 
@@ -122,11 +169,6 @@ def expires(certificate: Path) -> datetime:
     return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc.astimezone(UTC)
 
 
-def _alternatives(request: Request) -> list[x509.GeneralName]:
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in request.dns_names]
-    return names + [x509.IPAddress(ip_address(address)) for address in request.ips]
-
-
 def _still_good(path: Path, request: Request, now: datetime) -> bool:
     if not path.exists():
         return False
@@ -135,30 +177,33 @@ def _still_good(path: Path, request: Request, now: datetime) -> bool:
         present = list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
     except x509.ExtensionNotFound:
         present = []
-    covers = all(name in present for name in _alternatives(request))
-    return covers and certificate.not_valid_after_utc > now + RENEW_BEFORE
+    wanted = csr.alternatives(request.dns_names, request.ips)
+    says_the_same = all(name in present for name in wanted) and certificate.subject == csr.subject(
+        request.common_name, request.organizations
+    )
+    return says_the_same and certificate.not_valid_after_utc > now + RENEW_BEFORE
 
 
 def _make_authority(directory: Path, name: str, common_name: str, now: datetime) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    key = csr.new_key()
+    subject = csr.subject(common_name)
     certificate = (
         _builder(subject, subject, key, now, 10 * YEAR)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    _write_key(directory / f"{name}.key", key)
+    write_private(directory / f"{name}.key", csr.key_pem(key))
     write_private(directory / f"{name}.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
 def _make_service_account_keys(directory: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = csr.new_key()
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     write_private(directory / "sa.pub", public, 0o644)
-    _write_key(directory / "sa.key", key)
+    write_private(directory / "sa.key", csr.key_pem(key))
 
 
 def _builder(
@@ -182,16 +227,3 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
         key_encipherment=False, content_commitment=False, data_encipherment=False, key_agreement=False,
         encipher_only=False, decipher_only=False,
     )  # fmt: skip
-
-
-def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    return key
-
-
-def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    write_private(path, pem)

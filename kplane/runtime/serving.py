@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import ssl
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -26,13 +25,11 @@ from uvicorn.server import ServerState
 
 from kplane.api.clock import Entropy
 from kplane.runtime.process import Fatal
+from kplane.runtime.tls import ReloadingTls, TlsFiles
 
 Scope = MutableMapping[str, Any]
 
 log = logging.getLogger(__name__)
-
-CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""TLS 1.2 suites with forward secrecy and authenticated encryption; TLS 1.3 has no others."""
 
 
 @dataclass(frozen=True)
@@ -143,22 +140,12 @@ class _Protocol(HttpToolsProtocol):
         return reader, asyncio.StreamWriter(self.transport, protocol, reader, self.loop)
 
 
-def tls_context(config: ServingConfig) -> ssl.SSLContext | None:
-    """The TLS settings of a server; None without a certificate. Raises Fatal on unreadable files."""
+def reloading_tls(config: ServingConfig) -> ReloadingTls | None:
+    """None without a certificate. Raises Fatal on unreadable files."""
     if config.cert_file is None or config.key_file is None:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(config.cert_file, config.key_file)
-        for authorities in filter(None, (config.client_ca_file, config.further_client_ca_file)):
-            context.load_verify_locations(authorities)
-            context.verify_mode = ssl.CERT_REQUIRED if config.require_client_cert else ssl.CERT_OPTIONAL
-    except (OSError, ssl.SSLError) as error:
-        raise Fatal(f"cannot load the serving certificate {config.cert_file}: {error}") from error
-    return context
+    authorities = tuple(filter(None, (config.client_ca_file, config.further_client_ca_file)))
+    return ReloadingTls(TlsFiles(config.cert_file, config.key_file, authorities, config.require_client_cert))
 
 
 class Serving:
@@ -171,7 +158,7 @@ class Serving:
             date_header=False, ws="none", timeout_keep_alive=90,
         )  # fmt: skip
         self._state = ServerState()
-        self._tls = tls_context(config)
+        self._tls = reloading_tls(config)
         self._server: asyncio.Server | None = None
         self.port = config.port
 
@@ -179,9 +166,10 @@ class Serving:
         self._uvicorn.load()
         loop = asyncio.get_running_loop()
         address, port = self._config.address, self._config.port
+        tls = self._tls.context if self._tls is not None else None
         try:
             self._server = await loop.create_server(
-                self._protocol, [address, *self._config.also], port, ssl=self._tls, backlog=2048
+                self._protocol, [address, *self._config.also], port, ssl=tls, backlog=2048
             )
         except OSError as error:
             reason = error.strerror or str(error)
@@ -207,11 +195,6 @@ class Serving:
         for connection in list(self._state.connections):
             if connection.transport is not None:
                 connection.transport.abort()
-
-    def reload_certificate(self) -> None:
-        """Use the certificate files as they are now for every new connection."""
-        if self._tls is not None and self._config.cert_file is not None:
-            self._tls.load_cert_chain(self._config.cert_file, self._config.key_file)
 
     def _protocol(self) -> asyncio.Protocol:
         return _Protocol(self._uvicorn, self._state, {})

@@ -158,3 +158,37 @@ def test_credentials_do_not_print_secrets() -> None:
     text = repr(Credentials("https://x", token="hush", key=b"hush", certificate=b"hush"))
 
     assert "hush" not in text
+
+
+async def test_a_client_certificate_follows_its_files(
+    credentials: Credentials, certificates: Path, tmp_path: Path
+) -> None:
+    clock = VirtualClock()
+    files = {end: tmp_path / f"client.{end}" for end in ("crt", "key")}
+
+    def become(name: str) -> None:
+        for end, path in files.items():
+            pki.write_private(path, (certificates / f"{name}.{end}").read_bytes())
+
+    become("admin")
+    identity = replace(
+        credentials,
+        certificate=files["crt"].read_bytes(),
+        key=files["key"].read_bytes(),
+        certificate_file=files["crt"],
+        key_file=files["key"],
+    )
+    transport = HttpsTransport(identity, clock)
+    try:
+        async with transport.stream("GET", "/stream") as watch:
+            lines = watch.lines()
+            assert b"kubernetes-admin" in await anext(lines)
+            become("kube-scheduler")
+            await clock.advance(10)
+            assert b"system:kube-scheduler" in (await transport.request("GET", "/")).body
+            # What cannot be loaded changes nothing.
+            pki.write_private(files["key"], (certificates / "admin.key").read_bytes())
+            await clock.advance(10)
+            assert b"system:kube-scheduler" in (await transport.request("GET", "/")).body
+    finally:
+        await transport.close()

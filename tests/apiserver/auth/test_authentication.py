@@ -168,3 +168,21 @@ async def test_with_anonymous_auth_off_strangers_see_nothing(config: ApiServerCo
     settings = AuthenticationSettings(anonymous=False)
     async with ApiServer(replace(config, authentication=settings)) as server:
         assert (await Api(server.app, "")("GET", "/readyz")).code == 401
+
+
+async def test_a_replaced_client_authority_counts_without_a_restart(keys: Path, tmp_path: Path) -> None:
+    clock = VirtualClock(datetime.now(UTC))
+    file = tmp_path / "clients.crt"
+    file.write_bytes((keys / "ca.crt").read_bytes())
+    authorities = Authorities.load(file, clock)
+    certificate = der(keys / "admin.crt")
+    assert authorities.verified(certificate)
+
+    pki.write_private(file, b"half of a")
+    await clock.advance(2)
+    assert authorities.verified(certificate)
+    pki.write_private(file, (keys / "front-proxy-ca.crt").read_bytes())
+    await clock.advance(2)
+
+    with pytest.raises(Refused, match="certificate signed by unknown authority"):
+        authorities.verified(certificate)
