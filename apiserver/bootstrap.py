@@ -5,7 +5,7 @@ Runs at every start, before requests are served; what exists already is left as 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from kplane.api.clock import Clock, rfc3339
 from kplane.api.errors import AlreadyExists
@@ -16,10 +16,9 @@ from .admission.priority import GROUP as PRIORITY_GROUP
 from .admission.priority import SYSTEM_CLASSES
 from .auth.user import MASTERS_GROUP, authenticated
 from .config import Network
-from .registry.allocators import ServiceClaims
 from .registry.generic import Registry
+from .registry.repair import Repair
 from .registry.writing import Author
-from .storage import codec
 
 SELF = Author(authenticated("system:apiserver", groups=(MASTERS_GROUP,)), lambda text: None)
 """As whom the server writes on its own account."""
@@ -30,11 +29,12 @@ FindRegistry = Callable[[str, str, str], Registry]
 
 class Bootstrap:
     def __init__(
-        self, registry: FindRegistry, claims: ServiceClaims, services: Network, clock: Clock
+        self, registry: FindRegistry, repair: Repair, ranges: Sequence[Network], clock: Clock
     ) -> None:
+        """`ranges`: of the Services' addresses, the one of the default family first."""
         self._registry = registry
-        self._claims = claims
-        self._range = services
+        self._repair = repair
+        self._ranges = ranges
         self._clock = clock
 
     async def run(self, port: int) -> None:
@@ -46,11 +46,8 @@ class Bootstrap:
             await ensure(self._registry(PRIORITY_GROUP, "v1", "priorityclasses"), dict(found), "")
         await self._ensure_range()
         services = self._registry("", "v1", "services")
-        listed = await services.cache.list()
-        await self._claims.release_orphans(
-            [codec.decode(item.wire) for item in listed.items], self._clock.now()
-        )
-        await ensure(services, kubernetes_service(str(self._range[1]), port), "default")
+        await self._repair.once()
+        await ensure(services, kubernetes_service(str(self._ranges[0][1]), port), "default")
 
     async def _ensure_range(self) -> None:
         """The ServiceCIDR that tells clients which addresses Services have."""
@@ -62,7 +59,7 @@ class Bootstrap:
             "lastTransitionTime": rfc3339(self._clock.now()),
         }
         cidrs = self._registry("networking.k8s.io", "v1", "servicecidrs")
-        wanted = {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [str(self._range)]}}
+        wanted = {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [*map(str, self._ranges)]}}
         if await ensure(cidrs, wanted, ""):
             status = {"conditions": [ready]}
             await cidrs.amend(Key("", "kubernetes"), lambda obj: obj | {"status": status}, SELF)

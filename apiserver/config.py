@@ -47,6 +47,8 @@ class ApiServerConfig:
     client_ca_file: Path | None = None
     token_auth_file: Path | None = None
     service_cluster_ip_range: Network = DEFAULT_SERVICE_RANGE
+    secondary_service_cluster_ip_range: Network | None = None
+    """Of the other IP family, in a cluster that has both."""
     service_node_port_range: range = range(30000, 32768)
     kubelet_client_certificate: Path | None = None
     kubelet_client_key: Path | None = None
@@ -74,6 +76,12 @@ class ApiServerConfig:
     authorization: AuthorizationSettings = field(default_factory=AuthorizationSettings)
     verbosity: int = 0
 
+    @property
+    def service_cluster_ip_ranges(self) -> tuple[Network, ...]:
+        """One for each IP family, the default one's first."""
+        second = self.secondary_service_cluster_ip_range
+        return (self.service_cluster_ip_range, *([second] if second else []))
+
 
 def parse(argv: Sequence[str] | None = None) -> ApiServerConfig:
     """The settings of a command line. Raises Fatal with one line on unknown flags and bad values."""
@@ -86,6 +94,9 @@ def parse(argv: Sequence[str] | None = None) -> ApiServerConfig:
     if ("proxy_client_cert_file" in args) != ("proxy_client_key_file" in args):
         raise Fatal("--proxy-client-cert-file and --proxy-client-key-file belong together: pass both")
     plain = {name: value for name, value in args.items() if not name.startswith(auth_flags.PREFIX)}
+    if ranges := args.get("service_cluster_ip_range"):
+        names = ("service_cluster_ip_range", "secondary_service_cluster_ip_range")
+        plain |= dict(zip(names, ranges, strict=False))
     return ApiServerConfig(
         **plain, authentication=auth_flags.settings(args), authorization=authorization.settings(args)
     )
@@ -111,7 +122,7 @@ def _parser() -> FlagParser:
     flag("tls-private-key-file", _file, "key of the serving certificate")
     flag("client-ca-file", _file, "authority whose client certificates are accepted")
     flag("token-auth-file", _file, "CSV file of static tokens: token,user,uid[,groups]")
-    flag("service-cluster-ip-range", _network, "range of the Services' cluster addresses")
+    flag("service-cluster-ip-range", _networks, "one or two ranges of the Services' cluster addresses")
     flag("service-node-port-range", _port_range, "range of NodePorts, such as 30000-32767")
     flag("kubelet-client-certificate", _file, "client certificate for kubelets")
     flag("kubelet-client-key", _file, "key of the client certificate for kubelets")
@@ -168,6 +179,13 @@ def _port_range(text: str) -> range:
     if not 0 < ports[0] <= ports[1]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port range such as 30000-32767")
     return range(ports[0], ports[1] + 1)
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    found = tuple(_network(part) for part in _list(text))
+    if not 0 < len(found) < 3 or len({network.version for network in found}) != len(found):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one range, or one of IPv4 and one of IPv6")
+    return found
 
 
 def _network(text: str) -> Network:

@@ -75,7 +75,7 @@ from .nodes.connection import NodeConnections
 from .nodes.routes import stream_handlers
 from .proxying.forward import ReverseProxy
 from .proxying.routes import proxy_handlers
-from .registry.allocators import AddressAllocator, PortAllocator, ServiceClaims
+from .registry.assembly import ServiceParts
 from .registry.generic import Registry
 from .registry.registry import Registries
 from .registry.writing import Backing
@@ -107,9 +107,13 @@ class ApiServer:
         self._store = open_store(config, self._clock)
         self._hub = Hub(self._store, self._clock)
         self._background = Background()
-        self._claims = ServiceClaims(
-            AddressAllocator(self._store, config.service_cluster_ip_range, self._clock, self._entropy),
-            PortAllocator(self._store, config.service_node_port_range, self._entropy),
+        self._services = ServiceParts(
+            self._store,
+            self._registry,
+            config.service_cluster_ip_ranges,
+            config.service_node_port_range,
+            self._clock,
+            self._entropy,
         )
         self._metrics = CollectorRegistry()
         self._resolve = ServiceResolver(self._read_service, self._read_slices, self._entropy)
@@ -153,8 +157,10 @@ class ApiServer:
             self._background.start(self._hub.run())
             self._background.start(Compactor(self._store, self._clock).run())
             config = self._config
-            bootstrap = Bootstrap(self._registry, self._claims, config.service_cluster_ip_range, self._clock)
+            repair = self._services.repair(SELF)
+            bootstrap = Bootstrap(self._registry, repair, self._services.ranges, self._clock)
             await bootstrap.run(config.secure_port)
+            self._background.start(repair.run())
             if config.authorization.bootstraps_policy:
                 await ensure_policy(self._registry, SELF)
             definitions = self._registry("apiextensions.k8s.io", "v1", "customresourcedefinitions")
@@ -212,7 +218,7 @@ class ApiServer:
         return Registries(
             self._hub,
             backing,
-            claims={("", "services"): self._claims},
+            claims={("", "services"): self._services.claims},
             ttls=ttls,
             converter=lambda row: converter_for(row, self._webhooks, self._entropy),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 from kplane.api import names
 from kplane.api.field import FieldError, Path
@@ -18,6 +18,7 @@ TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _POLICIES = ("Cluster", "Local")
 _AFFINITIES = ("ClientIP", "None")
+_FAMILIES = ("IPv4", "IPv6")
 _FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 _DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _AFFINITY_SECONDS, _MAX_AFFINITY_SECONDS = 10800, 86400
@@ -49,12 +50,12 @@ class ServiceStrategy(StatusStrategy):
 
     def prepare_create(self, obj: Object) -> None:
         super().prepare_create(obj)
-        _pair_addresses(obj["spec"])
+        _pair_addresses(obj["spec"], {})
 
     def prepare_update(self, new: Object, old: Object) -> None:
         now, was = new["spec"], old["spec"]
-        if now.get("clusterIP") == was.get("clusterIP") or not now.get("clusterIPs"):
-            _pair_addresses(now)
+        _carry_over(now, was)
+        _pair_addresses(now, was)
         _drop_unneeded(now, was)
 
     def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
@@ -71,16 +72,10 @@ class ServiceStrategy(StatusStrategy):
         now, was = new["spec"], old["spec"]
         if "ExternalName" in (now["type"], was["type"]):
             return
-        before, after = was.get("clusterIPs") or [], now.get("clusterIPs") or []
-        if before and after and before[0] != after[0]:
-            yield path.spec.clusterIPs[0].invalid(after, _MAY_NOT_CHANGE)
-        families, later = was.get("ipFamilies") or [], now.get("ipFamilies") or []
-        if families and later and families[0] != later[0]:
-            yield path.spec.ipFamilies[0].invalid(later, _MAY_NOT_CHANGE)
         balanced = now["type"] == was["type"] == "LoadBalancer"
         if balanced and was.get("loadBalancerClass") != now.get("loadBalancerClass"):
             yield path.spec.loadBalancerClass.invalid(now.get("loadBalancerClass"), _MAY_NOT_CHANGE)
-        checked = _needs_health_check(was) and _needs_health_check(now)
+        checked = needs_health_check(was) and needs_health_check(now)
         if checked and was.get("healthCheckNodePort") != now.get("healthCheckNodePort"):
             yield path.spec.healthCheckNodePort.forbidden("field is immutable")
 
@@ -109,14 +104,43 @@ def _default_affinity(spec: Object) -> None:
         config.setdefault("clientIP", {}).setdefault("timeoutSeconds", _AFFINITY_SECONDS)
 
 
-def _pair_addresses(spec: Object) -> None:
-    """`clusterIP` is the first of `clusterIPs`."""
-    if spec["type"] == "ExternalName":
+def _carry_over(now: Object, was: Object) -> None:
+    """An update that leaves out what the Service holds keeps it (upstream's patchAllocatedValues)."""
+    if "ExternalName" not in (now["type"], was.get("type")):
+        now["clusterIP"] = now.get("clusterIP") or was.get("clusterIP", "")
+        if not now.get("clusterIPs") and now["clusterIP"] == was.get("clusterIP"):
+            now["clusterIPs"] = list(was.get("clusterIPs") or [])
+        for name in ("clusterIP", "clusterIPs"):
+            if not now[name] if name in now else False:
+                del now[name]
+    if has_node_ports(now) and has_node_ports(was):
+        _carry_ports(now.get("ports") or [], was.get("ports") or [])
+    if needs_health_check(now) and needs_health_check(was) and was.get("healthCheckNodePort"):
+        now["healthCheckNodePort"] = now.get("healthCheckNodePort") or was["healthCheckNodePort"]
+
+
+def _carry_ports(now: list[Object], was: list[Object]) -> None:
+    """By the ports' names; what else the client changed of a port does not matter."""
+    used = {port.get("nodePort") for port in was} & {port.get("nodePort") for port in now}
+    known = {port.get("name", ""): port.get("nodePort") for port in was}
+    for port in now:
+        before = known.get(port.get("name", ""))
+        if not port.get("nodePort") and before and before not in used:
+            port["nodePort"] = before
+
+
+def _pair_addresses(now: Object, was: Object) -> None:
+    """Clients may know `clusterIP` alone: `clusterIPs` follows it where they left that as it was."""
+    one, before = now.get("clusterIP", ""), was.get("clusterIP", "")
+    if not was:
+        if one and not now.get("clusterIPs"):
+            now["clusterIPs"] = [one]
         return
-    if spec.get("clusterIP") and not spec.get("clusterIPs"):
-        spec["clusterIPs"] = [spec["clusterIP"]]
-    elif spec.get("clusterIPs") and not spec.get("clusterIP"):
-        spec["clusterIP"] = spec["clusterIPs"][0]
+    if one == before or (now.get("clusterIPs") or []) != (was.get("clusterIPs") or []):
+        return
+    now.pop("clusterIPs", None)
+    if one:
+        now["clusterIPs"] = [one]
 
 
 def _drop_unneeded(now: Object, was: Object) -> None:
@@ -125,14 +149,14 @@ def _drop_unneeded(now: Object, was: Object) -> None:
         _drop_if_same(
             now, was, "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"
         )
-    if _has_node_ports(was) and not _has_node_ports(now):
+    if has_node_ports(was) and not has_node_ports(now):
         held = {port.get("nodePort") for port in was.get("ports") or ()}
         for port in now.get("ports") or ():
             if port.get("nodePort") in held:
                 port.pop("nodePort", None)
     if _is_external(was) and not _is_external(now):
         _drop_if_same(now, was, "externalTrafficPolicy")
-    if _needs_health_check(was) and not _needs_health_check(now):
+    if needs_health_check(was) and not needs_health_check(now):
         _drop_if_same(now, was, "healthCheckNodePort")
     if was["type"] == "LoadBalancer" != now["type"]:
         _drop_if_same(now, was, "allocateLoadBalancerNodePorts", "loadBalancerClass")
@@ -144,17 +168,17 @@ def _drop_if_same(now: Object, was: Object, *fields: str) -> None:
             now.pop(name, None)
 
 
-def _has_node_ports(spec: Object) -> bool:
-    return spec["type"] in ("NodePort", "LoadBalancer")
+def has_node_ports(spec: Object) -> bool:
+    return spec.get("type") in ("NodePort", "LoadBalancer")
 
 
 def _is_external(spec: Object) -> bool:
     """Whether it can be reached from outside of the cluster."""
-    return _has_node_ports(spec) or (spec["type"] == "ClusterIP" and bool(spec.get("externalIPs")))
+    return has_node_ports(spec) or (spec["type"] == "ClusterIP" and bool(spec.get("externalIPs")))
 
 
-def _needs_health_check(spec: Object) -> bool:
-    return spec["type"] == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
+def needs_health_check(spec: Object) -> bool:
+    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
 
 
 def _is_headless(spec: Object) -> bool:
@@ -240,29 +264,61 @@ def _validate_affinity(spec: Object, path: Path) -> Iterator[FieldError]:
 
 
 def _validate_addresses(spec: Object, path: Path) -> Iterator[FieldError]:
-    addresses = spec.get("clusterIPs") or []
     if spec["type"] != "ExternalName":
-        if addresses and spec.get("clusterIP") and addresses[0] != spec["clusterIP"]:
-            yield path.clusterIPs.invalid(addresses, "first value must match `clusterIP`")
-        for index, address in enumerate(addresses):
-            if address == "None":
-                if len(addresses) > 1:
-                    yield path.clusterIPs[index].invalid(address, "'None' must be the first and only value")
-                continue
-            for text in names.ip(address):
-                yield path.clusterIPs[index].invalid(address, text)
-        policy = spec.get("ipFamilyPolicy")
-        if policy not in (None, *_FAMILY_POLICIES):
-            yield path.ipFamilyPolicy.not_supported(policy, _FAMILY_POLICIES)
-        for index, family in enumerate(spec.get("ipFamilies") or ()):
-            if family not in ("IPv4", "IPv6"):
-                yield path.ipFamilies[index].not_supported(family, ("IPv4", "IPv6"))
+        yield from _validate_families(spec, path)
+        yield from _validate_cluster_addresses(spec, path)
     for index, address in enumerate(spec.get("externalIPs") or ()):
         faults = names.ip(address)
         for text in faults:
             yield path.externalIPs[index].invalid(address, text)
         if not faults:
             yield from validate_not_special(address, path.externalIPs[index])
+
+
+def _validate_families(spec: Object, path: Path) -> Iterator[FieldError]:
+    one, addresses = spec.get("clusterIP", ""), spec.get("clusterIPs") or []
+    if one and not addresses:
+        yield path.clusterIPs.required()
+    elif one and addresses[0] != one:
+        yield path.clusterIPs.invalid(addresses, "first value must match `clusterIP`")
+    elif addresses and not one:
+        yield path.clusterIPs.invalid(addresses, "must be empty when `clusterIP` is not specified")
+    seen: set[str] = set()
+    for index, family in enumerate(spec.get("ipFamilies") or ()):
+        if family not in _FAMILIES:
+            yield path.ipFamilies[index].not_supported(family, _FAMILIES)
+        if family in seen:
+            yield path.ipFamilies[index].duplicate(family)
+        seen.add(family)
+    policy = spec.get("ipFamilyPolicy")
+    if policy not in (None, *_FAMILY_POLICIES):
+        yield path.ipFamilyPolicy.not_supported(policy, _FAMILY_POLICIES)
+
+
+def _validate_cluster_addresses(spec: Object, path: Path) -> Iterator[FieldError]:
+    addresses, wrong = spec.get("clusterIPs") or [], False
+    for index, address in enumerate(addresses):
+        if index == 0 and address == "None":
+            if len(addresses) > 1:
+                wrong = True
+                yield path.clusterIPs.invalid(addresses, "'None' must be the first and only value")
+            continue
+        for text in names.ip(address):
+            wrong = True
+            yield path.clusterIPs[index].invalid(address, text)
+    if len(addresses) > 2:
+        yield path.clusterIPs.invalid(addresses, "may only hold up to 2 values")
+    if wrong or _is_headless(spec):
+        return
+    versions = [ip_address(address).version for address in addresses]
+    if len(versions) > 1 and sorted(versions) != [4, 6]:
+        yield path.clusterIPs.invalid(addresses, "may specify no more than one IP for each IP family")
+        return
+    for index, (version, family) in enumerate(zip(versions, spec.get("ipFamilies") or (), strict=False)):
+        if family != f"IPv{version}" and family in _FAMILIES:
+            kind = "an IPv4" if family == "IPv4" else "an IPv6"
+            text = f"expected {kind} value as indicated by `ipFamilies[{index}]`"
+            yield path.clusterIPs[index].invalid(addresses[index], text)
 
 
 def _validate_balancer(spec: Object, path: Path) -> Iterator[FieldError]:
@@ -299,7 +355,7 @@ def _validate_traffic(spec: Object, path: Path) -> Iterator[FieldError]:
     if internal is not None and internal not in _POLICIES:
         yield path.internalTrafficPolicy.not_supported(internal, _POLICIES)
     check = spec.get("healthCheckNodePort")
-    if check and not _needs_health_check(spec):
+    if check and not needs_health_check(spec):
         yield path.healthCheckNodePort.invalid(
             check,
             "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",

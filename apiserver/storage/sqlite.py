@@ -50,6 +50,7 @@ class SQLiteStore:
         self._expiries: list[tuple[float, str, int]] = []
         """A heap of (expires, key, revision); rows whose key has changed since are stale."""
         self._expirer: asyncio.Task[None] | None = None
+        self._closing = False
 
     async def open(self) -> None:
         if self._lock:
@@ -65,6 +66,7 @@ class SQLiteStore:
         self._schedule_expiry()
 
     async def close(self) -> None:
+        self._closing = True
         await self._background.close()
         await self._writer.close()
         self._reader.close()
@@ -178,6 +180,9 @@ class SQLiteStore:
 
     def _schedule_expiry(self) -> None:
         """Sleep until the first expiry, instead of whatever later one was first so far."""
+        if self._closing:
+            # What is being written still gets written; the next start expires it.
+            return
         if self._expirer:
             self._expirer.cancel()
         self._expirer = self._background.start(self._expire()) if self._expiries else None

@@ -12,7 +12,8 @@ import pytest
 
 from kplane.api.clock import Entropy
 from kplane.apiserver.config import ApiServerConfig
-from kplane.apiserver.registry.allocators import AddressAllocator, PortAllocator, Taken
+from kplane.apiserver.registry.addresses import AddressAllocator, Network, Networks, Taken
+from kplane.apiserver.registry.nodeports import PortAllocator
 from kplane.apiserver.server import ApiServer
 from kplane.apiserver.storage.sqlite import SQLiteStore
 from kplane.apiserver.storage.store import Store
@@ -23,6 +24,19 @@ from ..conftest import Api
 SERVICES = "/api/v1/namespaces/default/services"
 ADDRESSES = "/apis/networking.k8s.io/v1/ipaddresses"
 MERGE = "application/merge-patch+json"
+
+
+MANAGED = {
+    "ipaddress.kubernetes.io/ip-family": "IPv4",
+    "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+}
+
+
+def only(*found: Network) -> Networks:
+    async def networks() -> tuple[Network, ...]:
+        return found
+
+    return networks
 
 
 def service(name: str = "web", **spec: Any) -> dict[str, Any]:
@@ -62,8 +76,9 @@ async def test_some_services_have_no_address(api: Api, spec: dict[str, Any], add
     ("address", "why"),
     [
         pytest.param("10.96.0.1", "provided IP is already allocated", id="taken"),
-        pytest.param("10.1.2.3", "the provided IP (10.1.2.3) is not in the valid range. The range of valid "
-            "IPs is 10.96.0.0/12", id="outside"),
+        pytest.param("10.96.0.0", "the provided IP (10.96.0.0) is not in the valid range. The range of valid "
+            "IPs is 10.96.0.0/12", id="network"),
+        pytest.param("10.1.2.3", "the provided network does not match the current range", id="outside"),
     ],
 )  # fmt: skip
 async def test_addresses_that_cannot_be_had_are_refused(api: Api, address: str, why: str) -> None:
@@ -144,7 +159,7 @@ async def test_a_claim_without_a_service_is_given_back_at_the_next_start(config:
     clock = VirtualClock()
     async with ApiServer(config, clock) as server:
         await Api(server.app).make(ADDRESSES, {
-            "metadata": {"name": "10.96.3.3"},
+            "metadata": {"name": "10.96.3.3", "labels": MANAGED},
             "spec": {"parentRef": {"resource": "services", "namespace": "default", "name": "lost"}},
         })  # fmt: skip
     await clock.advance(120)
@@ -171,7 +186,7 @@ async def store() -> AsyncIterator[Store]:
 
 async def test_two_servers_never_give_out_one_address_twice(store: Store) -> None:
     network = ipaddress.ip_network("10.0.0.0/29")
-    servers = [AddressAllocator(store, network, VirtualClock(), Entropy(seed)) for seed in (1, 1)]
+    servers = [AddressAllocator(store, 4, only(network), VirtualClock(), Entropy(1)) for _ in range(2)]
 
     claims = [servers[index % 2].claim_any("default", f"s{index}", dry_run=False) for index in range(6)]
     given = await asyncio.gather(*claims)

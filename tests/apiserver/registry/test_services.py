@@ -49,7 +49,6 @@ def test_a_plain_service_gets_upstreams_defaults(services: Any) -> None:
         ),
         ({"externalIPs": ["1.2.3.4"]}, {"externalTrafficPolicy": "Cluster"}),
         ({"clusterIP": "None"}, {"clusterIPs": ["None"]}),
-        ({"clusterIPs": ["10.0.0.9"]}, {"clusterIP": "10.0.0.9"}),
     ],
 )
 def test_defaults_by_type(services: Any, spec: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -104,6 +103,29 @@ def test_defaults_by_type(services: Any, spec: dict[str, Any], wanted: dict[str,
             'spec.clusterIPs: Invalid value: ["10.0.0.1"]: first value must match `clusterIP`',
         ),
         (
+            {"clusterIPs": ["10.0.0.9"]},
+            'spec.clusterIPs: Invalid value: ["10.0.0.9"]: must be empty when `clusterIP` is not specified',
+        ),
+        (
+            {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1", "10.0.0.2"]},
+            'spec.clusterIPs: Invalid value: ["10.0.0.1","10.0.0.2"]: may specify no more than one IP for'
+            " each IP family",
+        ),
+        (
+            {"clusterIP": "10.0.0.1", "ipFamilies": ["IPv6"]},
+            'spec.clusterIPs[0]: Invalid value: "10.0.0.1": expected an IPv6 value as indicated by'
+            " `ipFamilies[0]`",
+        ),
+        ({"ipFamilies": ["IPv4", "IPv4"]}, 'spec.ipFamilies[1]: Duplicate value: "IPv4"'),
+        (
+            {"ipFamilies": ["IPv5"]},
+            'spec.ipFamilies[0]: Unsupported value: "IPv5": supported values: "IPv4", "IPv6"',
+        ),
+        (
+            {"clusterIP": "None", "clusterIPs": ["None", "10.0.0.1"]},
+            'spec.clusterIPs: Invalid value: ["None","10.0.0.1"]: \'None\' must be the first and only value',
+        ),
+        (
             {"clusterIP": "abc"},
             'spec.clusterIPs[0]: Invalid value: "abc": must be a valid IP address, (e.g. 10.9.8.7 or'
             " 2001:db8::ffff)",
@@ -139,16 +161,6 @@ def test_a_service_has_a_dns_1035_name(services: Any) -> None:
     (fault,) = services.faults({**service(), "metadata": {"name": "1web"}})
 
     assert fault.startswith('metadata.name: Invalid value: "1web": a DNS-1035 label must consist of')
-
-
-def test_the_address_may_not_change(services: Any) -> None:
-    old = services.created(service(clusterIP="10.0.0.1"))
-    new = copy.deepcopy(old)
-    new["spec"] |= {"clusterIP": "10.0.0.2", "clusterIPs": ["10.0.0.2"]}
-
-    assert services.update_faults(new, old) == [
-        'spec.clusterIPs[0]: Invalid value: ["10.0.0.2"]: may not change once set'
-    ]
 
 
 def test_a_change_of_type_drops_what_the_new_one_has_not() -> None:

@@ -179,3 +179,20 @@ async def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
 
     assert modes
     assert {mode & 0o077 for mode in modes.values()} == {0}
+
+
+async def test_what_is_written_while_the_store_closes_is_kept(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    store = SQLiteStore(tmp_path / "store.db", clock)
+    await store.open()
+    writing = asyncio.create_task(store.put("/a", b"{}", expect=0, ttl=60))
+    await asyncio.sleep(0)
+    await store.close()
+    await writing
+
+    again = SQLiteStore(tmp_path / "store.db", clock)
+    await again.open()
+    found = await again.get("/a")
+    assert found is not None
+    assert found.value == b"{}"
+    await again.close()
