@@ -33,7 +33,7 @@ class APIServiceStrategy(StatusStrategy):
     name_rule = staticmethod(names.path_segment)
 
     def default(self, obj: Object) -> None:
-        service = (obj.get("spec") or {}).get("service")
+        service = obj.setdefault("spec", {}).get("service")
         if service:
             service.setdefault("port", 443)
 

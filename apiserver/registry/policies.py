@@ -49,7 +49,7 @@ class LimitRangeStrategy(Strategy):
     allow_create_on_update = True
 
     def default(self, obj: Object) -> None:
-        for item in (obj.get("spec") or {}).get("limits") or ():
+        for item in obj.setdefault("spec", {}).get("limits") or ():
             for name in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
                 round_quantities(item.get(name) or {})
             if item.get("type") == "Container":
