@@ -39,7 +39,8 @@ from .admission.webhooks.calls import Surroundings, builtin_conversion
 from .admission.webhooks.metrics import WebhookMetrics
 from .aggregation.assembly import Aggregation
 from .aggregation.assembly import Surroundings as AggregationSurroundings
-from .auth.assembly import build as build_authenticator
+from .auth.assembly import Surroundings as AuthenticationSurroundings
+from .auth.assembly import build as build_authentication
 from .auth.authorization import ALWAYS_ALLOW, Makers
 from .auth.authorization import build as build_authorizer
 from .auth.authorizer import attributes_of
@@ -150,8 +151,10 @@ class ApiServer:
             stack.push_async_callback(self._aggregation.connections.close)
             # Work in the background writes, and so calls webhooks, until it ends.
             stack.push_async_callback(self._webhooks.close)
+            stack.push_async_callback(self._authentication.close)
             await self._background.open()
             stack.push_async_callback(self._background.close)
+            self._authentication.start(self._background)
             stack.push_async_callback(self._nodes.close)
             stack.push_async_callback(self._proxy.close)
             self._background.start(self._hub.run())
@@ -282,8 +285,11 @@ class ApiServer:
         config = self._config
         accounts = config.authentication.service_accounts
         keys = load_verifying(accounts.verifying_files)
-        authenticator = build_authenticator(
+        self._authentication = build_authentication(
             config.authentication,
+            AuthenticationSurroundings(
+                keys, self._read_credential, self._clock, self._entropy, self._metrics
+            ),
             request_header=RequestHeaderSettings(
                 client_ca_file=config.requestheader_client_ca_file,
                 allowed_names=config.requestheader_allowed_names,
@@ -294,10 +300,8 @@ class ApiServer:
             ),
             client_ca_file=config.client_ca_file,
             token_auth_file=config.token_auth_file,
-            keys=keys,
-            read=self._read_credential,
-            clock=self._clock,
         )
+        authenticator = self._authentication.authenticator
         reviews = Reviews(authenticator, self._authorizer, accounts.audiences)
         resources = ResourceApi(
             self._scheme,

@@ -1,40 +1,65 @@
 """Authentication: a request's credentials to a User, by a chain of authenticators in upstream's order.
 
-    front proxy headers -> client certificates -> bearer tokens (static, service account, bootstrap)
+    front proxy headers -> client certificates
+    -> bearer tokens (static, service account, bootstrap, foreign issuers, webhook)
 
 The first that knows the user decides; one that refuses a credential leaves it to the next. Without any
-credential a request is anonymous; with nothing but bad ones it is refused, even where an anonymous request
-would be served.
+credential a request is anonymous, where its path may be asked for by anybody; with nothing but bad ones it is
+refused, even where an anonymous request would be served.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kplane.api.clock import Clock, SystemClock
 from kplane.api.errors import Unauthorized
 
+from .anonymous import EVERYBODY, Anonymous
 from .identity import Audiences, Credentials, Identity, Refused, RequestAuthenticator, TokenAuthenticator
+from .metrics import AuthenticationMetrics, Result
 from .user import ANONYMOUS, User
 
 INVALID = "invalid bearer token"
 
 
 class Authenticator:
-    """The whole chain. `anonymous`: whether a request without credentials is let in as nobody."""
+    """The whole chain. `anonymous`: which requests without credentials are let in as nobody."""
 
     def __init__(
         self,
         requests: Sequence[RequestAuthenticator],
         tokens: Sequence[TokenAuthenticator],
         *,
-        anonymous: bool = True,
+        anonymous: Anonymous = EVERYBODY,
+        clock: Clock | None = None,
+        metrics: AuthenticationMetrics | None = None,
     ) -> None:
         self._requests = requests
         self._tokens = tokens
         self._anonymous = anonymous
+        self._clock = clock or SystemClock()
+        self._metrics = metrics
 
     async def authenticate(self, credentials: Credentials) -> User:
         """Raises Unauthorized."""
+        began = self._clock.monotonic()
+        result, name = Result.ERROR, ""
+        try:
+            user = await self._authenticate(credentials)
+            result = Result.FAILURE
+            if user is None and self._anonymous.admits(credentials.path):
+                user = ANONYMOUS
+            if user is None:
+                raise Unauthorized
+            result, name = Result.SUCCESS, user.name
+            return user
+        finally:
+            if self._metrics is not None:
+                self._metrics.ended(result, self._clock.monotonic() - began, name)
+
+    async def _authenticate(self, credentials: Credentials) -> User | None:
+        """None: there are no credentials. Raises Unauthorized where there are bad ones alone."""
         refused = False
         for authenticator in self._requests:
             try:
@@ -47,12 +72,16 @@ class Authenticator:
         token = bearer_token(credentials)
         if token:
             try:
-                return (await self.review(token, None)).user
+                identity = await self.review(token, None)
             except Refused:
                 refused = True
-        if refused or not self._anonymous:
+            else:
+                for text in identity.warnings:
+                    credentials.warn(text)
+                return identity.user
+        if refused:
             raise Unauthorized
-        return ANONYMOUS
+        return None
 
     async def review(self, token: str, audiences: Audiences | None) -> Identity:
         """Whose a bearer token is. Raises Refused."""

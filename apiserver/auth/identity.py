@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -15,13 +15,19 @@ class Refused(Exception):
     """A credential is of this authenticator's kind but not good. The text never holds the credential."""
 
 
+def _unheard(text: str) -> None:
+    """Where nobody listens to warnings."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """`certificate`: the client's (DER), whose possession TLS has proved. `headers`: lower-case names, in
-    order, with repetitions."""
+    order, with repetitions. `path`: of the request's URL. `warn`: tells the client something."""
 
     certificate: bytes | None = field(default=None, repr=False)
     headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
+    path: str = ""
+    warn: Callable[[str], None] = field(default=_unheard, repr=False)
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header."""
@@ -30,10 +36,12 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A proven user, and for which of the asked audiences; `audiences` is empty where nobody asks."""
+    """A proven user, and for which of the asked audiences; `audiences` is empty where nobody asks. `warnings`
+    are for whoever presents the credential."""
 
     user: User
     audiences: Audiences = ()
+    warnings: tuple[str, ...] = ()
 
 
 class RequestAuthenticator(Protocol):

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from kplane.api.errors import Unauthorized
+from kplane.apiserver.auth.anonymous import NOBODY
 from kplane.apiserver.auth.authenticator import Authenticator
 from kplane.apiserver.auth.certificates import Authorities, ClientCertificates, user_of
 from kplane.apiserver.auth.identity import Credentials, Refused
@@ -110,7 +111,7 @@ async def test_without_credentials_one_is_anonymous(header: bytes) -> None:
 
 async def test_without_anonymous_auth_credentials_are_needed() -> None:
     with pytest.raises(Unauthorized):
-        await Authenticator([], [], anonymous=False).authenticate(Credentials())
+        await Authenticator([], [], anonymous=NOBODY).authenticate(Credentials())
 
 
 async def test_an_unknown_token_is_refused() -> None:
