@@ -36,7 +36,7 @@ class Ports:
     api: int
     etcd: int
     etcd_peer: int
-    etcd_metrics: int
+    etcd_metrics: int = 2381
     kubelet: int = 10250
     scheduler: int = 10259
     controller_manager: int = 10257
