@@ -85,6 +85,12 @@ CONTROLLERS: Mapping[str, Entry] = {
     "node-lifecycle-controller": Entry(
         NodeLifecycleController, "node_lifecycle_controller", "", 8, "node-controller"
     ),
+    "persistentvolume-binder-controller": Entry(
+        VolumeBinder, "claims", "", 1, "persistentvolume-controller"
+    ),
+    "persistentvolume-expander-controller": Entry(VolumeExpander, "volume_expand", "", 10, "volume_expand"),
+    "persistentvolume-protection-controller": Entry(VolumeProtection, "pvprotection", "", 1),
+    "persistentvolumeclaim-protection-controller": Entry(ClaimProtection, "pvcprotection", "", 1),
     "pod-garbage-collector-controller": Entry(PodGCController, "pod_garbage_collector", "", 1),
     "replicaset-controller": Entry(ReplicaSetController, "replicaset", "concurrent-replicaset-syncs", 5),
     "replicationcontroller-controller": Entry(
