@@ -45,6 +45,12 @@ def parser() -> FlagParser:
     add("--tls-cert-file", type=Path, help="serving certificate")
     add("--tls-private-key-file", type=Path, help="key of the serving certificate")
     add("--client-ca-file", type=Path, help="CA of the clients that may use the node server")
+    add("--bootstrap-kubeconfig", type=Path, help="with what to ask for --kubeconfig where that is missing")
+    add("--cert-dir", type=Path, help="folder for certificates of the kubelet's own (default: in --root-dir)")
+    add("--rotate-certificates", type=flag_bool, nargs="?", const=True, default=False,
+        help="ask for a new client certificate before the present one ends")  # fmt: skip
+    add("--rotate-server-certificates", type=flag_bool, nargs="?", const=True, default=False,
+        help="ask the API for the serving certificate, which somebody has to approve")  # fmt: skip
     add("--register-node", type=flag_bool, nargs="?", const=True, default=True)
     add("--node-labels", default="", help="labels to register with: key=value,…")
     add("--register-with-taints", default="", help="taints to register with: key=value:effect,…")

@@ -32,6 +32,7 @@ from .disk import NodeDisk
 from .handlers import NodeNetwork
 from .hollow import HollowNetwork, NoDisk
 from .host import Host
+from .identity import NodeIdentity
 from .images import ImageManager
 from .kubelet import Kubelet
 from .objects import ObjectCache
@@ -66,21 +67,24 @@ class Shared:
 async def run(argv: Sequence[str] | None) -> None:
     given = flags.parser().parse_args(argv)
     logs.setup(given.v)
+    clock, entropy = SystemClock(), Entropy()
+    identity = NodeIdentity(given)
+    await identity.bootstrap(clock, entropy)
     try:
         credentials = kubeconfig.load(given.kubeconfig)
     except kubeconfig.ConfigError as error:
         raise Fatal(str(error)) from error
     configs = flags.configs(given, credentials.server)
-    clock, entropy = SystemClock(), Entropy()
     client = Client(HttpsTransport(credentials, clock), user_agent=f"kubelet/{VERSION}", clock=clock)
     try:
-        await _run_nodes(given, configs, client, clock, entropy)
+        await _run_nodes(given, identity, configs, client, clock, entropy)
     finally:
         await client.close()
 
 
 async def _run_nodes(
     given: argparse.Namespace,
+    identity: NodeIdentity,
     configs: Sequence[KubeletConfig],
     client: Client,
     clock: Clock,
@@ -104,10 +108,11 @@ async def _run_nodes(
         configs[0].pod_logs_dir,
     )
     app = NodeServer(pods, clock, component_app({}))
-    serving = ServingConfig(
-        given.address, given.port, given.tls_cert_file, given.tls_private_key_file, given.client_ca_file
-    )
+    certificate, key = identity.serving_files(configs[0], clock)
+    serving = ServingConfig(given.address, given.port, certificate, key, given.client_ca_file)
     async with Serving(app, serving) as server, asyncio.TaskGroup() as tasks:
+        for rotation in identity.rotations(configs[0], client, clock, entropy):
+            tasks.create_task(rotation.run())
         for config, runtime in zip(configs, runtimes, strict=True):
             by_node[config.node_name] = build(config, runtime, shared, server.port, hollow=hollow)
         await run_kubelets(by_node, shared, tasks)
