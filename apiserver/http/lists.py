@@ -32,7 +32,8 @@ _LOOPBACK = ("127.", "::1", "::ffff:127.")
 
 async def read_page(call: Call, registry: Registry) -> Listing:
     """The page of objects that the request asks for. Raises BadRequest, Invalid, Expired, Timeout."""
-    limit = _limit(call)
+    # As upstream, what the cache has at hand is given whole.
+    limit = 0 if call.query("resourceVersion") == "0" else _limit(call)
     prefix = registry.cache.key("", "")
     start = revisions.list_from(call, prefix, limit)
     selection = selection_of(call, registry)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import string
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
 
+from kplane.api.decode import DecodeError, decode_json
 from kplane.api.errors import BadRequest, Expired, invalid
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
@@ -20,7 +22,10 @@ from .call import Call
 from .requestinfo import is_true
 
 _TOKEN_VERSION = "meta.k8s.io/v1"  # noqa: S105 - a format, no secret
+_ALPHABET = frozenset(string.ascii_letters + string.digits + "-_")
 _EXACT, _NOT_OLDER = "Exact", "NotOlderThan"
+
+_WITH_CONTINUE = "resourceVersionMatch is forbidden when continue is provided"
 
 CONTINUE_EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new "
@@ -69,9 +74,9 @@ def list_from(call: Call, prefix: str, limit: int) -> ListFrom:
     _refuse(_list_faults(call))
     revision = parse_revision(call.query("resourceVersion"))
     if token := call.query("continue"):
+        exact, start = decode_continue(token)
         if revision:
             raise BadRequest("specifying resource version is not allowed when using continue")
-        exact, start = decode_continue(token)
         return ListFrom(exact=exact, start=prefix + start)
     match = call.query("resourceVersionMatch")
     # Older clients page through an exact revision by giving a limit without saying "Exact".
@@ -83,19 +88,18 @@ def list_from(call: Call, prefix: str, limit: int) -> ListFrom:
 def _list_faults(call: Call) -> Iterator[FieldError]:
     match = call.query("resourceVersionMatch")
     path = Path("resourceVersionMatch")
+    if match:
+        revision = call.query("resourceVersion")
+        if not revision:
+            yield path.forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided")
+        if call.query("continue"):
+            yield path.forbidden(_WITH_CONTINUE)
+        if match not in (_EXACT, _NOT_OLDER):
+            yield path.not_supported(match, (_EXACT, _NOT_OLDER, ""))
+        if match == _EXACT and revision == "0":
+            yield path.forbidden('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
     if "sendInitialEvents" in call.info.query:
         yield Path("sendInitialEvents").forbidden("sendInitialEvents is forbidden for list")
-    if not match:
-        return
-    revision = call.query("resourceVersion")
-    if call.query("continue"):
-        yield path.forbidden("resourceVersionMatch is forbidden when continue is provided")
-    if not revision:
-        yield path.forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided")
-    if match not in (_EXACT, _NOT_OLDER):
-        yield path.not_supported(match, (_EXACT, _NOT_OLDER))
-    if match == _EXACT and revision == "0":
-        yield path.forbidden('resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')
 
 
 def check_watch(call: Call) -> None:
@@ -106,16 +110,19 @@ def check_watch(call: Call) -> None:
 def _watch_faults(call: Call) -> Iterator[FieldError]:
     match = call.query("resourceVersionMatch")
     path = Path("resourceVersionMatch")
-    if "sendInitialEvents" not in call.info.query:
-        if match:
-            yield path.forbidden(
-                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            )
+    asked = "sendInitialEvents" in call.info.query
+    if asked and match != _NOT_OLDER:
+        yield path.forbidden(f"sendInitialEvents requires setting resourceVersionMatch to {_NOT_OLDER}")
+    if not match:
         return
+    if not asked:
+        yield path.forbidden(
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        )
     if match != _NOT_OLDER:
-        yield path.forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+        yield path.not_supported(match, (_NOT_OLDER,))
     if call.query("continue"):
-        yield Path("continue").forbidden("continue is forbidden for watch")
+        yield path.forbidden(_WITH_CONTINUE)
 
 
 def wants_initial_events(call: Call, revision: int | None) -> bool:
@@ -139,17 +146,34 @@ def encode_continue(revision: int, start: str) -> str:
 def decode_continue(token: str) -> tuple[int, str]:
     """Revision (0: the present) and the key to start at, behind the resource's prefix. Raises BadRequest."""
     try:
-        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        fields = msgspec.json.decode(data, type=dict[str, str | int])
-    except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
-        raise _bad_token("the continue token is not valid") from error
-    revision, start = fields.get("rv"), fields.get("start")
-    if fields.get("v") != _TOKEN_VERSION or not isinstance(revision, int) or not isinstance(start, str):
-        raise _bad_token("the continue token is not valid")
-    if not start or start.startswith("/") or ".." in start.split("/"):
-        raise _bad_token("the continue token is not valid")
-    return max(revision, 0), start
+        fields = decode_json(_token_bytes(token))
+    except DecodeError as error:
+        raise _bad_token(f": {error}") from error
+    revision, start = fields.get("rv", 0), fields.get("start", "")
+    if fields.get("v") != _TOKEN_VERSION:
+        raise _bad_token(f": server does not recognize this encoded version {fields.get('v', '')}")
+    if not isinstance(revision, int) or isinstance(revision, bool) or not isinstance(start, str):
+        raise _bad_token(": json: cannot unmarshal its fields")
+    if revision == 0:
+        raise _bad_token(f": incorrect encoded start resourceVersion (version {_TOKEN_VERSION})")
+    if not start:
+        raise _bad_token(f": encoded start key empty (version {_TOKEN_VERSION})")
+    # A token must not lead out of its resource.
+    if any(step in ("", ".", "..") for step in start.removeprefix("/").split("/")):
+        raise _bad_token(f": {start}")
+    return max(revision, 0), start.removeprefix("/")
+
+
+def _token_bytes(token: str) -> bytes:
+    """Raises BadRequest for what is no unpadded base64."""
+    wrong = next((index for index, letter in enumerate(token) if letter not in _ALPHABET), len(token))
+    try:
+        if wrong == len(token):
+            return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except binascii.Error:
+        pass
+    raise _bad_token(f": illegal base64 data at input byte {wrong}")
 
 
 def _bad_token(why: str) -> BadRequest:
-    return BadRequest(f"continue key is not valid: {why}")
+    return BadRequest(f"invalid continue token: continue key is not valid{why}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from kplane.api.errors import BadRequest
 from kplane.api.selectors import FieldSelector, Selector, SelectorError, parse_fields, parse_labels
@@ -16,15 +17,22 @@ _METADATA = ("metadata.name", "metadata.namespace")
 
 def selection_of(call: Call, registry: Registry) -> Selection:
     """Raises BadRequest for selectors that cannot be parsed, or fields that cannot be selected."""
-    info = call.info
+    info, strategy = call.info, registry.strategy
     labels, fields = _labels(call.query("labelSelector")), _fields(call.query("fieldSelector"))
+    fields = FieldSelector(
+        tuple(
+            replace(need, field=strategy.aliases.get(need.field, need.field)) for need in fields.requirements
+        )
+    )
     _check_supported(fields, registry)
-    name = info.name or fields.exact("metadata.name") or ""
+    asked = fields.exact("metadata.name")
+    if info.name and not fields.empty and asked != info.name:
+        raise BadRequest("fieldSelector metadata.name doesn't match requested name")
     namespace = info.namespace if registry.info.namespaced else ""
     equals = {
         need.field: need.value for need in fields.requirements if need.equal and need.field not in _METADATA
     }
-    return Selection(namespace, name, equals, _predicate(labels, fields))
+    return Selection(namespace, info.name or asked or "", equals, _predicate(labels, fields))
 
 
 def is_selective(selection: Selection) -> bool:
@@ -47,12 +55,15 @@ def _fields(text: str) -> FieldSelector:
 
 
 def _check_supported(fields: FieldSelector, registry: Registry) -> None:
-    selectable = registry.strategy.selectable
+    strategy, row = registry.strategy, registry.info
+    # Kinds that name their fields name those of metadata, too.
+    own = bool(strategy.selectable) or row.custom is not None
+    metadata = _METADATA if row.namespaced or not own else _METADATA[:1]
     for need in fields.requirements:
-        if need.field in _METADATA or need.field in selectable:
+        if need.field in metadata or need.field in strategy.selectable:
             continue
-        if selectable:
-            raise BadRequest(f"field label not supported: {need.field}")
+        if own:
+            raise BadRequest(strategy.unselectable.format(field=need.field))
         raise BadRequest(
             f'"{need.field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
         )
@@ -60,12 +71,20 @@ def _check_supported(fields: FieldSelector, registry: Registry) -> None:
 
 def _predicate(labels: Selector, fields: FieldSelector) -> Callable[[Item], bool] | None:
     """What `Selection`'s own parts do not express; None if they express it all."""
-    simple = all(need.equal and need.field != "metadata.namespace" for need in fields.requirements)
-    if simple:
+    if _is_simple(fields):
         if labels.empty:
             return None
         return lambda item: labels.matches(item.labels)
     return lambda item: labels.matches(item.labels) and fields.matches(_all_fields(item))
+
+
+def _is_simple(fields: FieldSelector) -> bool:
+    """Whether it only says which value each of some fields has; an empty name would select every one."""
+    once = {need.field for need in fields.requirements}
+    return len(once) == len(fields.requirements) and all(
+        need.equal and need.field != "metadata.namespace" and (need.value or need.field != "metadata.name")
+        for need in fields.requirements
+    )
 
 
 def _all_fields(item: Item) -> Mapping[str, str]:

@@ -58,7 +58,10 @@ async def watch_response(
             watcher = await registry.cache.watch(selection, at_least=revision)
     except Compacted as error:
         return _Refusal(Expired(f"too old resource version: {revision} ({error.oldest})"))
-    return _Stream(call, registry, watcher, form, clock, seconds, watcher.initial if initial else ())
+    stream = _Stream(call, registry, watcher, form, clock, seconds)
+    if initial:
+        stream.begin_with(watcher.initial)
+    return stream
 
 
 def _timeout(call: Call) -> float:
@@ -94,7 +97,6 @@ class _Stream(Response):
         form: Form | None,
         clock: Clock,
         seconds: float,
-        initial: Sequence[Item],
     ) -> None:
         self.status_code = 200
         self._registry = registry
@@ -102,9 +104,15 @@ class _Stream(Response):
         self._form = form
         self._clock = clock
         self._seconds = seconds
-        self._initial = initial
+        self._initial: Sequence[Item] = ()
         self._bookmarks = is_true(call.info.query.get("allowWatchBookmarks"))
-        self._marks_end = self._bookmarks and is_true(call.info.query.get("sendInitialEvents"))
+        self._marks_end = False
+
+    def begin_with(self, items: Sequence[Item]) -> None:
+        """Send these first and then, to clients that want bookmarks, one that says that this was all. As
+        upstream, that is so as well where what exists was asked for by naming no revision."""
+        self._initial = items
+        self._marks_end = self._bookmarks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._watcher:

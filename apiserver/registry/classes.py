@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from kplane.api import names
 from kplane.api.field import FieldError, Path
@@ -74,6 +74,23 @@ class MetadataStrategy(Strategy):
     immutable_spec_generation = True
 
 
+class ClusterTrustBundleStrategy(MetadataStrategy):
+    selectable = ("spec.signerName",)
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        return {"spec.signerName": obj["spec"].get("signerName", "")}
+
+
+class ResourceSliceStrategy(Strategy):
+    """A driver's kubelet plug-in watches the slices of its node alone."""
+
+    selectable = ("spec.driver", "spec.nodeName")
+    unselectable = "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {field}"
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        return {f"spec.{name}": obj["spec"].get(name, "") for name in ("driver", "nodeName")}
+
+
 class FixedSpecStrategy(StatusStrategy):
     """Kinds whose spec is set once."""
 
@@ -82,3 +99,10 @@ class FixedSpecStrategy(StatusStrategy):
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         if new.get("spec") != old.get("spec"):
             yield path.spec.invalid(new.get("spec"), IMMUTABLE)
+
+
+class PodCertificateRequestStrategy(FixedSpecStrategy):
+    selectable = ("spec.signerName", "spec.podName", "spec.nodeName")
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        return {name: obj["spec"].get(name.removeprefix("spec."), "") for name in self.selectable}

@@ -41,6 +41,7 @@ _DIRECTIVES = ("nodeSelector", "affinity", "tolerations", "schedulingGates")
 class JobStrategy(StatusStrategy):
     orphans_by_default = True
     selectable = ("status.successful",)
+    unselectable = 'field label "{field}" not supported for batchv1.Job'
 
     pod_template = ("spec", "template")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from kplane.api import names
 from kplane.api.field import FieldError, Path
@@ -60,6 +61,7 @@ class PodStrategy(StatusStrategy):
         "status.podIPs",
         "status.nominatedNodeName",
     )
+    aliases: Mapping[str, str] = MappingProxyType({"spec.host": "spec.nodeName"})
 
     warns_updates = False
 

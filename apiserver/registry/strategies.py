@@ -14,10 +14,13 @@ from .admissionpolicies import (
 from .apiservices import APIServiceStrategy
 from .certificates import CertificateSigningRequestStrategy
 from .classes import (
+    ClusterTrustBundleStrategy,
     FixedSpecStrategy,
     GenerationStrategy,
     MetadataStrategy,
+    PodCertificateRequestStrategy,
     PriorityClassStrategy,
+    ResourceSliceStrategy,
     RuntimeClassStrategy,
 )
 from .configmaps import ConfigMapStrategy
@@ -106,8 +109,8 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("batch", "cronjobs"): CronJobStrategy(),
     ("batch", "jobs"): JobStrategy(),
     (CERTIFICATES, "certificatesigningrequests"): CertificateSigningRequestStrategy(),
-    (CERTIFICATES, "clustertrustbundles"): MetadataStrategy(),
-    (CERTIFICATES, "podcertificaterequests"): FixedSpecStrategy(),
+    (CERTIFICATES, "clustertrustbundles"): ClusterTrustBundleStrategy(),
+    (CERTIFICATES, "podcertificaterequests"): PodCertificateRequestStrategy(),
     ("coordination.k8s.io", "leases"): LeaseStrategy(),
     ("discovery.k8s.io", "endpointslices"): EndpointSliceStrategy(),
     ("events.k8s.io", "events"): EventsV1Strategy(),
@@ -128,7 +131,7 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
     (DYNAMIC, "devicetaintrules"): GenerationStrategy(),
     (DYNAMIC, "resourceclaims"): FixedSpecStrategy(),
     (DYNAMIC, "resourceclaimtemplates"): MetadataStrategy(),
-    (DYNAMIC, "resourceslices"): Strategy(),
+    (DYNAMIC, "resourceslices"): ResourceSliceStrategy(),
     ("scheduling.k8s.io", "priorityclasses"): PriorityClassStrategy(),
     (STORAGE, "csidrivers"): CSIDriverStrategy(),
     (STORAGE, "csinodes"): CSINodeStrategy(),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from kplane.api import names
@@ -61,6 +62,12 @@ class Strategy:
 
     selectable: tuple[str, ...] = ()
     """Field selectors beyond metadata.name and metadata.namespace, e.g. `spec.nodeName`."""
+
+    unselectable = "field label not supported: {field}"
+    """What is said of other fields, where the kind has `selectable` ones."""
+
+    aliases: Mapping[str, str] = MappingProxyType({})
+    """Old names of selectable fields."""
 
     immutable_spec_generation = False
     """True for kinds without metadata.generation."""

@@ -144,7 +144,9 @@ async def test_bookmarks_come_in_time_and_the_watch_ends_in_time(config: ApiServ
             await clock.advance(200)
             events = [json.loads(line) async for line in stream.lines()]
 
-    assert [event["type"] for event in events] == ["BOOKMARK"] * 3
+    # The first one ends what existed.
+    assert [event["type"] for event in events] == ["BOOKMARK"] * 4
+    assert ["annotations" in event["object"]["metadata"] for event in events] == [True, False, False, False]
     assert events[0]["object"]["metadata"]["resourceVersion"].isdigit()
 
 
