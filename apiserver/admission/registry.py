@@ -68,15 +68,15 @@ PLUGINS: Mapping[str, Callable[[AdmissionContext], Plugin]] = {
 
 DEFAULT_ON = frozenset(
     {
-        "NamespaceLifecycle", "LimitRanger", "DefaultStorageClass", "PersistentVolumeClaimResize",
-        "DefaultTolerationSeconds", "MutatingAdmissionWebhook", "ValidatingAdmissionWebhook",
-        "ResourceQuota", "Priority", "RuntimeClass", "CertificateApproval",
-        "CertificateSigning", "CertificateSubjectRestriction", "DefaultIngressClass", "PodSecurity",
-        "PodTopologyLabels", "MutatingAdmissionPolicy", "ValidatingAdmissionPolicy",
+        "NamespaceLifecycle", "LimitRanger", "ServiceAccount", "TaintNodesByCondition",
+        "DefaultStorageClass", "PersistentVolumeClaimResize", "DefaultTolerationSeconds",
+        "MutatingAdmissionWebhook", "ValidatingAdmissionWebhook", "ResourceQuota", "Priority",
+        "RuntimeClass", "CertificateApproval", "CertificateSigning", "CertificateSubjectRestriction",
+        "DefaultIngressClass", "PodSecurity", "PodTopologyLabels", "MutatingAdmissionPolicy",
+        "ValidatingAdmissionPolicy",
     }
 )  # fmt: skip
-"""What runs unless it is disabled, as far as it exists here. Of upstream's defaults, those are left out that
-depend on a controller which has to be there, or else pods, nodes or claims stay where they are."""
+"""What runs unless it is disabled, as far as it exists here: upstream's defaults."""
 
 
 def check(enable: Sequence[str], disable: Sequence[str]) -> None:

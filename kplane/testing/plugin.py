@@ -34,6 +34,11 @@ async def kplane_api(tmp_path: Path) -> AsyncIterator[Client]:
     server = importlib.import_module("kplane.apiserver.server")
     tokens = tmp_path / "tokens.csv"
     tokens.write_text(f"{TOKEN},test,test,system:masters\n")
-    settings = config.ApiServerConfig(storage_dir=tmp_path / "store", token_auth_file=tokens)
+    settings = config.ApiServerConfig(
+        storage_dir=tmp_path / "store",
+        token_auth_file=tokens,
+        # As in envtest: no controller makes the accounts that Pods would have to have.
+        disable_admission_plugins=("ServiceAccount",),
+    )
     async with server.ApiServer(settings) as running:
         yield Client(AsgiTransport(running.app, token=TOKEN), user_agent="pytest")

@@ -73,7 +73,13 @@ class Api:
 def config(tmp_path: Path) -> ApiServerConfig:
     tokens = tmp_path / "tokens.csv"
     tokens.write_text(TOKENS)
-    return ApiServerConfig(storage_dir=tmp_path / "data", token_auth_file=tokens, bind_address="127.0.0.1")
+    return ApiServerConfig(
+        storage_dir=tmp_path / "data",
+        token_auth_file=tokens,
+        bind_address="127.0.0.1",
+        # No controller makes the accounts that Pods would have to have.
+        disable_admission_plugins=("ServiceAccount",),
+    )
 
 
 @pytest.fixture

@@ -174,7 +174,13 @@ async def test_the_status_says_which_generation_was_looked_at(cluster: FakeClust
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
     tokens = tmp_path / "tokens.csv"
     tokens.write_text('secret,admin,1,"system:masters"\n')
-    config = ApiServerConfig(storage_dir=tmp_path / "data", token_auth_file=tokens, bind_address="127.0.0.1")
+    config = ApiServerConfig(
+        storage_dir=tmp_path / "data",
+        token_auth_file=tokens,
+        bind_address="127.0.0.1",
+        # No controller makes the accounts that Pods would have to have.
+        disable_admission_plugins=("ServiceAccount",),
+    )
     async with ApiServer(config) as server:
         client = Client(AsgiTransport(server.app, token="secret"))
         yield client

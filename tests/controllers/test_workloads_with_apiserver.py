@@ -40,7 +40,13 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
     """A client of a server whose workloads are under control."""
     tokens = tmp_path / "tokens.csv"
     tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n')
-    config = ApiServerConfig(storage_dir=tmp_path / "data", token_auth_file=tokens, bind_address="127.0.0.1")
+    config = ApiServerConfig(
+        storage_dir=tmp_path / "data",
+        token_auth_file=tokens,
+        bind_address="127.0.0.1",
+        # No controller makes the accounts that Pods would have to have.
+        disable_admission_plugins=("ServiceAccount",),
+    )
     clock = SystemClock()
     async with ApiServer(config, clock) as server:
         client = Client(AsgiTransport(server.app, token=TOKEN))
@@ -131,6 +137,8 @@ async def rolled_out(client: Client, image: str, replicas: int) -> None:
 async def test_a_daemonset_covers_nodes_and_is_updated(client: Client) -> None:
     for name in ("a", "b"):
         await client.create(Node, {"metadata": {"name": name}})
+        # As the node lifecycle controller does, which does not run here.
+        await client.patch(Node, name, "", {"spec": {"taints": None}})
     tainted: Object = {"metadata": {"name": "c"}, "spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}}
     await client.create(Node, tainted)
     await client.create(DaemonSet, workload("apps/v1", "DaemonSet"))

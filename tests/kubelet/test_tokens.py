@@ -73,6 +73,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         storage_dir=tmp_path / "data",
         token_auth_file=listed,
         authentication=AuthenticationSettings(service_accounts=accounts),
+        disable_admission_plugins=("ServiceAccount",),
     )
     clock = Shifted()
     async with ApiServer(config, clock) as server:

@@ -18,7 +18,7 @@ ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 
 @pytest.fixture
 async def server(config: ApiServerConfig) -> AsyncIterator[ApiServer]:
-    async with ApiServer(replace(config, enable_admission_plugins=("ServiceAccount",))) as server:
+    async with ApiServer(replace(config, disable_admission_plugins=())) as server:
         yield server
 
 

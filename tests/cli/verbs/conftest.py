@@ -69,7 +69,10 @@ async def lines(tmp_path: Path) -> AsyncIterator[CommandLines]:
         "127.0.0.1", 0, keys / "apiserver.crt", keys / "apiserver.key", client_ca_file=keys / "ca.crt"
     )
     settings = ApiServerConfig(
-        storage_dir=tmp_path / "store", bind_address="127.0.0.1", client_ca_file=keys / "ca.crt"
+        storage_dir=tmp_path / "store",
+        bind_address="127.0.0.1",
+        client_ca_file=keys / "ca.crt",
+        disable_admission_plugins=("ServiceAccount",),
     )
     async with ApiServer(settings) as server, Serving(server.app, listen) as serving:
         ca, certificate, key = ((keys / name).read_bytes() for name in ("ca.crt", "admin.crt", "admin.key"))

@@ -53,7 +53,13 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
     """A client of a server whose Jobs are under control."""
     tokens = tmp_path / "tokens.csv"
     tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n')
-    config = ApiServerConfig(storage_dir=tmp_path / "data", token_auth_file=tokens, bind_address="127.0.0.1")
+    config = ApiServerConfig(
+        storage_dir=tmp_path / "data",
+        token_auth_file=tokens,
+        bind_address="127.0.0.1",
+        # No controller makes the accounts that Pods would have to have.
+        disable_admission_plugins=("ServiceAccount",),
+    )
     clock = HurriedClock()
     async with ApiServer(config, clock) as server:
         client = Client(AsgiTransport(server.app, token=TOKEN))
