@@ -13,7 +13,10 @@ from pathlib import Path
 
 from kplane.runtime.process import Fatal, FlagParser, flag_bool
 
+from . import networkflags
+from .aliases import full_name
 from .certificates import flags as signing
+from .nodeipam.ranges import Network
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 
@@ -50,6 +53,19 @@ class Config:
     large_cluster_size_threshold: int = 50
     terminated_pod_gc_threshold: int = 12500
     """Finished Pods that are kept; 0 for all."""
+    allocate_node_cidrs: bool = False
+    cluster_cidrs: Sequence[Network] = ()
+    service_cidrs: Sequence[Network] = ()
+    node_cidr_mask_size: int = 0
+    """Bits of a Node's range of Pod addresses; 0 for the family's default."""
+    node_cidr_mask_size_ipv4: int = 0
+    node_cidr_mask_size_ipv6: int = 0
+    mirroring_max_endpoints_per_subset: int = 1000
+    hpa_sync_period: float = 15
+    hpa_tolerance: float = 0.1
+    hpa_downscale_stabilization: float = 300
+    hpa_cpu_initialization_period: float = 300
+    hpa_initial_readiness_delay: float = 30
     verbosity: int = 0
 
     def enabled(self, name: str) -> bool:
@@ -63,7 +79,8 @@ def parse(argv: Sequence[str] | None, known: Mapping[str, tuple[str, int]]) -> C
     """Flags to Config. `known` are the controllers that exist, each with the flag for its number of workers
     and the default. Raises Fatal for what makes no sense."""
     options = vars(_parser(known).parse_args(argv))
-    chosen = tuple(name for text in options.pop("controllers") for name in text.split(",") if name)
+    listed = (name for text in options.pop("controllers") for name in text.split(",") if name)
+    chosen = tuple(full_name(name) for name in listed)
     for name in chosen:
         if name != "*" and name.removeprefix("-") not in known:
             raise Fatal(f'"{name}" is not in the list of known controllers: {", ".join(sorted(known))}')
@@ -74,6 +91,7 @@ def parse(argv: Sequence[str] | None, known: Mapping[str, tuple[str, int]]) -> C
     if any(count < 1 for count in workers.values()):
         raise Fatal("the number of concurrent syncs must be at least 1")
     options["signing_files"] = signing.files(options)
+    networkflags.settle(options)
     if not 1 <= options["max_endpoints_per_slice"] <= 1000:
         raise Fatal("--max-endpoints-per-slice must be from 1 to 1000")
     return Config(controllers=chosen or ("*",), workers=workers, **options)
@@ -101,6 +119,7 @@ def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
     add("--tls-private-key-file", dest="key_file", type=Path)
     add("--root-ca-file", type=Path, help="certificate authority published in every namespace")
     signing.add_flags(parser)
+    networkflags.add_flags(parser)
     add("--cluster-signing-duration", type=_seconds, default=365 * 24 * 3600.0, help="longest life it signs")
     add("--max-endpoints-per-slice", type=int, default=100)
     add("--node-monitor-period", type=_seconds, default=5.0, help="time between two looks at all nodes")
@@ -111,6 +130,12 @@ def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
     add("--unhealthy-zone-threshold", type=float, default=0.55, help="share of lost nodes of such a zone")
     add("--large-cluster-size-threshold", type=int, default=50, help="zones up to this lose no nodes then")
     add("--terminated-pod-gc-threshold", type=int, default=12500, help="finished Pods to keep; 0 for all")
+    hpa = "horizontal-pod-autoscaler"
+    add(f"--{hpa}-sync-period", dest="hpa_sync_period", type=_seconds, default=15.0)
+    add(f"--{hpa}-tolerance", dest="hpa_tolerance", type=float, default=0.1)
+    add(f"--{hpa}-downscale-stabilization", dest="hpa_downscale_stabilization", type=_seconds, default=300.0)
+    add(f"--{hpa}-cpu-initialization-period", dest="hpa_cpu_initialization_period", type=_seconds, default=300.0)
+    add(f"--{hpa}-initial-readiness-delay", dest="hpa_initial_readiness_delay", type=_seconds, default=30.0)
     add("--v", dest="verbosity", type=int, default=0, help="how much to log")
     return parser
 

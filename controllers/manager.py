@@ -77,6 +77,8 @@ class Manager:
             names = [name for name in names if name != "root-ca-certificate-publisher-controller"]
         if not self._config.signing_files:
             names = [name for name in names if name != "certificatesigningrequest-signing-controller"]
+        if not self._config.allocate_node_cidrs:
+            names = [name for name in names if name != "node-ipam-controller"]
         return names
 
     def _context(self, name: str, factory: InformerFactory, group: asyncio.TaskGroup) -> Context:

@@ -18,10 +18,13 @@ from .deployment import DeploymentController
 from .disruption import DisruptionController
 from .endpoints import EndpointsController
 from .endpointslice import EndpointSliceController
+from .endpointslicemirroring import EndpointSliceMirroringController
 from .garbagecollector import GarbageCollector
 from .job import JobController
 from .namespace import NamespaceController
+from .nodeipam.controller import NodeIpamController
 from .nodelifecycle import NodeLifecycleController, TaintEvictionController
+from .nodettl import NodeTTLController
 from .podgc import PodGCController
 from .replicaset import ReplicaSetController
 from .replicationcontroller import ReplicationControllerController
@@ -74,6 +77,13 @@ CONTROLLERS: Mapping[str, Entry] = {
         5,
         "endpoint-slice-controller",
     ),
+    "endpointslice-mirroring-controller": Entry(
+        EndpointSliceMirroringController,
+        "endpoint_slice_mirroring",
+        "mirroring-concurrent-service-endpoint-syncs",
+        5,
+        "endpoint-slice-mirroring-controller",
+    ),
     "ephemeral-volume-controller": Entry(
         EphemeralVolumeController, "ephemeral_volume", "concurrent-ephemeralvolume-syncs", 5, "ephemeral_volume"
     ),
@@ -82,6 +92,7 @@ CONTROLLERS: Mapping[str, Entry] = {
     ),
     "job-controller": Entry(JobController, "job", "concurrent-job-syncs", 5),
     "namespace-controller": Entry(NamespaceController, "namespace", "concurrent-namespace-syncs", 10),
+    "node-ipam-controller": Entry(NodeIpamController, "cidr_allocator_node", "", 1, "cidrAllocator"),
     "node-lifecycle-controller": Entry(
         NodeLifecycleController, "node_lifecycle_controller", "", 8, "node-controller"
     ),
@@ -112,6 +123,7 @@ CONTROLLERS: Mapping[str, Entry] = {
     "statefulset-controller": Entry(StatefulSetController, "statefulset", "concurrent-statefulset-syncs", 5),
     "taint-eviction-controller": Entry(TaintEvictionController, "taint_eviction", "", 8),
     "token-cleaner-controller": Entry(TokenCleaner, "token_cleaner", "", 1),
+    "ttl-controller": Entry(NodeTTLController, "ttlcontroller", "", 1),
     "ttl-after-finished-controller": Entry(
         TTLAfterFinishedController, "ttl_jobs_to_delete", "concurrent-ttl-after-finished-syncs", 5
     ),

@@ -46,6 +46,8 @@ def test_flags_are_read() -> None:
         pytest.param("*,-namespace-controller", set(KNOWN) - {"namespace-controller"}, id="all-but-one"),
         pytest.param("namespace-controller", {"namespace-controller"}, id="only-one"),
         pytest.param("*", set(KNOWN), id="all"),
+        pytest.param("cronjob", {"cronjob-controller"}, id="short-name"),
+        pytest.param("*,-endpoint", set(KNOWN) - {"endpoints-controller"}, id="all-but-a-short-name"),
     ],
 )
 def test_controllers_are_chosen_by_name(flag: str, enabled: set[str]) -> None:
@@ -63,9 +65,24 @@ def test_controllers_are_chosen_by_name(flag: str, enabled: set[str]) -> None:
         pytest.param("--leader-elect-retry-period=soon", '"soon" is not a duration', id="duration"),
         pytest.param("--concurrent-gc-syncs=0", "must be at least 1", id="workers"),
         pytest.param("--max-endpoints-per-slice=2000", "from 1 to 1000", id="slice-size"),
+        pytest.param("--cluster-cidr=10.0.0.0/99", "invalid --cluster-cidr", id="network"),
+        pytest.param("--cluster-cidr=10.0.0.0/8,10.1.0.0/16", "one network of each", id="two-networks"),
+        pytest.param("--allocate-node-cidrs", "--cluster-cidr must be set", id="no-network"),
+        pytest.param(
+            ["--allocate-node-cidrs", "--cluster-cidr=10.0.0.0/28"], "mask size 24 does not fit", id="mask"
+        ),
+        pytest.param(
+            ["--allocate-node-cidrs", "--cluster-cidr=10.0.0.0/8,fd00::/56", "--node-cidr-mask-size=24"],
+            "not allowed with dual-stack",
+            id="mask-of-both-families",
+        ),
+        pytest.param(
+            ["--allocate-node-cidrs", "--cluster-cidr=fd00::/32"], "node CIDR size is too big", id="too-many"
+        ),
+        pytest.param("--mirroring-max-endpoints-per-subset=0", "from 1 to 1000", id="mirrored"),
         pytest.param("--nonsense", "unrecognized arguments", id="flag"),
     ],
 )
-def test_bad_flags_are_fatal(argument: str, said: str) -> None:
+def test_bad_flags_are_fatal(argument: str | list[str], said: str) -> None:
     with pytest.raises(Fatal, match=said):
-        parse([argument], KNOWN)
+        parse([argument] if isinstance(argument, str) else argument, KNOWN)
