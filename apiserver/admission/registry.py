@@ -73,7 +73,7 @@ DEFAULT_ON = frozenset(
         "MutatingAdmissionWebhook", "ValidatingAdmissionWebhook", "ResourceQuota", "Priority",
         "RuntimeClass", "CertificateApproval", "CertificateSigning", "CertificateSubjectRestriction",
         "DefaultIngressClass", "PodSecurity", "PodTopologyLabels", "MutatingAdmissionPolicy",
-        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicy", "StorageObjectInUseProtection",
     }
 )  # fmt: skip
 """What runs unless it is disabled, as far as it exists here: upstream's defaults."""

@@ -214,12 +214,9 @@ async def test_claims_grow_only_where_their_class_allows_it(api: Api) -> None:
     assert "the storageclass that provisions the pvc must support resize" in answer.body["message"]
 
 
-async def test_storage_is_protected_while_it_is_used(config: ApiServerConfig) -> None:
-    async with ApiServer(
-        replace(config, enable_admission_plugins=("StorageObjectInUseProtection",))
-    ) as server:
-        made = await Api(server.app).make(CLAIMS, claim())
-        assert made["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+async def test_storage_is_protected_while_it_is_used(api: Api) -> None:
+    made = await api.make(CLAIMS, claim())
+    assert made["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
 
 
 async def test_runtime_class_says_overhead_and_place(api: Api) -> None:
