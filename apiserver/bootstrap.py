@@ -5,10 +5,13 @@ Runs at every start, before requests are served; what exists already is left as 
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Sequence
 
 from kplane.api.clock import Clock, rfc3339
-from kplane.api.errors import AlreadyExists
+from kplane.api.errors import AlreadyExists, ApiError
+from kplane.api.patches.copying import duplicate
 from kplane.api.resource import Key, Object
 
 from .admission.namespacelifecycle import IMMORTAL
@@ -16,9 +19,16 @@ from .admission.priority import GROUP as PRIORITY_GROUP
 from .admission.priority import SYSTEM_CLASSES
 from .auth.user import MASTERS_GROUP, authenticated
 from .config import Network
+from .registry.flowobjects import AUTO_UPDATE, LEVELS, MANDATORY, SCHEMAS
 from .registry.generic import Registry
 from .registry.repair import Repair
 from .registry.writing import Author
+from .storage import codec
+from .storage.store import StoreError
+
+log = logging.getLogger(__name__)
+
+FLOW_SECONDS = 60.0
 
 SELF = Author(authenticated("system:apiserver", groups=(MASTERS_GROUP,)), lambda text: None)
 """As whom the server writes on its own account."""
@@ -44,10 +54,44 @@ class Bootstrap:
             await ensure(namespaces, {"metadata": {"name": name}}, "")
         for found in SYSTEM_CLASSES:
             await ensure(self._registry(PRIORITY_GROUP, "v1", "priorityclasses"), dict(found), "")
+        await self.ensure_flows()
         await self._ensure_range()
         services = self._registry("", "v1", "services")
         await self._repair.once()
         await ensure(services, kubernetes_service(str(self._ranges[0][1]), port), "default")
+
+    async def run_flows(self) -> None:
+        """Keep what flow control needs in existence, for ever."""
+        while True:
+            await self._clock.sleep(FLOW_SECONDS)
+            try:
+                await self.ensure_flows()
+            except* (ApiError, StoreError) as group:
+                log.warning("cannot keep flow schemas and priority levels error=%s", group.exceptions[0])
+
+    async def ensure_flows(self) -> None:
+        """Flow schemas refer to priority levels: these come first. Of the suggested ones, those that say that
+        they are kept up to date are brought back to what is suggested."""
+        for plural, objects in (("prioritylevelconfigurations", LEVELS), ("flowschemas", SCHEMAS)):
+            registry = self._registry("flowcontrol.apiserver.k8s.io", "v1", plural)
+            # All at once: the store then commits them together.
+            async with asyncio.TaskGroup() as tasks:
+                for wanted in objects:
+                    tasks.create_task(self._ensure_flow(registry, wanted))
+
+    async def _ensure_flow(self, registry: Registry, wanted: Object) -> None:
+        if not await ensure(registry, duplicate(wanted), ""):
+            await self._keep(registry, wanted)
+
+    async def _keep(self, registry: Registry, wanted: Object) -> None:
+        name, mandatory = wanted["metadata"]["name"], wanted["metadata"]["name"] in MANDATORY
+        item = await registry.cache.get("", name, at_least=0)
+        found = codec.decode(item.wire) if item else wanted
+        annotations = found["metadata"].get("annotations") or {}
+        if found["spec"] == wanted["spec"] or mandatory:
+            return
+        if annotations.get(AUTO_UPDATE) == "true":
+            await registry.modify(Key("", name), lambda obj: obj | {"spec": duplicate(wanted["spec"])}, SELF)
 
     async def _ensure_range(self) -> None:
         """The ServiceCIDR that tells clients which addresses Services have."""

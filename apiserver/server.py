@@ -164,6 +164,7 @@ class ApiServer:
             bootstrap = Bootstrap(self._registry, repair, self._services.ranges, self._clock)
             await bootstrap.run(config.secure_port)
             self._background.start(repair.run())
+            self._background.start(bootstrap.run_flows())
             if config.authorization.bootstraps_policy:
                 await ensure_policy(self._registry, SELF)
             definitions = self._registry("apiextensions.k8s.io", "v1", "customresourcedefinitions")
@@ -206,12 +207,13 @@ class ApiServer:
             webhooks.mutating(),
             webhooks.validating(),
         ]
-        plugins = build(
+        built = build(
             self._admission_context(),
             self._config.enable_admission_plugins,
             self._config.disable_admission_plugins,
             {plugin.name: plugin for plugin in made},
         )
+        plugins = MeasuredChain(built, self._clock, self._metrics)
         guard = EscalationGuard(self._policy, self._authorizer.authorize)
         params = ParamGuard(self._scheme, self._authorizer.authorize, self._read_policy)
         admission = self._admission = ParamGuardedChain(GuardedChain(plugins, guard), params)

@@ -30,6 +30,7 @@ from .daemonsets import DaemonSetStrategy
 from .deployments import DeploymentStrategy
 from .endpoints import EndpointSliceStrategy, EndpointsStrategy
 from .events import EventStrategy, EventsV1Strategy
+from .flowcontrol import FlowSchemaStrategy, PriorityLevelConfigurationStrategy
 from .jobs import JobStrategy
 from .leases import LeaseStrategy
 from .namespaces import NamespaceStrategy
@@ -114,8 +115,8 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("coordination.k8s.io", "leases"): LeaseStrategy(),
     ("discovery.k8s.io", "endpointslices"): EndpointSliceStrategy(),
     ("events.k8s.io", "events"): EventsV1Strategy(),
-    (FLOWS, "flowschemas"): GenerationStrategy(),
-    (FLOWS, "prioritylevelconfigurations"): GenerationStrategy(),
+    (FLOWS, "flowschemas"): FlowSchemaStrategy(),
+    (FLOWS, "prioritylevelconfigurations"): PriorityLevelConfigurationStrategy(),
     (NETWORKING, "ingressclasses"): IngressClassStrategy(),
     (NETWORKING, "ingresses"): IngressStrategy(),
     (NETWORKING, "ipaddresses"): IPAddressStrategy(),
