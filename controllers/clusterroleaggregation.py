@@ -1,7 +1,7 @@
 """ClusterRole aggregation: roles with an aggregationRule hold the rules of the roles that it selects.
 
-Reads: ClusterRoles, from the informer cache. Writes: the rules of those with an aggregationRule, by server-side
-apply.
+Reads: ClusterRoles, from the informer cache. Writes: the rules of those with an aggregationRule, by
+server-side apply.
 
 Invariant: the rules of an aggregated role are this controller's; what others write into them is lost.
 """

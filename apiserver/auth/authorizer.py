@@ -1,7 +1,7 @@
 """Authorisation: may this user do this?
 
-An Authorizer answers Allow, Deny or "no opinion" from the attributes of a request alone; `Union` asks several in
-their order, and the first that has an opinion decides. Who is refused is told why by all of them.
+An Authorizer answers Allow, Deny or "no opinion" from the attributes of a request alone; `Union` asks
+several in their order, and the first that has an opinion decides. Who is refused is told why by all of them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Decision(Enum):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """A decision; `reason` is shown to whoever is refused, `error` says that not everything could be asked."""
+    """A decision; `reason` is shown to whoever is refused, `error` says what could not be asked."""
 
     decision: Decision
     reason: str = ""
@@ -85,7 +85,9 @@ def attributes_of(user: User, info: RequestInfo) -> Attributes:
     """Those of a request."""
     if not info.resource:
         return Attributes(user, info.verb, False, path=info.path)
-    name, fields, labels = info.name, (), ()
+    name = info.name
+    fields: tuple[Term, ...] = ()
+    labels: tuple[Term, ...] = ()
     if info.verb in _SELECTING and info.query:
         fields, labels = _field_terms(info), _label_terms(info)
         name = name or _selected_name(fields)

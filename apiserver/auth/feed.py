@@ -1,7 +1,7 @@
 """What changed in a watch cache since one last looked, taken without waiting.
 
-Whoever derives something from a cache (the index of roles, the graph of nodes) looks here before every answer:
-nothing runs in the background, and an answer is as fresh as the cache.
+Whoever derives something from a cache (the index of roles, the graph of nodes) looks here before every
+answer: nothing runs in the background, and an answer is as fresh as the cache.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reviews of permission: may this user do that, and what may I do at all?
 
-Source: registry `authorization/{subjectaccessreview,…,selfsubjectrulesreview}`, `pkg/apis/authorization/validation`.
+Source: registry `authorization/{subjectaccessreview,…,rest}`, `pkg/apis/authorization/validation`.
 """
 
 from __future__ import annotations

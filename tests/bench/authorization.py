@@ -97,7 +97,9 @@ async def prepared() -> AsyncIterator[Bench]:
         try:
             for index in range(BINDINGS):
                 await store.put(f"/registry/clusterroles/role{index}", role(index), expect=0)
-                await store.put(f"/registry/rolebindings/ns{index % 20}/binding{index}", binding(index), expect=0)
+                await store.put(
+                    f"/registry/rolebindings/ns{index % 20}/binding{index}", binding(index), expect=0
+                )
             yield Bench(store, hub, Path(folder))
         finally:
             following.cancel()

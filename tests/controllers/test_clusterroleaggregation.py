@@ -16,7 +16,9 @@ WRITE: dict[str, Any] = {"verbs": ["create"], "apiGroups": [""], "resources": ["
 OTHER: dict[str, Any] = {"verbs": ["get"], "nonResourceURLs": ["/x"]}
 
 
-def role(name: str, *rules: dict[str, Any], selects: list[Any] | None = None, **labels: str) -> dict[str, Any]:
+def role(
+    name: str, *rules: dict[str, Any], selects: list[Any] | None = None, **labels: str
+) -> dict[str, Any]:
     made: dict[str, Any] = {
         "apiVersion": ROLES.api_version,
         "kind": "ClusterRole",

@@ -1,10 +1,10 @@
 """Which objects are related to which node: node <- pod <- secret, and so on.
 
-    node <- pod <- secret, configmap, serviceaccount, resourceclaim, persistentvolumeclaim <- persistentvolume
-            <- secret of the volume
+    node <- pod <- secret, configmap, serviceaccount, resourceclaim
+    node <- pod <- persistentvolumeclaim <- persistentvolume <- secret of the volume
     node <- volumeattachment, resourceslice
 
-Reads: Pods, PersistentVolumes, VolumeAttachments and ResourceSlices, from their watch caches, change by change.
+Reads: Pods, PersistentVolumes, VolumeAttachments and ResourceSlices, from their watch caches, by changes.
 For each object that pods need it counts the pods on each node, so that a question costs the same however many
 pods there are.
 """
@@ -90,7 +90,10 @@ class Graph:
         def put(item: Item) -> None:
             nodes[item.name] = (codec.decode(item.wire).get("spec") or {}).get("nodeName") or ""
 
-        return Feed(lambda: cache(*path), put, lambda item: nodes.pop(item.name, None) and None, nodes.clear)
+        def drop(item: Item) -> None:
+            nodes.pop(item.name, None)
+
+        return Feed(lambda: cache(*path), put, drop, nodes.clear)
 
     async def refresh(self) -> bool:
         """Take in what the caches know; whether anything changed."""

@@ -3,7 +3,7 @@ before validation.
 
 Who may `escalate` the role, or `bind` it, may grant anything by it; members of `system:masters` may always.
 
-Source: registry `rbac/{role,clusterrole,rolebinding,clusterrolebinding}/policybased`, `rbac/escalation_check.go`.
+Source: registry `rbac/{role,clusterrole,…}/policybased`, `rbac/escalation_check.go`.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def _frees_only(new: Object, old: Object | None) -> bool:
 
 
 def _without_owners(obj: Object) -> Object:
-    plain = duplicate(obj)
+    plain: Object = duplicate(obj)
     for name in ("ownerReferences", "finalizers", "managedFields", "selfLink"):
         plain["metadata"].pop(name, None)
     return plain

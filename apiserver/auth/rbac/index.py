@@ -18,8 +18,8 @@ from ...storage import codec
 from ...storage.cache import WatchCache
 from ...storage.events import Item
 from ..authorizer import Attributes, Decision, Verdict
-from ..user import User
 from ..feed import Feed
+from ..user import User
 from .rules import ALL, Rule, path_matches, rules_of
 
 GROUP = "rbac.authorization.k8s.io"
@@ -98,7 +98,9 @@ class Holding:
             if attributes.verb in rule.verbs or ALL in rule.verbs:
                 return verdict
         for pattern, (rule, verdict) in self.patterns:
-            if path_matches(pattern, attributes.path) and (attributes.verb in rule.verbs or ALL in rule.verbs):
+            if path_matches(pattern, attributes.path) and (
+                attributes.verb in rule.verbs or ALL in rule.verbs
+            ):
                 return verdict
         return None
 

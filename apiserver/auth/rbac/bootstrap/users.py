@@ -1,4 +1,4 @@
-"""ClusterRoles that are made for people: admin, edit and view, and the parts that they are put together from."""
+"""ClusterRoles that are made for people: admin, edit and view, and the parts that they consist of."""
 
 from __future__ import annotations
 

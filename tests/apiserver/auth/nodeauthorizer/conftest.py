@@ -39,7 +39,5 @@ async def nodes(config: ApiServerConfig) -> AsyncIterator[Nodes]:
     config.token_auth_file.write_text(TOKENS)
     settings = AuthorizationSettings(modes=("Node", "RBAC"))
     off = ("ServiceAccount", "NodeRestriction")
-    async with ApiServer(
-        replace(config, authorization=settings, disable_admission_plugins=off)
-    ) as server:
+    async with ApiServer(replace(config, authorization=settings, disable_admission_plugins=off)) as server:
         yield Nodes(*(Api(server.app, token) for token in ("secret", "n1", "nobody", "outsider")))

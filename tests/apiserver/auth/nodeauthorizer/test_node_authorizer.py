@@ -26,13 +26,22 @@ async def ask(nodes: Nodes, method: str, path: str, body: Any = None, **query: s
         ({"volumes": [{"name": "v", "secret": {"secretName": "x"}}]}, "secrets/x"),
         ({"volumes": [{"name": "v", "configMap": {"name": "x"}}]}, "configmaps/x"),
         ({"volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": "x"}}]}}]}, "secrets/x"),
-        ({"volumes": [{"name": "v", "projected": {"sources": [{"configMap": {"name": "x"}}]}}]}, "configmaps/x"),
-        ({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "x"}}]}, "persistentvolumeclaims/x"),
+        (
+            {"volumes": [{"name": "v", "projected": {"sources": [{"configMap": {"name": "x"}}]}}]},
+            "configmaps/x",
+        ),
+        (
+            {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "x"}}]},
+            "persistentvolumeclaims/x",
+        ),
         (
             {"volumes": [{"name": "v", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "x"}}}]},
             "secrets/x",
         ),
-        ({"containers": [{"name": "c", "image": "i", "envFrom": [{"secretRef": {"name": "x"}}]}]}, "secrets/x"),
+        (
+            {"containers": [{"name": "c", "image": "i", "envFrom": [{"secretRef": {"name": "x"}}]}]},
+            "secrets/x",
+        ),
         (
             {"containers": [{"name": "c", "image": "i", "envFrom": [{"configMapRef": {"name": "x"}}]}]},
             "configmaps/x",
@@ -162,7 +171,11 @@ SLICES = "/apis/resource.k8s.io/v1/resourceslices"
         ("POST", f"{IN}/serviceaccounts", "can only create tokens for individual service accounts"),
         ("POST", f"{IN}/serviceaccounts/x/token", UNRELATED),
         ("GET", LEASES.format("default"), "can only get, create, update, patch, or delete a node lease"),
-        ("GET", LEASES.format("default") + "/n1", 'can only access leases in the "kube-node-lease" system namespace'),
+        (
+            "GET",
+            LEASES.format("default") + "/n1",
+            'can only access leases in the "kube-node-lease" system namespace',
+        ),
         (
             "GET",
             LEASES.format("kube-node-lease") + "/n2",

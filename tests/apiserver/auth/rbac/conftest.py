@@ -34,7 +34,9 @@ class Guarded:
         self.stranger = Api(server.app, "")
 
     async def role(self, name: str, *rules: dict[str, Any], namespace: str = "", **more: Any) -> None:
-        await self.admin.make(path_of("roles", namespace), {"metadata": {"name": name}, "rules": rules} | more)
+        await self.admin.make(
+            path_of("roles", namespace), {"metadata": {"name": name}, "rules": rules} | more
+        )
 
     async def bind(self, name: str, *subjects: dict[str, Any], namespace: str = "", kind: str = "") -> None:
         """Binds the role of that name, in a namespace or everywhere."""

@@ -60,8 +60,12 @@ async def test_a_binding_holds_in_its_namespace(guarded: Guarded, kind: str) -> 
         pytest.param(group("system:authenticated"), 200, 200, id="everybody"),
         pytest.param(user("dev"), 403, 403, id="a user who is named like a group"),
         pytest.param(user("system:serviceaccount:default:robot"), 403, 200, id="account as user"),
-        pytest.param({"kind": "ServiceAccount", "name": "robot", "namespace": "default"}, 403, 200, id="account"),
-        pytest.param({"kind": "ServiceAccount", "name": "robot", "namespace": "other"}, 403, 403, id="elsewhere"),
+        pytest.param(
+            {"kind": "ServiceAccount", "name": "robot", "namespace": "default"}, 403, 200, id="account"
+        ),
+        pytest.param(
+            {"kind": "ServiceAccount", "name": "robot", "namespace": "other"}, 403, 403, id="elsewhere"
+        ),
     ],
 )
 async def test_subjects(guarded: Guarded, subject: dict[str, Any], ann: int, robot: int) -> None:

@@ -67,7 +67,11 @@ async def test_a_restart_adds_what_is_missing_and_keeps_what_was_added(rbac_conf
         await change(api, f"{ROLES}/system:kube-dns", {"rules": [extra]})
         await change(api, f"{BINDINGS}/system:kube-dns", {"subjects": [user("ann")]})
         await change(api, f"{ROLES}/system:heapster", {"metadata": {"labels": {"mine": "yes"}}})
-        await change(api, f"{ROLES}/system:discovery", {"metadata": {"annotations": {AUTOUPDATE: "false"}}, "rules": []})
+        await change(
+            api,
+            f"{ROLES}/system:discovery",
+            {"metadata": {"annotations": {AUTOUPDATE: "false"}}, "rules": []},
+        )
         await api("DELETE", f"{ROLES}/view")
     async with ApiServer(rbac_config) as server:
         api = Api(server.app)

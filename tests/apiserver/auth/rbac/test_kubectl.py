@@ -50,7 +50,9 @@ async def test_can_i(admin: Kubectl) -> None:
 
 async def test_roles_and_bindings_are_made_and_used(admin: Kubectl) -> None:
     await admin("create", "role", "reader", "--verb=get,list", "--resource=pods,deployments.apps")
-    await admin("create", "rolebinding", "reader", "--role=reader", "--user=ann", "--serviceaccount=default:robot")
+    await admin(
+        "create", "rolebinding", "reader", "--role=reader", "--user=ann", "--serviceaccount=default:robot"
+    )
     await admin("create", "clusterrole", "urls", "--verb=get", "--non-resource-url=/metrics")
     await admin("create", "clusterrolebinding", "urls", "--clusterrole=urls", "--group=system:authenticated")
 

@@ -107,9 +107,10 @@ async def test_ones_own_rules_are_listed(reader: Guarded) -> None:
     assert {"verbs": ["list"], "apiGroups": [""], "resources": ["pods"]} in status["resourceRules"]
     named = {"verbs": ["get"], "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["one"]}
     assert named in status["resourceRules"]
-    assert {"verbs": ["get"], "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"]} in (
-        status["nonResourceRules"]
-    )
+    assert {
+        "verbs": ["get"],
+        "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"],
+    } in (status["nonResourceRules"])
     assert status["incomplete"] is False
     elsewhere = (await ask(reader.ann, "selfsubjectrulesreviews", namespace="other")).body["status"]
     assert named not in elsewhere["resourceRules"]
