@@ -12,10 +12,9 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 
-from kplane.api.errors import NotFound
-
 from .call import Receive, Scope, Send
-from .resources import UNKNOWN, ResourceApi
+from .resources import ResourceApi
+from .unrouted import UnknownPath
 
 _RESOURCES = (
     "/api/{version}/{resource}/{rest:path}",
@@ -45,7 +44,7 @@ def build_app(resources: ResourceApi, others: Sequence[BaseRoute], *middleware: 
 
 class _Unknown:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raise NotFound(UNKNOWN)
+        raise UnknownPath
 
 
 _unknown = _Unknown()

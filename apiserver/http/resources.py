@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from kplane.api.clock import Clock, Entropy
-from kplane.api.errors import BadRequest, MethodNotAllowed, NotFound
+from kplane.api.errors import BadRequest, MethodNotAllowed
 from kplane.api.resource import Key, Object
 from kplane.api.scheme import ALL_VERBS, ResourceInfo, Scheme
 
@@ -34,9 +34,7 @@ from .output import object_response, render, wire_response
 from .patches import patch_type, read_patch
 from .revisions import parse_revision
 from .transforms import Form
-
-UNKNOWN = "the server could not find the requested resource"
-NOT_ALLOWED = "the server does not allow this method on the requested resource"
+from .unrouted import misplaced, not_allowed, unknown_resource, unknown_subresource
 
 _OPTIONS = ("fieldManager", "fieldValidation")
 CUSTOM = "*"
@@ -87,7 +85,7 @@ class ResourceApi:
         info = call.info
         row = self._scheme.by_path(info.group, info.version, info.resource)
         if row is None:
-            raise NotFound(UNKNOWN)
+            raise unknown_resource(info, self._scheme)
         _check_place(call, row)
         call.warn(row.deprecation)
         if row.custom:
@@ -250,7 +248,7 @@ def object_subresource(call: Call, registry: Registry) -> Subresource | None:
         return None
     subresource = registry.subresource(name)
     if subresource is None:
-        raise NotFound(UNKNOWN)
+        raise unknown_subresource(call.info, registry.info)
     return subresource
 
 
@@ -276,25 +274,25 @@ def _check_place(call: Call, row: ResourceInfo) -> None:
     info = call.info
     if row.namespaced:
         if info.name and not info.namespace:
-            raise NotFound(UNKNOWN)
+            raise misplaced(row)
         if info.verb in ("create", "deletecollection") and not info.namespace:
-            raise MethodNotAllowed(NOT_ALLOWED)
+            raise not_allowed()
     elif info.namespace and row.plural != "namespaces":
-        raise NotFound(UNKNOWN)
+        raise misplaced(row)
     # Discovery hides what a terminating custom resource still answers.
     verbs = ALL_VERBS if row.custom else row.verbs
     if info.subresource:
         subresource = row.subresource(info.subresource)
         if subresource is None or (info.rest and info.subresource != "proxy"):
-            raise NotFound(UNKNOWN)
+            raise unknown_subresource(info, row)
         if subresource.name == "proxy" and info.method in _PROXIED_METHODS:
             # OPTIONS has no verb of its own, and yet passes through.
             return
         verbs = subresource.verbs
     elif bool(info.name) == (info.verb in _OF_COLLECTIONS) and info.verb != "watch":
-        raise MethodNotAllowed(NOT_ALLOWED)
+        raise not_allowed()
     if info.verb not in verbs:
-        raise MethodNotAllowed(NOT_ALLOWED)
+        raise not_allowed()
 
 
 def _check_custom(call: Call, row: ResourceInfo) -> None:

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from kplane.api.errors import NotFound
 from kplane.api.scheme import Scheme
 from kplane.runtime.health import Check, report
 
@@ -21,7 +20,7 @@ from ..openapi import OpenApi
 from .call import call_of
 from .negotiation import JSON, YAML
 from .output import finish, object_response
-from .resources import UNKNOWN
+from .unrouted import UnknownPath
 
 _HEALTH = ("healthz", "livez", "readyz")
 _AGGREGATED_KIND = "APIGroupDiscoveryList"
@@ -73,7 +72,7 @@ class SystemApi:
         checks = self._checks[endpoint]
         if single:
             if single not in checks:
-                raise NotFound(UNKNOWN)
+                raise UnknownPath
             checks = {single: checks[single]}
         query = request.query_params
         excluded = set(query.getlist("exclude"))
@@ -134,7 +133,7 @@ class SystemApi:
 
     def _answer(self, request: Request, document: Document | None, media: str = JSON) -> Response:
         if document is None:
-            raise NotFound(UNKNOWN)
+            raise UnknownPath
         headers = {"etag": document.etag, "vary": "Accept"}
         if request.headers.get("if-none-match") == document.etag:
             return Response(status_code=304, headers=headers)

@@ -14,7 +14,8 @@ from kplane.api.field import FieldError
 
 
 class ApiError(Exception):
-    """A request failed. `details` is the Status' `details` object, empty when there is none."""
+    """A request failed. `details` is the Status' `details` object; where it was not given and stays empty, the
+    Status has none."""
 
     code: ClassVar[int] = 500
     reason: ClassVar[str] = ""
@@ -25,6 +26,7 @@ class ApiError(Exception):
         super().__init__(message)
         self.message = message
         self.details = dict(details or {})
+        self._detailed = details is not None
         self.retry_after = retry_after
         """Seconds after which the client should try again; sent as `Retry-After` too."""
         self.http_code = self.code
@@ -43,7 +45,7 @@ class ApiError(Exception):
         }
         if self.reason:
             body["reason"] = self.reason
-        if self.details:
+        if self.details or self._detailed:
             body["details"] = self.details
         body["code"] = self.http_code
         return body
@@ -149,9 +151,9 @@ def from_status(code: int, status: Mapping[str, Any]) -> ApiError:
     """The error that a response with this HTTP code and `Status` body stands for."""
     cls = _BY_REASON.get(status.get("reason", "")) or _BY_CODE.get(code, ApiError)
     message = status.get("message") or f"the server answered with status code {code}"
-    details = status.get("details") or {}
+    details = status.get("details")
     error = cls(message, details) if cls is not ApiError else ApiError(message, details)
-    error.retry_after = details.get("retryAfterSeconds")
+    error.retry_after = error.details.get("retryAfterSeconds")
     error.http_code = code
     return error
 

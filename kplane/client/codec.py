@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 encode = msgspec.json.encode
 
+UNKNOWN = "the server could not find the requested resource"
+
 
 class ListMeta(msgspec.Struct, rename="camel", frozen=True):
     resource_version: str = ""
@@ -102,13 +104,22 @@ def uid_of(obj: Any) -> str:
 def error_from(response: Response) -> ApiError:
     """The error that an answer with status 400 or more stands for, whoever wrote its body."""
     status = _status(response.body)
-    if not status:
-        text = response.body.decode(errors="replace").strip()[:1024]
+    if not status and response.status == 404:
+        # No object is missing but the path, or who answers is no API: client-go says so, too.
+        cause = {"reason": "UnexpectedServerResponse", "message": text_of(response)}
+        status = {"message": UNKNOWN, "details": {"causes": [cause]}}
+    elif not status:
+        text = text_of(response)
         status = {"message": text} if text else {}
     error = from_status(response.status, status)
     if error.retry_after is None and (after := retry_after(response)) is not None:
         error.retry_after = after
     return error
+
+
+def text_of(response: Response) -> str:
+    """What the body says to people, or its beginning."""
+    return response.body.decode(errors="replace").strip()[:1024]
 
 
 def error_from_frame(data: msgspec.Raw) -> ApiError:

@@ -125,6 +125,12 @@ async def test_other_failures_of_writes_are_the_callers_business(refusal: Respon
     [
         pytest.param(answer(NotFound("gone").status(), 404), NotFound, "gone", id="status"),
         pytest.param(Response(403, {}, b"denied by proxy\n"), Forbidden, "denied by proxy", id="text"),
+        pytest.param(
+            Response(404, {}, b"404 page not found\n"),
+            NotFound,
+            "^the server could not find the requested resource$",
+            id="page",
+        ),
         pytest.param(Response(502, {}, b""), ApiError, "status code 502", id="empty"),
         pytest.param(Response(200, {}, b"<html>"), InternalError, "not JSON", id="success, but not JSON"),
         pytest.param(answer({"metadata": 3}), InternalError, "does not read as Pod", id="wrong types"),

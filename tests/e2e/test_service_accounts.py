@@ -86,7 +86,7 @@ async def test_every_pod_finds_what_it_needs_to_speak_with_the_api(
     folder = TOKEN.removesuffix("/token")
     token, authority = await inside("cat", TOKEN), tmp_path / "ca.crt"
     authority.write_text(await inside("cat", f"{folder}/ca.crt"))
-    host, port = [await inside("printenv", f"KUBERNETES_SERVICE_{name}") for name in ("HOST", "PORT")]
+    host, port = [await inside("sh", "-c", f"echo $KUBERNETES_SERVICE_{name}") for name in ("HOST", "PORT")]
     answer = await node_cluster.run(
         "curl", "-sf", "--cacert", str(authority), "-H", f"Authorization: Bearer {token}",
         "--resolve", f"kubernetes.default:{port}:{host}", "-H", "Content-Type: application/json",

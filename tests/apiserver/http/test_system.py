@@ -99,12 +99,10 @@ async def test_the_root_lists_paths(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "code"),
     [
-        ("GET", "/nothing", 404),
-        ("GET", "/apis/apps/v9/deployments", 404),
+        ("GET", "/api/v1/gadgets", 404),
         ("GET", "/api/v1/pods/web", 404),
         ("GET", "/api/v1/namespaces/default/nodes", 404),
         ("GET", "/api/v1/namespaces/default/configmaps/a/status", 404),
-        ("GET", "/api/v1/nodes/n1/proxy", 404),
         ("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", 404),
         ("PUT", "/api/v1/namespaces/default/configmaps", 405),
         ("POST", "/api/v1/namespaces/default/configmaps/a", 405),
@@ -115,6 +113,19 @@ async def test_paths_and_methods_that_do_not_exist(api: Api, method: str, path: 
     answer = await api(method, path)
 
     assert (answer.code, answer.body["kind"], answer.body["code"]) == (code, "Status", code)
+    # kubectl looks into the details of such an answer without asking whether there are any.
+    assert answer.body["details"] == {}
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/apis/apps/v9/deployments", "/apis/nothing/v1/things", "/livez/nothing", "/api/v9"]
+)
+async def test_what_is_no_part_of_the_api_is_a_page_that_is_not_there(api: Api, path: str) -> None:
+    answer = await api("GET", path)
+
+    assert (answer.code, answer.body) == (404, b"404 page not found\n")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 async def test_requests_beyond_the_limit_are_put_off(config: ApiServerConfig) -> None:
