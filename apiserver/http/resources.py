@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from kplane.api.clock import Clock, Entropy
-from kplane.api.errors import BadRequest, MethodNotAllowed
+from kplane.api.errors import BadRequest, MethodNotAllowed, NotFound
 from kplane.api.resource import Key, Object
 from kplane.api.scheme import ALL_VERBS, ResourceInfo, Scheme
 

@@ -14,8 +14,8 @@ from kplane.api.field import FieldError
 
 
 class ApiError(Exception):
-    """A request failed. `details` is the Status' `details` object; where it was not given and stays empty, the
-    Status has none."""
+    """A request failed. `details` is the Status' `details` object; one that was not given and stays empty is
+    not sent."""
 
     code: ClassVar[int] = 500
     reason: ClassVar[str] = ""
