@@ -1,4 +1,4 @@
-"""Limits and policies of a namespace: quotas, limit ranges, disruption budgets, autoscalers."""
+"""Limits and policies of a namespace: quotas, limit ranges, disruption budgets."""
 
 from __future__ import annotations
 
@@ -90,36 +90,6 @@ class PodDisruptionBudgetStrategy(StatusStrategy):
         policy = spec.get("unhealthyPodEvictionPolicy")
         if policy not in (None, "IfHealthyBudget", "AlwaysAllow"):
             yield here.unhealthyPodEvictionPolicy.not_supported(policy, ("AlwaysAllow", "IfHealthyBudget"))
-
-
-class HorizontalPodAutoscalerStrategy(StatusStrategy):
-    """Both versions: they differ only in how metrics are written."""
-
-    immutable_spec_generation = True
-    empty_status = {"currentReplicas": 0, "desiredReplicas": 0}  # noqa: RUF012
-
-    def default(self, obj: Object) -> None:
-        spec = obj.setdefault("spec", {})
-        spec.setdefault("minReplicas", 1)
-        if obj.get("apiVersion") == "autoscaling/v2" and not spec.get("metrics"):
-            target = {"type": "Utilization", "averageUtilization": 80}
-            spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
-
-    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
-        spec, here = obj["spec"], path.spec
-        least, most = spec["minReplicas"], spec.get("maxReplicas", 0)
-        if least < 1:
-            yield here.minReplicas.invalid(least, "must be greater than or equal to 1")
-        if most < 1:
-            yield here.maxReplicas.invalid(most, "must be greater than 0")
-        if most < least:
-            yield here.maxReplicas.invalid(most, "must be greater than or equal to `minReplicas`")
-        target = spec.get("scaleTargetRef") or {}
-        for name in ("kind", "name"):
-            if not target.get(name):
-                yield here.scaleTargetRef.child(name).required()
-            for text in names.path_segment(target.get(name, "")):
-                yield here.scaleTargetRef.child(name).invalid(target[name], text)
 
 
 class PodTemplateStrategy(Strategy):

@@ -12,6 +12,7 @@ from .admissionpolicies import (
     ValidatingAdmissionPolicyStrategy,
 )
 from .apiservices import APIServiceStrategy
+from .autoscalers import HorizontalPodAutoscalerStrategy
 from .certificates import CertificateSigningRequestStrategy
 from .classes import (
     ClusterTrustBundleStrategy,
@@ -44,7 +45,6 @@ from .networking import (
 from .nodes import NodeStrategy
 from .pods import PodStrategy
 from .policies import (
-    HorizontalPodAutoscalerStrategy,
     LimitRangeStrategy,
     PodDisruptionBudgetStrategy,
     PodTemplateStrategy,
