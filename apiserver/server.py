@@ -10,6 +10,7 @@ a socket, tests call it in-process.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -34,6 +35,7 @@ from .admission.policies.assembly import PolicyPlugins
 from .admission.policies.permissions import ParamGuard, ParamGuardedChain
 from .admission.policies.request import Surroundings as PolicySurroundings
 from .admission.registry import build
+from .admission.times import MeasuredChain
 from .admission.webhooks.assembly import WebhookPlugins
 from .admission.webhooks.calls import Surroundings, builtin_conversion
 from .admission.webhooks.metrics import WebhookMetrics
@@ -41,8 +43,8 @@ from .aggregation.assembly import Aggregation
 from .aggregation.assembly import Surroundings as AggregationSurroundings
 from .auth.assembly import Surroundings as AuthenticationSurroundings
 from .auth.assembly import build as build_authentication
-from .auth.authorization import ALWAYS_ALLOW, Makers
-from .auth.authorization import build as build_authorizer
+from .auth.authorization import ALWAYS_ALLOW, Configured, Makers
+from .auth.authorization import RBAC as RBAC_MODE
 from .auth.authorizer import attributes_of
 from .auth.nodeauthorizer.authorizer import NodeAuthorizer
 from .auth.nodeauthorizer.graph import Graph
@@ -87,6 +89,7 @@ from .storage.compaction import Compactor
 from .storage.etcd import EtcdStore
 from .storage.etcd_connection import EtcdConfig
 from .storage.hub import Hub
+from .storage.metrics import CacheMetrics, MeasuredStore, locator
 from .storage.sqlite import SQLiteStore
 from .storage.store import Store, StoreError
 from .webhooks.client import WebhookClient
@@ -105,8 +108,11 @@ class ApiServer:
         self._clock = clock or SystemClock()
         self._entropy = entropy or Entropy()
         self._scheme = builtin()
-        self._store = open_store(config, self._clock)
+        self._metrics = CollectorRegistry()
+        opened = open_store(config, self._clock)
+        self._store: Store = MeasuredStore(opened, locator(self._rows), self._clock, self._metrics)
         self._hub = Hub(self._store, self._clock)
+        CacheMetrics(self._hub, self._rows, self._metrics)
         self._background = Background()
         self._services = ServiceParts(
             self._store,
@@ -116,7 +122,6 @@ class ApiServer:
             self._clock,
             self._entropy,
         )
-        self._metrics = CollectorRegistry()
         self._resolve = ServiceResolver(self._read_service, self._read_slices, self._entropy)
         self._webhooks = WebhookClient(self._resolve)
         self._policy = PolicyIndex(lambda *path: self._registry(*path).cache)
@@ -124,7 +129,7 @@ class ApiServer:
             node=lambda: NodeAuthorizer(Graph(lambda *path: self._registry(*path).cache)),
             rbac=lambda: RBAC(self._policy),
         )
-        self._authorizer = build_authorizer(config.authorization, makers)
+        self._authorizer = Configured(config.authorization, makers, self._clock, self._entropy)
         self._registries = self._make_registries()
         self._nodes = NodeConnections(config, self._read_wire)
         self._proxy = ReverseProxy()
@@ -151,6 +156,7 @@ class ApiServer:
             stack.push_async_callback(self._aggregation.connections.close)
             # Work in the background writes, and so calls webhooks, until it ends.
             stack.push_async_callback(self._webhooks.close)
+            stack.push_async_callback(self._authorizer.close)
             stack.push_async_callback(self._authentication.close)
             await self._background.open()
             stack.push_async_callback(self._background.close)
@@ -165,7 +171,7 @@ class ApiServer:
             await bootstrap.run(config.secure_port)
             self._background.start(repair.run())
             self._background.start(bootstrap.run_flows())
-            if config.authorization.bootstraps_policy:
+            if RBAC_MODE in self._authorizer.types:
                 await ensure_policy(self._registry, SELF)
             definitions = self._registry("apiextensions.k8s.io", "v1", "customresourcedefinitions")
             extensions = Extensions(self._scheme, self._registries, definitions, self._clock)
@@ -196,6 +202,9 @@ class ApiServer:
         if self._advertised_port:
             await self._endpoints.withdraw(self._advertised_port)
         await self._stack.aclose()
+
+    def _rows(self) -> Iterable[ResourceInfo]:
+        return self._scheme.rows.values()
 
     def _make_registries(self) -> Registries:
         conditions = WebhookMetrics(self._metrics)
@@ -331,7 +340,7 @@ class ApiServer:
             entropy=self._entropy,
             max_inflight=config.max_requests_inflight,
             timeout=config.request_timeout,
-            refuses_strangers=config.authorization.modes == (ALWAYS_ALLOW,),
+            refuses_strangers=self._authorizer.types == (ALWAYS_ALLOW,),
         )
         issuer = accounts.issuers[0] if accounts.issuers else ""
         documents = issuer_routes(issuer, accounts.jwks_uri, address, keys)

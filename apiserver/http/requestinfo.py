@@ -48,7 +48,7 @@ class RequestInfo:
     @property
     def scope(self) -> str:
         """The metrics' `scope` label."""
-        if self.name:
+        if self.name or self.verb == "create":
             return "resource"
         if not self.resource:
             return ""

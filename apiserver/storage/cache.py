@@ -109,6 +109,16 @@ class WatchCache:
         """The cache includes everything up to this revision."""
         return max(self._listed, self._hub.revision)
 
+    @property
+    def size(self) -> int:
+        """How many objects there are."""
+        return len(self._items)
+
+    @property
+    def watched(self) -> int:
+        """How many watches there are."""
+        return sum(1 for _ in self._watchers.all())
+
     def key(self, namespace: str, name: str) -> str:
         """The object's key in the store."""
         return f"{self._prefix}{namespace}/{name}" if namespace else f"{self._prefix}{name}"

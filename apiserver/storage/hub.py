@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import aclosing
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -53,6 +54,10 @@ class Hub:
             known = self._caches[prefix] = WatchCache(self, prefix, fields, normalise)
             self._unloaded.put_nowait(known)
         return known
+
+    def caches(self) -> Mapping[str, WatchCache]:
+        """Those that have been used, by prefix."""
+        return self._caches
 
     def drop(self, prefix: str) -> None:
         """Forget a resource, such as a deleted custom one, and end its watches."""
