@@ -56,6 +56,10 @@ class TokenCache:
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
         self._flights: Flights[_Key, _Verdict] = Flights()
 
+    def __len__(self) -> int:
+        """Verdicts that are kept."""
+        return len(self._kept)
+
     async def authenticate_token(self, token: str, audiences: Audiences | None) -> Identity | None:
         began = self._clock.monotonic()
         key = sha256(token.encode()).digest(), audiences

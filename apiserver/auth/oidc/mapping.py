@@ -59,7 +59,7 @@ class ClaimMapper:
             return _claimed_groups(claims, mapping)
         if self._expressions.groups is None:
             return ()
-        return evaluation.texts(self._expressions.groups, "oidc: error evaluating group claim expression: {}")
+        return evaluation.texts(self._expressions.groups, "oidc: error evaluating group claim expression")
 
     def _uid(self, claims: Claims, evaluation: _Evaluation) -> str:
         claim = self._mappings.uid.claim
@@ -72,7 +72,7 @@ class ClaimMapper:
     def _extra(self, evaluation: _Evaluation) -> dict[str, tuple[str, ...]]:
         extra: dict[str, tuple[str, ...]] = {}
         for key, program in self._expressions.extra:
-            fault = f"oidc: error evaluating extra claim expression: {program.source}: {{}}"
+            fault = f"oidc: error evaluating extra claim expression: {program.source}"
             if values := evaluation.texts(program, fault):
                 extra[key] = values
         return extra
@@ -89,9 +89,7 @@ class ClaimMapper:
                     f"oidc: required claim {rule.claim} value does not match. Got = {found}, want ="
                     f" {rule.required_value}"
                 )
-        evaluation.check(
-            self._expressions.claim_rules, "oidc: error evaluating claim validation expression: {}"
-        )
+        evaluation.check(self._expressions.claim_rules, "oidc: error evaluating claim validation expression")
 
     def _check_user(
         self, name: str, groups: Sequence[str], uid: str, extra: Mapping[str, Sequence[str]]
@@ -100,21 +98,22 @@ class ClaimMapper:
             values = {key: list(texts) for key, texts in extra.items()}
             user = {"username": name, "uid": uid, "groups": list(groups), "extra": values}
             rules = self._expressions.user_rules
-            _Evaluation({USER: user}).check(rules, "oidc: error evaluating user info validation rule: {}")
+            _Evaluation({USER: user}).check(rules, "oidc: error evaluating user info validation rule")
 
 
 class _Evaluation:
-    """Expressions about one token, which share a budget. `fault`s are formats for the reason."""
+    """Expressions about one token, which share a budget. A `fault` is what goes before the
+    reason."""
 
     def __init__(self, bindings: Mapping[str, Any]) -> None:
         self._bindings = bindings
         self._budget = Budget()
 
     def text(self, program: Program, what: str) -> str:
-        fault = f"oidc: error evaluating {what}: {{}}"
+        fault = f"oidc: error evaluating {what}"
         value = self._value(program, fault)
         if not isinstance(value, str):
-            raise Refused(fault.format(f"{what} must return a string"))
+            raise Refused(f"{fault}: {what} must return a string")
         return value
 
     def texts(self, program: Program, fault: str) -> tuple[str, ...]:
@@ -125,25 +124,24 @@ class _Evaluation:
         listed = [value] if isinstance(value, str) else value
         # Lists of expressions are Python's, or views that can be walked as such; maps and numbers are not.
         if not isinstance(listed, Sequence) or isinstance(listed, (bytes, bytearray)):
-            raise Refused(fault.format(_TEXTS))
+            raise Refused(f"{fault}: {_TEXTS}")
         found = list(listed)
         if not all(isinstance(item, str) for item in found):
-            raise Refused(fault.format(_TEXTS))
+            raise Refused(f"{fault}: {_TEXTS}")
         return tuple(item for item in found if item)
 
     def check(self, rules: Sequence[Rule], fault: str) -> None:
         for rule in rules:
             if self._value(rule.program, fault) is not True:
                 said = f"validation expression '{rule.program.source}' failed: {rule.message}"
-                raise Refused(fault.format(said))
+                raise Refused(f"{fault}: {said}")
 
     def _value(self, program: Program, fault: str) -> Any:
         try:
             return program.evaluate(self._bindings, self._budget)
         except (EvaluationError, BudgetExceeded) as error:
-            raise Refused(
-                fault.format(f"expression '{program.source}' resulted in error: {error}")
-            ) from error
+            said = f"expression '{program.source}' resulted in error: {error}"
+            raise Refused(f"{fault}: {said}") from error
 
 
 def _claimed_groups(claims: Claims, mapping: PrefixedClaimOrExpression) -> tuple[str, ...]:
