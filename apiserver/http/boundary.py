@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -77,27 +78,32 @@ class Boundary:
         attach(scope, call)
         reply = _Reply(send, call, self._entropy.uid())
         began = self._clock.monotonic()
+        known = self._scheme.by_path(info.group, info.version, info.resource) is not None
         counted = not _is_long_running(info)
-        self._enter(info, counted)
+        if info.verb == "watch" and known:
+            reply.on_body = lambda body: self._metrics.watched(info, body)
+        self._enter(info, known, counted)
         try:
             await self._answer(call, receive, reply)
         finally:
-            self._leave(counted)
-            known = self._scheme.by_path(info.group, info.version, info.resource) is not None
-            self._metrics.ended(info, known, reply.code, self._clock.monotonic() - began, counted=counted)
+            self._leave(info, known, counted)
+            seconds = self._clock.monotonic() - began
+            self._metrics.ended(info, known, reply.code, seconds, counted=counted, size=reply.size)
+            if reply.terminated:
+                self._metrics.terminated(info, known, reply.code)
 
-    def _enter(self, info: RequestInfo, counted: bool) -> None:
+    def _enter(self, info: RequestInfo, known: bool, counted: bool) -> None:
         if counted:
             self._inflight += 1
             self._metrics.started(info)
         else:
-            self._metrics.long_running.inc()
+            self._metrics.stays(info, known, 1)
 
-    def _leave(self, counted: bool) -> None:
+    def _leave(self, info: RequestInfo, known: bool, counted: bool) -> None:
         if counted:
             self._inflight -= 1
         else:
-            self._metrics.long_running.dec()
+            self._metrics.stays(info, known, -1)
 
     async def _answer(self, call: Call, receive: Receive, reply: _Reply) -> None:
         try:
@@ -105,11 +111,15 @@ class Boundary:
             limit = None if _is_long_running(call.info) else self._timeout
             async with asyncio.timeout(limit) as call.deadline:
                 await self._app(call.scope, receive, reply.send)
+        except _NoRoom as error:
+            reply.terminated = True
+            await reply.fail(error)
         except ApiError as error:
             await reply.fail(error)
         except ClientGone:
             return
         except TimeoutError:
+            reply.terminated = True
             await reply.fail(Timeout("Timeout: request did not complete within the allotted timeout"))
         except StoreError as error:
             log.error("store failed method=%s path=%s error=%s", call.info.method, call.info.path, error)
@@ -126,7 +136,7 @@ class Boundary:
             user = call.user = await impersonation.impersonated(user, asked, self._authorizer)
         await self._authorize(user, call)
         if self._max_inflight and self._inflight > self._max_inflight and not _is_long_running(call.info):
-            raise TooManyRequests("too many requests, please try again later", retry_after=1)
+            raise _NoRoom("too many requests, please try again later", retry_after=1)
 
     async def _authorize(self, user: User, call: Call) -> None:
         attributes = attributes_of(user, call.info)
@@ -148,6 +158,10 @@ def _is_long_running(info: RequestInfo) -> bool:
     return info.verb == "watch" or info.subresource in _LONG_RUNNING
 
 
+class _NoRoom(TooManyRequests):
+    """More requests at once than the server takes."""
+
+
 class _Reply:
     """The response on its way out: adds what every response carries, and remembers the status code."""
 
@@ -156,6 +170,12 @@ class _Reply:
         self._call = call
         self._audit_id = audit_id.encode()
         self.code = 0
+        self.size = 0
+        """Bytes of the body so far."""
+        self.terminated = False
+        """Whether the server gave up on the request."""
+        self.on_body: Callable[[bytes], None] | None = None
+        """Is shown each part of the body."""
 
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
@@ -165,6 +185,10 @@ class _Reply:
             if not any(name == b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", b"no-cache, private"))
             headers += [(b"warning", text) for text in self._call.warnings.headers()]
+        elif body := message.get("body"):
+            self.size += len(body)
+            if self.on_body is not None:
+                self.on_body(body)
         await self._send(message)
 
     async def fail(self, error: ApiError) -> None:
