@@ -10,13 +10,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jsonpatch
+import jsonpointer
 
 from kplane.api.cel import EvaluationError, to_json
 from kplane.api.cel.library.mutation import check_patch_value
 from kplane.api.errors import ApiError
 from kplane.api.patches import json_patch
+from kplane.api.patches.copying import duplicate
 from kplane.api.resource import Object
 
+_FAULTS = (
+    jsonpatch.JsonPatchException,
+    jsonpointer.JsonPointerException,
+    TypeError,
+    KeyError,
+    IndexError,
+)
+"""What the library raises for operations that do not apply."""
 _VALUED = frozenset({"add", "replace", "test"})
 
 
@@ -57,17 +67,22 @@ def applied(obj: Object, patch: list[Object]) -> Object:
     try:
         return json_patch(obj, patch)
     except ApiError as error:
-        if isinstance(error.__cause__, jsonpatch.JsonPatchTestFailed):
+        cause = error.__cause__
+        if isinstance(cause, jsonpatch.JsonPatchTestFailed):
             raise NotMeant from error
-        raise Inapplicable(_why(obj, patch) or str(error.__cause__ or error)) from error
+        # Anything else was cut off for its size, and is not to be tried again.
+        known = isinstance(cause, _FAULTS)
+        raise Inapplicable((_why(obj, patch) if known else "") or error.message) from error
 
 
 def _why(obj: Object, patch: list[Object]) -> str:
-    """What is wrong with the first operation that does not apply."""
+    """What is wrong with the first operation that does not apply. Up to there, the patch is known to be
+    bounded; each operation is applied in place."""
+    obj = duplicate(obj)
     for operation in patch:
         try:
-            obj = json_patch(obj, [operation])
-        except ApiError:
+            obj = jsonpatch.JsonPatch([operation]).apply(obj, in_place=True)
+        except _FAULTS:
             return _fault(obj, operation)
     return ""
 
