@@ -144,7 +144,7 @@ def _parser() -> FlagParser:
     flag("default-not-ready-toleration-seconds", int, "how long pods stay on a node that is not ready")
     flag("default-unreachable-toleration-seconds", int, "how long pods stay on an unreachable node")
     auth_flags.add_flags(parser, file=_file, seconds=_seconds)
-    authorization.add_flags(parser)
+    authorization.add_flags(parser, file=_file, seconds=_seconds)
     flag("v", int, "verbosity of the log", field="verbosity")
     return parser
 
