@@ -61,8 +61,8 @@ def _remembered(form: str, text: str) -> bool:
 
 
 def _matches(pattern: str) -> Callable[[str], bool]:
-    search = compiled(pattern)
-    return lambda text: bool(search(text))
+    # Compiled when first asked: these take a tenth of a second.
+    return lambda text: bool(compiled(pattern)(text))
 
 
 _hostname_form = _matches(_HOSTNAME)

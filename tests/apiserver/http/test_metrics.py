@@ -89,16 +89,19 @@ async def test_the_store_is_timed_by_resource(api: Api) -> None:
 
 
 async def test_admission_is_timed_by_plugin_and_verdict(api: Api) -> None:
+    name = "apiserver_admission_controller_admission_duration_seconds_count"
+    plugin = {"name": "NamespaceLifecycle", "operation": "CREATE", "type": "admit"}
+    # The server itself has written what every cluster has.
+    before = await value(api, name, rejected="false", **plugin) or 0
+
     await api.make(PODS, pod())
     await api("POST", "/api/v1/namespaces/none/pods", pod())
 
-    name = "apiserver_admission_controller_admission_duration_seconds_count"
-    plugin = {"name": "NamespaceLifecycle", "operation": "CREATE", "type": "admit"}
-    assert await value(api, name, rejected="false", **plugin) == 1
+    assert await value(api, name, rejected="false", **plugin) == before + 1
     assert await value(api, name, rejected="true", **plugin) == 1
     step = "apiserver_admission_step_admission_duration_seconds_count"
     assert await value(api, step, operation="CREATE", rejected="true", type="admit") == 1
-    assert await value(api, step, operation="CREATE", rejected="false", type="validate") == 1
+    assert await value(api, step, operation="CREATE", rejected="true", type="validate") is None
 
 
 @pytest.mark.parametrize(
