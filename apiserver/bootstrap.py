@@ -107,6 +107,13 @@ class Bootstrap:
         if await ensure(cidrs, wanted, ""):
             status = {"conditions": [ready]}
             await cidrs.amend(Key("", "kubernetes"), lambda obj: obj | {"status": status}, SELF)
+        elif len(self._ranges) == 2:
+            await cidrs.amend(Key("", "kubernetes"), self._with_second_family, SELF)
+
+    def _with_second_family(self, obj: Object) -> Object:
+        """A cluster that had one family has two from now on; all else about its range stays as it is."""
+        wanted = [str(network) for network in self._ranges]
+        return obj | {"spec": {"cidrs": wanted}} if obj["spec"]["cidrs"] == wanted[:1] else obj
 
 
 def kubernetes_service(address: str, port: int) -> Object:

@@ -1,8 +1,8 @@
-"""Ingresses, ingress classes, network policies, and the address objects of Services."""
+"""Ingresses, ingress classes and network policies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
 from kplane.api import names
@@ -15,8 +15,9 @@ from .podspec.probes import validate_port
 from .status import StatusStrategy
 from .strategy import Strategy
 
+_OLD_CLASS = "kubernetes.io/ingress.class"
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
-_CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
 
 class IngressStrategy(StatusStrategy):
@@ -31,6 +32,9 @@ class IngressStrategy(StatusStrategy):
         for index, rule in enumerate(spec.get("rules") or ()):
             yield from _validate_rule(rule, here.rules[index])
         for index, entry in enumerate(spec.get("tls") or ()):
+            if secret := entry.get("secretName"):
+                for text in names.dns_subdomain(secret):
+                    yield here.tls[index].secretName.invalid(secret, text)
             for position, host in enumerate(entry.get("hosts") or ()):
                 rule_of = names.wildcard_subdomain if "*" in host else names.dns_subdomain
                 for text in rule_of(host):
@@ -38,6 +42,22 @@ class IngressStrategy(StatusStrategy):
         if class_name := spec.get("ingressClassName"):
             for text in names.dns_subdomain(class_name):
                 yield here.ingressClassName.invalid(class_name, text)
+            given = (obj["metadata"].get("annotations") or {}).get(_OLD_CLASS, class_name)
+            if given != class_name and "resourceVersion" not in obj["metadata"]:
+                text = "must match `ingressClassName` when both are specified"
+                yield path.annotations.child(_OLD_CLASS).invalid(given, text)
+
+    def validate_status(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        balancer = (new.get("status") or {}).get("loadBalancer") or {}
+        for index, entry in enumerate(balancer.get("ingress") or ()):
+            here = path.status.loadBalancer.ingress[index]
+            for text in names.ip(entry["ip"]) if entry.get("ip") else ():
+                yield here.ip.invalid(entry["ip"], text)
+            if hostname := entry.get("hostname"):
+                for text in names.dns_subdomain(hostname):
+                    yield here.hostname.invalid(hostname, text)
+                if _is_address(hostname):
+                    yield here.hostname.invalid(hostname, "must be a DNS name, not an IP address")
 
 
 class IngressClassStrategy(Strategy):
@@ -59,6 +79,9 @@ class IngressClassStrategy(Strategy):
         else:
             for text in names.dns_subdomain(domain):
                 yield here.invalid(domain, text)
+        parameters = (obj.get("spec") or {}).get("parameters")
+        if parameters:
+            yield from _validate_parameters(parameters, path.spec.parameters)
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         now, was = (new.get("spec") or {}).get("controller"), (old.get("spec") or {}).get("controller")
@@ -92,55 +115,6 @@ class NetworkPolicyStrategy(Strategy):
             for index, name in enumerate(types):
                 if name not in ("Ingress", "Egress"):
                     yield here.policyTypes[index].not_supported(name, ("Egress", "Ingress"))
-
-
-class IPAddressStrategy(Strategy):
-    selectable = ("spec.parentRef.name",)
-    immutable_spec_generation = True
-    unconditional_update = False
-
-    def default(self, obj: Object) -> None:
-        obj.setdefault("spec", {})
-
-    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
-        name = obj["metadata"].get("name", "")
-        for text in names.ip(name):
-            yield path.metadata.name.invalid(name, text)
-        parent = (obj.get("spec") or {}).get("parentRef")
-        if not parent:
-            yield path.spec.parentRef.required()
-            return
-        for field in ("resource", "name"):
-            if not parent.get(field):
-                yield path.spec.parentRef.child(field).required()
-
-    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
-        now, was = new["spec"].get("parentRef"), old["spec"].get("parentRef")
-        yield from unchanged(now, was, path.spec.parentRef)
-
-    def fields(self, obj: Object) -> Mapping[str, str]:
-        return {"spec.parentRef.name": ((obj.get("spec") or {}).get("parentRef") or {}).get("name", "")}
-
-
-class ServiceCIDRStrategy(StatusStrategy):
-    immutable_spec_generation = True
-    unconditional_update = False
-
-    def default(self, obj: Object) -> None:
-        obj.setdefault("spec", {})
-
-    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
-        networks = (obj.get("spec") or {}).get("cidrs") or []
-        if not networks:
-            yield path.spec.cidrs.required("at least one CIDR required")
-        if len(networks) > 2:
-            yield path.spec.cidrs.invalid(networks, "may only hold up to 2 values")
-        for index, network in enumerate(networks):
-            if not _is_network(network):
-                yield path.spec.cidrs[index].invalid(network, _CIDR)
-
-    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
-        yield from unchanged(new["spec"].get("cidrs"), old["spec"].get("cidrs"), path.spec.cidrs)
 
 
 def _validate_rule(rule: Object, path: Path) -> Iterator[FieldError]:
@@ -184,6 +158,8 @@ def _validate_backend(backend: Object, path: Path) -> Iterator[FieldError]:
         return
     if service is not None and resource is not None:
         yield path.invalid("", "cannot set both resource and service backends")
+    if resource is not None:
+        yield from _validate_typed_reference(resource, path.resource)
     if service is None:
         return
     name, port = service.get("name", ""), service.get("port") or {}
@@ -200,6 +176,34 @@ def _validate_backend(backend: Object, path: Path) -> Iterator[FieldError]:
         yield from validate_port(port["number"], path.service.port.number)
     else:
         yield path.service.port.required("port name or number is required")
+
+
+def _validate_typed_reference(reference: Object, path: Path) -> Iterator[FieldError]:
+    if (group := reference.get("apiGroup")) is not None:
+        for text in names.dns_subdomain(group):
+            yield path.apiGroup.invalid(group, text)
+    for name in ("kind", "name"):
+        value = reference.get(name, "")
+        if not value:
+            yield path.child(name).required(f"{name} is required")
+        for text in names.path_segment(value):
+            yield path.child(name).invalid(value, text)
+
+
+def _validate_parameters(parameters: Object, path: Path) -> Iterator[FieldError]:
+    """What an IngressClass's controller is given."""
+    yield from _validate_typed_reference(parameters, path)
+    scope, namespace = parameters["scope"], parameters.get("namespace")
+    if scope == "Namespace":
+        if namespace is None:
+            yield path.namespace.required("`parameters.scope` is set to 'Namespace'")
+        for text in names.dns_label(namespace or "") if namespace is not None else ():
+            yield path.namespace.invalid(namespace, text)
+    elif scope == "Cluster":
+        if namespace is not None:
+            yield path.namespace.forbidden("`parameters.scope` is set to 'Cluster'")
+    else:
+        yield path.scope.not_supported(scope, ("Cluster", "Namespace"))
 
 
 def _validate_policy_port(port: Object, path: Path) -> Iterator[FieldError]:
@@ -238,14 +242,14 @@ def _validate_block(block: Object, path: Path) -> Iterator[FieldError]:
     if not network:
         yield path.cidr.required()
         return
-    if not _is_network(network):
-        yield path.cidr.invalid(network, _CIDR)
+    if not is_network(network):
+        yield path.cidr.invalid(network, CIDR)
         return
     whole = ip_network(network, strict=False)
     for index, entry in enumerate(block.get("except") or ()):
         here = path.child("except")[index]
-        if not _is_network(entry):
-            yield here.invalid(entry, _CIDR)
+        if not is_network(entry):
+            yield here.invalid(entry, CIDR)
             continue
         part = ip_network(entry, strict=False)
         inside = part.version == whole.version and part.network_address in whole
@@ -253,7 +257,7 @@ def _validate_block(block: Object, path: Path) -> Iterator[FieldError]:
             yield here.invalid(entry, f"must be a strict subset of `cidr`: {network}")
 
 
-def _is_network(text: str) -> bool:
+def is_network(text: str) -> bool:
     try:
         ip_network(text, strict=False)
     except ValueError:

@@ -6,6 +6,7 @@ small ones, beside this one.
 
 from __future__ import annotations
 
+from .addressobjects import IPAddressStrategy, ServiceCIDRStrategy
 from .admissionpolicies import (
     AdmissionPolicyBindingStrategy,
     MutatingAdmissionPolicyStrategy,
@@ -35,13 +36,7 @@ from .flowcontrol import FlowSchemaStrategy, PriorityLevelConfigurationStrategy
 from .jobs import JobStrategy
 from .leases import LeaseStrategy
 from .namespaces import NamespaceStrategy
-from .networking import (
-    IngressClassStrategy,
-    IngressStrategy,
-    IPAddressStrategy,
-    NetworkPolicyStrategy,
-    ServiceCIDRStrategy,
-)
+from .networking import IngressClassStrategy, IngressStrategy, NetworkPolicyStrategy
 from .nodes import NodeStrategy
 from .pods import PodStrategy
 from .policies import (
