@@ -10,7 +10,7 @@ a socket, tests call it in-process.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -21,7 +21,7 @@ from starlette.middleware import Middleware
 
 from kplane.api.clock import Clock, Entropy, SystemClock
 from kplane.api.patches.copying import duplicate
-from kplane.api.resource import Object
+from kplane.api.resource import Key, Object
 from kplane.api.scheme import ResourceInfo, builtin
 from kplane.runtime.health import Check, Unhealthy, ok
 from kplane.runtime.process import Fatal
@@ -299,7 +299,12 @@ class ApiServer:
         self._authentication = build_authentication(
             config.authentication,
             AuthenticationSurroundings(
-                keys, self._read_credential, self._clock, self._entropy, self._metrics
+                keys,
+                self._read_credential,
+                self._amend_secret,
+                self._clock,
+                self._entropy,
+                self._metrics,
             ),
             request_header=RequestHeaderSettings(
                 client_ca_file=config.requestheader_client_ca_file,
@@ -430,6 +435,9 @@ class ApiServer:
         """An admission policy."""
         item = await self._registry(ADMISSION_GROUP, "v1", plural).cache.get("", name)
         return codec.decode(item.wire) if item else None
+
+    async def _amend_secret(self, namespace: str, name: str, change: Callable[[Object], Object]) -> object:
+        return await self._registry("", "v1", "secrets").amend(Key(namespace, name), change, SELF)
 
     async def _read_object(self, plural: str, namespace: str, name: str) -> Object | None:
         wire = await self._read_wire(plural, namespace, name)

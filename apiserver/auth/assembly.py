@@ -32,6 +32,7 @@ from .serviceaccounts.keys import VerifyingKey
 from .serviceaccounts.legacy import LegacyTokens
 from .serviceaccounts.names import LEGACY_ISSUER
 from .serviceaccounts.objects import Read
+from .serviceaccounts.uses import Amend, LastUse, TokenMetrics
 from .serviceaccounts.verifying import Verifier
 from .settings import AuthenticationSettings, RequestHeaderSettings
 from .statictokens import StaticTokens, load_tokens
@@ -45,6 +46,7 @@ class Surroundings:
 
     keys: Sequence[VerifyingKey]
     read: Read
+    amend_secret: Amend
     clock: Clock
     entropy: Entropy
     metrics: CollectorRegistry
@@ -114,10 +116,14 @@ def _local_tokens(
     tokens: list[TokenAuthenticator] = []
     if token_auth_file is not None:
         tokens.append(StaticTokens(load_tokens(token_auth_file), audiences))
+    metrics = TokenMetrics(around.metrics)
     if keys:
-        tokens.append(LegacyTokens(Verifier((LEGACY_ISSUER,), keys), audiences, around.read))
+        uses = LastUse(around.amend_secret, around.clock)
+        legacy = Verifier((LEGACY_ISSUER,), keys)
+        tokens.append(LegacyTokens(legacy, audiences, around.read, uses, metrics))
     if keys and accounts.issuers:
-        tokens.append(BoundTokens(Verifier(accounts.issuers, keys), audiences, around.read, around.clock))
+        bound = Verifier(accounts.issuers, keys)
+        tokens.append(BoundTokens(bound, audiences, around.read, around.clock, metrics))
     if settings.bootstrap_tokens:
         tokens.append(BootstrapTokens(audiences, around.read, around.clock))
     return tokens

@@ -16,6 +16,7 @@ from ..user import CREDENTIAL_ID
 from .claims import Bound, Claims, Reference
 from .names import account
 from .objects import Bindable, Read, read_bindable
+from .uses import TokenMetrics
 from .verifying import Verifier
 
 LEEWAY = timedelta(minutes=1)
@@ -27,11 +28,14 @@ INVALIDATED = "service account token has been invalidated"
 class BoundTokens:
     """`audiences`: the API server's own."""
 
-    def __init__(self, verifier: Verifier, audiences: Audiences, read: Read, clock: Clock) -> None:
+    def __init__(
+        self, verifier: Verifier, audiences: Audiences, read: Read, clock: Clock, metrics: TokenMetrics
+    ) -> None:
         self._verifier = verifier
         self._audiences = audiences
         self._read = read
         self._clock = clock
+        self._metrics = metrics
 
     async def authenticate_token(self, token: str, audiences: Audiences | None) -> Identity | None:
         claims = self._verifier.claims(token)
@@ -44,9 +48,14 @@ class BoundTokens:
             )
         self._check_time(claims)
         await self._check_objects(claims.bound)
+        self._count(claims.bound)
         reference = claims.bound.serviceaccount
         user = account(claims.bound.namespace, reference.name, reference.uid, _extra(claims, claims.bound))
         return Identity(user, meant)
+
+    def _count(self, bound: Bound) -> None:
+        stale = bound.warnafter is not None and self._clock.now().timestamp() > bound.warnafter
+        (self._metrics.stale if stale else self._metrics.valid).inc()
 
     def _check_audiences(self, claims: Claims, asked: Audiences) -> Audiences:
         # A token that names nobody is meant for the API server.

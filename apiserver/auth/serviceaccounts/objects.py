@@ -21,11 +21,16 @@ class _Spec(msgspec.Struct, frozen=True, rename="camel"):
     service_account_name: str = ""
 
 
+class SecretName(msgspec.Struct, frozen=True):
+    name: str = ""
+
+
 class Bindable(msgspec.Struct, frozen=True):
-    """A ServiceAccount, Pod, Secret or Node."""
+    """A ServiceAccount, Pod, Secret or Node. `secrets`: of ServiceAccounts."""
 
     metadata: Metadata
     spec: _Spec = _Spec()
+    secrets: tuple[SecretName, ...] | None = None
 
 
 class TokenSecret(msgspec.Struct, frozen=True):

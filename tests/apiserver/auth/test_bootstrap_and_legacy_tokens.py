@@ -140,3 +140,57 @@ async def test_its_subject_must_be_the_account(accounts: Accounts) -> None:
     token = await legacy(accounts, sub="system:serviceaccount:kube-system:admin")
 
     assert "sub claim is invalid" in (await accounts.review(token))["error"]
+
+
+LAST_USED = "kubernetes.io/legacy-token-last-used"
+
+
+async def labels(accounts: Accounts) -> dict[str, str]:
+    found: dict[str, str] = (await accounts.api("GET", f"{SECRETS}/robot-token")).body["metadata"].get(
+        "labels"
+    ) or {}
+    return found
+
+
+async def test_the_day_of_its_last_use_is_noted_once_a_day(accounts: Accounts) -> None:
+    token = await legacy(accounts)
+    assert LAST_USED not in await labels(accounts)
+
+    await accounts.code(token)
+    assert await labels(accounts) == {LAST_USED: f"{accounts.clock.now():%Y-%m-%d}"}
+    version = (await accounts.api("GET", f"{SECRETS}/robot-token")).body["metadata"]["resourceVersion"]
+    await accounts.code(token)
+    assert (await accounts.api("GET", f"{SECRETS}/robot-token")).body["metadata"][
+        "resourceVersion"
+    ] == version
+
+    accounts.clock.ahead = timedelta(days=2)
+    await accounts.code(token)
+    assert await labels(accounts) == {LAST_USED: f"{accounts.clock.now():%Y-%m-%d}"}
+
+
+async def test_a_bad_token_is_no_use_of_a_secret(accounts: Accounts) -> None:
+    token = await legacy(accounts)
+
+    await accounts.code(forged(token, ec.generate_private_key(ec.SECP256R1())))
+
+    assert LAST_USED not in await labels(accounts)
+
+
+async def test_uses_are_counted_by_how_the_secret_came_about(accounts: Accounts) -> None:
+    async def count(name: str) -> str:
+        text = (await accounts.api("GET", "/metrics")).body.decode()
+        (line,) = (line for line in text.splitlines() if line.startswith(f"serviceaccount_{name}_total "))
+        return line.split()[1]
+
+    token = await legacy(accounts)
+    await accounts.code(token)
+    assert (await count("legacy_tokens"), await count("legacy_manual_token_uses")) == ("1.0", "1.0")
+    references = {"secrets": [{"name": "robot-token"}]}
+    await accounts.api("PATCH", f"{ACCOUNTS}/robot", references, content_type=MERGE)
+
+    await accounts.code(token)
+
+    assert (await count("legacy_tokens"), await count("legacy_auto_token_uses")) == ("2.0", "1.0")
+    await accounts.code(await accounts.token())
+    assert (await count("valid_tokens"), await count("stale_tokens")) == ("1.0", "0.0")
