@@ -44,7 +44,7 @@ class Patcher:
             config = apply_configuration(value)
         except EvaluationError as error:
             raise Unpatchable(f"type mismatch: {error}") from error
-        config |= {"kind": obj["kind"], "apiVersion": obj["apiVersion"]}
+        config |= {"kind": kind.kind, "apiVersion": kind.api_version}
         try:
             return self._merged(kind, obj, config)
         except (DuplicateItem, MissingKey) as error:
@@ -89,6 +89,7 @@ class Patcher:
             raise Unpatchable(f"JSONPath: {error}") from error
         except EvaluationError as error:
             raise Unpatchable(str(error)) from error
+        patched |= {"kind": kind.kind, "apiVersion": kind.api_version}
         found = _checked(kind, patched)
         strict = [f'unknown field "{path}"' for path in found.unknown]
         if fault := found.errors[0] if found.errors else ", ".join(strict):
