@@ -11,15 +11,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from kplane.runtime.process import Fatal
 
 from .always import AlwaysAdmit, AlwaysDeny
+from .alwayspullimages import AlwaysPullImages
 from .certificates import CertificateApproval, CertificateSigning, CertificateSubjectRestriction
 from .chain import Chain, Plugin
 from .context import AdmissionContext
 from .defaultingressclass import DefaultIngressClass
 from .defaultstorageclass import DefaultStorageClass
 from .defaulttolerationseconds import DefaultTolerationSeconds
+from .denyserviceexternalips import DenyServiceExternalIPs
+from .eventratelimit import EventRateLimit
+from .extendedresourcetoleration import ExtendedResourceToleration
+from .limitpodhardantiaffinitytopology import LimitPodHardAntiAffinityTopology
 from .limitranger import LimitRanger
+from .namespaceexists import NamespaceExists
 from .noderestriction import NodeRestriction
 from .persistentvolumeclaimresize import PersistentVolumeClaimResize
+from .podnodeselector import PodNodeSelector
 from .podsecurity.plugin import PodSecurity
 from .podtopologylabels import PodTopologyLabels
 from .priority import Priority
@@ -62,6 +69,13 @@ PLUGINS: Mapping[str, Callable[[AdmissionContext], Plugin]] = {
     "CertificateSubjectRestriction": CertificateSubjectRestriction,
     "DefaultIngressClass": DefaultIngressClass,
     "PodTopologyLabels": PodTopologyLabels,
+    "AlwaysPullImages": AlwaysPullImages,
+    "LimitPodHardAntiAffinityTopology": LimitPodHardAntiAffinityTopology,
+    "ExtendedResourceToleration": ExtendedResourceToleration,
+    "DenyServiceExternalIPs": DenyServiceExternalIPs,
+    "NamespaceExists": NamespaceExists,
+    "PodNodeSelector": PodNodeSelector,
+    "EventRateLimit": EventRateLimit,
     "ResourceQuota": ResourceQuota,
     "AlwaysDeny": AlwaysDeny,
 }

@@ -80,7 +80,7 @@ def test_names_of_plugins_are_checked(flags: list[str], text: str) -> None:
 
 
 async def test_a_disabled_plugin_does_nothing(config: ApiServerConfig) -> None:
-    async with ApiServer(replace(config, disable_admission_plugins=("Priority",))) as server:
+    async with ApiServer(replace(config, disable_admission_plugins=("Priority", "ServiceAccount"))) as server:
         made = await Api(server.app).make(PODS, pod())
         assert "priority" not in made["spec"]
 
@@ -214,9 +214,10 @@ async def test_claims_grow_only_where_their_class_allows_it(api: Api) -> None:
     assert "the storageclass that provisions the pvc must support resize" in answer.body["message"]
 
 
-async def test_storage_is_protected_while_it_is_used(api: Api) -> None:
-    made = await api.make(CLAIMS, claim())
-    assert made["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+async def test_storage_is_protected_while_it_is_used(config: ApiServerConfig) -> None:
+    async with ApiServer(replace(config, disable_admission_plugins=())) as server:
+        made = await Api(server.app).make(CLAIMS, claim())
+        assert made["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
 
 
 async def test_runtime_class_says_overhead_and_place(api: Api) -> None:

@@ -1,0 +1,36 @@
+"""LimitPodHardAntiAffinityTopology: required anti-affinity is about nodes, not about zones."""
+
+from __future__ import annotations
+
+from kplane.api.errors import forbidden
+
+from .chain import Attributes, Operation
+from .context import AdmissionContext, concerns
+
+HOSTNAME = "kubernetes.io/hostname"
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+class LimitPodHardAntiAffinityTopology:
+    name = "LimitPodHardAntiAffinityTopology"
+
+    def __init__(self, context: AdmissionContext) -> None:
+        """Needs nothing."""
+
+    async def admit(self, attributes: Attributes) -> None:
+        """Decides in `validate`."""
+
+    async def validate(self, attributes: Attributes) -> None:
+        pod = attributes.object
+        if pod is None or not concerns(attributes, "pods"):
+            return
+        if attributes.operation not in (Operation.CREATE, Operation.UPDATE):
+            return
+        affinity = (pod["spec"].get("affinity") or {}).get("podAntiAffinity") or {}
+        for term in affinity.get(REQUIRED) or []:
+            if (key := term.get("topologyKey", "")) != HOSTNAME:
+                why = (
+                    f"affinity.PodAntiAffinity.RequiredDuringScheduling has TopologyKey {key} "
+                    f"but only key {HOSTNAME} is allowed"
+                )
+                raise forbidden("pods", "", pod["metadata"].get("name", ""), why)
