@@ -20,6 +20,7 @@ from .endpoints import EndpointsController
 from .endpointslice import EndpointSliceController
 from .endpointslicemirroring import EndpointSliceMirroringController
 from .garbagecollector import GarbageCollector
+from .horizontalpodautoscaler.controller import HorizontalPodAutoscalerController
 from .job import JobController
 from .namespace import NamespaceController
 from .nodeipam.controller import NodeIpamController
@@ -31,6 +32,7 @@ from .replicationcontroller import ReplicationControllerController
 from .resourcequota import ResourceQuotaController
 from .root_ca import RootCAPublisher
 from .serviceaccount import ServiceAccountController
+from .servicecidrs import ServiceCIDRController
 from .statefulset import StatefulSetController
 from .storage.binder import VolumeBinder
 from .storage.ephemeral import EphemeralVolumeController
@@ -90,6 +92,13 @@ CONTROLLERS: Mapping[str, Entry] = {
     "garbage-collector-controller": Entry(
         GarbageCollector, "garbage_collector_attempt_to_delete", "concurrent-gc-syncs", 20
     ),
+    "horizontal-pod-autoscaler-controller": Entry(
+        HorizontalPodAutoscalerController,
+        "horizontalpodautoscaler",
+        "concurrent-horizontal-pod-autoscaler-syncs",
+        5,
+        "horizontal-pod-autoscaler",
+    ),
     "job-controller": Entry(JobController, "job", "concurrent-job-syncs", 5),
     "namespace-controller": Entry(NamespaceController, "namespace", "concurrent-namespace-syncs", 10),
     "node-ipam-controller": Entry(NodeIpamController, "cidr_allocator_node", "", 1, "cidrAllocator"),
@@ -117,6 +126,7 @@ CONTROLLERS: Mapping[str, Entry] = {
     "root-ca-certificate-publisher-controller": Entry(
         RootCAPublisher, "root_ca_cert_publisher", "concurrent-root-ca-syncs", 1
     ),
+    "service-cidr-controller": Entry(ServiceCIDRController, "servicecidrs", "", 5),
     "serviceaccount-controller": Entry(
         ServiceAccountController, "serviceaccount", "concurrent-serviceaccount-syncs", 1
     ),

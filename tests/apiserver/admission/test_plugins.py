@@ -215,7 +215,7 @@ async def test_claims_grow_only_where_their_class_allows_it(api: Api) -> None:
 
 
 async def test_storage_is_protected_while_it_is_used(config: ApiServerConfig) -> None:
-    async with ApiServer(replace(config, disable_admission_plugins=())) as server:
+    async with ApiServer(config) as server:
         made = await Api(server.app).make(CLAIMS, claim())
         assert made["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
 

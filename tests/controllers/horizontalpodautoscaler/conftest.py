@@ -1,0 +1,128 @@
+"""A cluster with scales and metrics APIs, as fakes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+import pytest_asyncio
+
+from kplane.api import errors
+from kplane.api.resource import Object
+from kplane.client.controller import Context
+from kplane.client.rest import Client
+from kplane.client.transport import Response, Stream, Transport
+from kplane.controllers.config import Config
+from kplane.controllers.horizontalpodautoscaler.controller import HorizontalPodAutoscalerController
+from kplane.testing.discoverable import DiscoverableCluster
+
+
+@dataclass
+class FakeMetrics:
+    """A Transport in front of another one, that answers for metrics APIs (path -> body) and for the scale of one
+    Deployment `web`."""
+
+    below: Transport
+    answers: dict[str, Object] = field(default_factory=dict)
+    scale: Object = field(default_factory=dict)
+    fail_scale: errors.ApiError | None = None
+    asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout: float | None = None,
+    ) -> Response:
+        if path.endswith("/scale"):
+            return self._scaled(method, body)
+        if "metrics.k8s.io" in path:
+            self.asked.append((path, query or {}))
+            found = self.answers.get(path)
+            return _answer(200, found) if found else _refusal(errors.NotFound("the server could not find it"))
+        return await self.below.request(
+            method, path, query=query, headers=headers, body=body, timeout=timeout
+        )
+
+    def _scaled(self, method: str, body: bytes) -> Response:
+        if self.fail_scale is not None:
+            return _refusal(self.fail_scale)
+        if method == "PUT":
+            self.scale["spec"] = msgspec.json.decode(body)["spec"]
+        return _answer(200, self.scale)
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AbstractAsyncContextManager[Stream]:
+        return self.below.stream(method, path, query=query, headers=headers)
+
+    async def close(self) -> None:
+        await self.below.close()
+
+    @property
+    def replicas(self) -> int:
+        found: int = self.scale["spec"]["replicas"]
+        return found
+
+    def set_scale(self, replicas: int, selector: str = "app=web") -> None:
+        metadata = {"name": "web", "namespace": "default", "resourceVersion": "1"}
+        status = {"replicas": replicas, "selector": selector}
+        head = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata}
+        self.scale = head | {"spec": {"replicas": replicas}, "status": status}
+
+    def set_usage(self, usage: Mapping[str, Mapping[str, str]], resource: str = "cpu") -> None:
+        """Pod -> container -> usage."""
+        items = [
+            {
+                "metadata": {"name": pod, "namespace": "default"},
+                "timestamp": "2030-01-01T00:00:00Z",
+                "window": "30s",
+                "containers": [{"name": name, "usage": {resource: value}} for name, value in parts.items()],
+            }
+            for pod, parts in usage.items()
+        ]
+        self.answers["/apis/metrics.k8s.io/v1beta1/namespaces/default/pods"] = {"items": items}
+
+
+def _answer(status: int, body: Any) -> Response:
+    return Response(status, {"content-type": "application/json"}, msgspec.json.encode(body))
+
+
+def _refusal(error: errors.ApiError) -> Response:
+    return _answer(error.http_code, error.status())
+
+
+@dataclass
+class Scaled:
+    """The cluster under test."""
+
+    cluster: DiscoverableCluster
+    metrics: FakeMetrics
+
+    def context(self, options: Config | None = None) -> Context:
+        context = self.cluster.context(options=options)
+        return replace(context, client=Client(self.metrics, clock=self.cluster.clock))
+
+    def run(self, **options: Any) -> None:
+        context = self.context(Config(**options))
+        self.cluster.start(context.queue.run(HorizontalPodAutoscalerController(context).reconcile))
+
+
+@pytest_asyncio.fixture
+async def scaled() -> AsyncIterator[Scaled]:
+    async with DiscoverableCluster() as cluster:
+        metrics = FakeMetrics(cluster)
+        metrics.set_scale(3)
+        yield Scaled(cluster, metrics)
