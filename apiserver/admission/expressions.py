@@ -81,7 +81,7 @@ class Permissions:
             try:
                 return program.evaluate(bindings, budget)
             except Undecided as question:
-                await self._settle(question.check)
+                await self.settle(question.check)
                 # Waiting costs nothing: it begins anew with what it had.
                 budget.left = left
 
@@ -91,7 +91,8 @@ class Permissions:
             raise Undecided(check)
         return known
 
-    async def _settle(self, check: Check) -> None:
+    async def settle(self, check: Check) -> None:
+        """Find out what a check asks."""
         user = self._attributes.user
         if check.service_account is not None:
             user = _service_account(*check.service_account)

@@ -10,9 +10,12 @@ from typing import Any
 
 from kplane.api.cel import PER_CALL_LIMIT, Budget, BudgetExceeded, EvaluationError
 from kplane.api.cel.admission import Expression
+from kplane.api.cel.library.authorizer import Undecided
 
 from ..expressions import Permissions
 
+DEEPEST = 16
+"""Variables that may be under way at once, each within the one before."""
 OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
 
 
@@ -27,6 +30,15 @@ class OutOfBudget(Exception):
         super().__init__(OUT_OF_BUDGET)
 
 
+class TooDeep(Exception):
+    """Variables are nested so deep that this one is to be computed by itself first. No fault of an
+    expression, and never to be taken for one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
 class Variables(Mapping[str, Any]):
     """The value of `variables`: each is computed when it is asked for, once."""
 
@@ -35,8 +47,11 @@ class Variables(Mapping[str, Any]):
         self._bindings = {**bindings, "variables": self}
         self._values: dict[str, Any] = {}
         self._faults: dict[str, str] = {}
+        self._depth = 0
         self.cost = 0
         """What was spent since somebody last looked."""
+        self.limit = 0
+        """What may be spent until then."""
 
     def __len__(self) -> int:
         return len(self._expressions)
@@ -48,27 +63,53 @@ class Variables(Mapping[str, Any]):
         return name in self._expressions
 
     def __getitem__(self, name: str) -> Any:
-        """Raises EvaluationError; KeyError for one that is not there."""
+        """Raises EvaluationError; KeyError for one that is not there; TooDeep, OutOfBudget."""
         if name in self._values:
             return self._values[name]
         if name not in self._faults:
+            expression = self._expressions[name]
+            if self._depth == DEEPEST:
+                raise TooDeep(name)
+            self._depth += 1
             try:
-                value = self._values[name] = self._compute(name, self._expressions[name])
+                value = self._values[name] = self._compute(name, expression)
                 return value
             except EvaluationError as error:
                 self._faults[name] = str(error)
+            finally:
+                self._depth -= 1
         raise EvaluationError(self._faults[name])
+
+    def prepare(self, name: str) -> None:
+        """Compute one, and before it those that it needs, without nesting deep. Raises OutOfBudget."""
+        waiting = [name]
+        while waiting:
+            try:
+                self[waiting[-1]]
+            except TooDeep as deep:
+                waiting.append(deep.name)
+                continue
+            except EvaluationError:
+                # Kept: whoever asks for it will be told.
+                pass
+            waiting.pop()
 
     def _compute(self, name: str, expression: Expression) -> Any:
         if expression.program is None:
             raise EvaluationError(f'composited variable "{name}" fails to compile: {expression.fault}')
         budget = Budget(PER_CALL_LIMIT)
         try:
-            return expression.program.evaluate(self._bindings, budget)
+            value = expression.program.evaluate(self._bindings, budget)
         except (EvaluationError, BudgetExceeded) as error:
+            self._spend(PER_CALL_LIMIT - budget.left)
             raise EvaluationError(f'composited variable "{name}" fails to evaluate: {error}') from error
-        finally:
-            self.cost += PER_CALL_LIMIT - budget.left
+        self._spend(PER_CALL_LIMIT - budget.left)
+        return value
+
+    def _spend(self, cost: int) -> None:
+        self.cost += cost
+        if self.cost > self.limit:
+            raise OutOfBudget
 
 
 class Evaluation:
@@ -91,15 +132,30 @@ class Evaluation:
         program = expression.program
         if program is None:
             raise Faulty(f"compilation error: {expression.fault}")
-        budget = Budget(self._left)
-        try:
-            return await self._permissions.evaluate(program, self._bindings, budget)
-        except (EvaluationError, BudgetExceeded) as error:
-            if isinstance(error, BudgetExceeded) and not error.per_call:
-                raise OutOfBudget from error
-            raise Faulty(f"expression '{expression.source}' resulted in error: {error}") from error
-        finally:
+        if self._variables is not None:
+            self._variables.limit = self._left
+        while True:
+            budget = Budget(self._left)
+            try:
+                value = await self._permissions.evaluate(program, self._bindings, budget)
+            except TooDeep as deep:
+                await self._prepare(deep.name)
+                continue
+            except (EvaluationError, BudgetExceeded) as error:
+                self._spend(budget.left)
+                if isinstance(error, BudgetExceeded) and not error.per_call:
+                    raise OutOfBudget from error
+                raise Faulty(f"expression '{expression.source}' resulted in error: {error}") from error
             self._spend(budget.left)
+            return value
+
+    async def _prepare(self, name: str) -> None:
+        assert self._variables is not None
+        while True:
+            try:
+                return self._variables.prepare(name)
+            except Undecided as question:
+                await self._permissions.settle(question.check)
 
     def _spend(self, left: int) -> None:
         if self._variables is not None:

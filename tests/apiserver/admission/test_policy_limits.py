@@ -78,11 +78,26 @@ async def test_authorizer_checks_are_few(api: Api, policies: Policies) -> None:
     assert (await refusal(api)).endswith(LIMIT)
 
 
-async def test_long_chains_of_variables_end(api: Api, policies: Policies) -> None:
+async def test_long_chains_of_variables_are_computed(api: Api, policies: Policies) -> None:
     variables = [{"name": "v0", "expression": "1"}]
     variables += [{"name": f"v{n}", "expression": f"variables.v{n - 1} + 1"} for n in range(1, 400)]
-    await policies.validating("deep", {"expression": "variables.v399 == 400"}, variables=variables)
-    assert (await refusal(api)).endswith("recursion limit exceeded")
+    await policies.validating(
+        "deep",
+        {"expression": "variables.v399 == 400"},
+        {"expression": "variables.v399 < 400", "messageExpression": "string(variables.v398)"},
+        variables=variables,
+    )
+    assert await refusal(api) == "399"
+
+
+async def test_a_fault_deep_down_is_told_from_every_level(api: Api, policies: Policies) -> None:
+    asked = "authorizer.requestResource.check('get').allowed() ? object.data.nothing : 'x'"
+    variables = [{"name": "v0", "expression": asked}]
+    variables += [{"name": f"v{n}", "expression": f"variables.v{n - 1} + 'y'"} for n in range(1, 40)]
+    await policies.validating("deep", {"expression": "variables.v39 == ''"}, variables=variables)
+    why = await refusal(api)
+    assert why.endswith('composited variable "v0" fails to evaluate: no such key: nothing')
+    assert why.count("fails to evaluate") == 40
 
 
 @pytest.mark.slow
