@@ -35,7 +35,7 @@ async def down(layout: Layout, clock: Clock, console: Console, *, purge: bool) -
             await sweep(layout, clock)
             layout.options.unlink()
     if purge and layout.root.exists():
-        if not layout.admin_kubeconfig.exists():
+        if not layout.admin_kubeconfig.exists() and not layout.kubeconfig("kubelet").exists():
             raise Fatal(f"{layout.root} is not the data folder of a cluster; nothing was deleted")
         await release_mounts(layout.root)
         if mounts_below(layout.root):

@@ -18,9 +18,19 @@ import typer
 from kplane.api.clock import SystemClock
 from kplane.runtime.process import Fatal, run
 
-from . import certscommand
+from . import certscommand, joincommand, tokencommand
 from .layout import Layout, default_root
-from .options import Options, Runtime, StoreKind, choose_runtime, missing_for_containers, node_address
+from .options import (
+    ANY_ADDRESS,
+    LOOPBACK,
+    Options,
+    Runtime,
+    StoreKind,
+    choose_runtime,
+    missing_for_containers,
+    node_address,
+    reachable_at,
+)
 from .verbs import commands as verbs
 
 COMPONENTS = {
@@ -39,6 +49,8 @@ app = typer.Typer(
 )  # fmt: skip
 verbs.register(app)
 app.add_typer(certscommand.app, name="certs")
+app.add_typer(tokencommand.app, name="token")
+app.command("join")(joincommand.join_command)
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the cluster keeps its files.")]
 
@@ -52,6 +64,9 @@ def up_command(
     runtime: Annotated[Runtime, typer.Option(help="What runs the containers.")] = Runtime.AUTO,
     nodes: Annotated[int, typer.Option(min=1, help="How many nodes; more than 1 with hollow only.")] = 1,
     node_name: Annotated[str, typer.Option(help="The node's name; the host name by default.")] = "",
+    bind_address: Annotated[
+        str, typer.Option(help="Listen where other machines can join; 0.0.0.0: all.")
+    ] = "",
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once the cluster is ready.")] = False,
     verbosity: Annotated[int, typer.Option("--v", help="How much the components log.")] = 0,
 ) -> None:
@@ -80,7 +95,8 @@ def up_command(
         runtime=chosen,
         nodes=nodes,
         node_name=(node_name or socket.gethostname()).lower(),
-        address=node_address(chosen, POD_CIDR),
+        address=reachable_at(bind_address) if bind_address else node_address(chosen, POD_CIDR),
+        bind_address=bind_address if bind_address in ANY_ADDRESS else LOOPBACK,
         pod_cidr=POD_CIDR,
         verbosity=verbosity,
     )

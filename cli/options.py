@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from kplane.runtime.process import Fatal
@@ -40,6 +41,9 @@ class Options:
     nodes: int
     node_name: str
     address: str = LOOPBACK
+    """Under which API server and kubelet are reached by others."""
+    bind_address: str = LOOPBACK
+    """Where the API server listens, `address` beside it."""
     service_cidr: str = "10.96.0.0/16"
     pod_cidr: str = "10.244.0.0/24"
     verbosity: int = 0
@@ -61,6 +65,29 @@ def find_program(name: str) -> str | None:
 
 def cni_folder() -> Path | None:
     return next((folder for folder in CNI_FOLDERS if (folder / "bridge").exists()), None)
+
+
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
+
+
+def reachable_at(bind_address: str) -> str:
+    """The address that other machines know this one by, if the API server listens there. Raises Fatal."""
+    try:
+        address = ip_address(bind_address)
+    except ValueError as error:
+        raise Fatal(f"--bind-address {bind_address} is not an IP address") from error
+    if not address.is_unspecified:
+        return str(address)
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            # Of the documentation's range: nothing is sent, the kernel only chooses a route.
+            probe.connect(("2001:db8::1" if address.version == 6 else "192.0.2.1", 9))
+        except OSError as error:
+            raise Fatal(
+                f"cannot find out this machine's address ({error.strerror}); give it with --bind-address"
+            ) from error
+        return str(probe.getsockname()[0])
 
 
 def node_address(runtime: Runtime, pod_cidr: str) -> str:

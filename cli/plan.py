@@ -16,7 +16,7 @@ from kplane.runtime import pause
 from .containers import clean_node, cri_answers, import_image, remove_socket, run_quietly, stop_pods
 from .layout import Layout
 from .options import Options, Runtime, StoreKind, find_program
-from .probes import http_ok
+from .probes import Probe, accepts, http_ok
 from .supervisor import ProcessSpec
 
 BRIDGE = "kplane0"
@@ -24,6 +24,9 @@ BRIDGE = "kplane0"
 
 CGROUP = "/kplane"
 """Below which the Pods' cgroups are."""
+
+BOOTSTRAP = "bootstrap-kubelet"
+"""The kubeconfig with a joining node's token; it goes when the node has an identity of its own."""
 
 AFTER_API = ("apiserver",)
 """Components could start beside the API server and retry; on few cores that only makes both slower."""
@@ -100,7 +103,7 @@ def _apiserver(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
 
     def flags() -> Iterator[str]:
         yield f"--secure-port={ports.api}"
-        yield "--bind-address=127.0.0.1"
+        yield f"--bind-address={options.bind_address}"
         yield f"--advertise-address={options.address}"
         if options.etcd_servers:
             yield f"--etcd-servers={options.etcd_servers}"
@@ -119,6 +122,8 @@ def _apiserver(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
         yield f"--service-account-key-file={pki / 'sa.pub'}"
         yield f"--service-account-signing-key-file={pki / 'sa.key'}"
         yield "--enable-bootstrap-token-auth=true"
+        # Strangers, who have no say by the first, read by the second what joining nodes begin with.
+        yield "--authorization-mode=AlwaysAllow,RBAC"
         yield f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}"
         yield f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}"
         yield f"--proxy-client-cert-file={pki / 'front-proxy-client.crt'}"
@@ -172,46 +177,81 @@ def _controller_manager(layout: Layout, options: Options, ports: Ports) -> Proce
 
 
 def _kubelet(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
-    hollow = options.runtime is Runtime.HOLLOW
     certificate = layout.pki / f"kubelet-{options.node_name}.crt"
 
     def flags() -> Iterator[str]:
-        yield f"--kubeconfig={layout.kubeconfig('kubelet')}"
-        yield f"--hostname-override={options.node_name}"
-        yield f"--root-dir={layout.kubelet}"
-        yield f"--address={options.address}"
-        yield f"--port={ports.kubelet}"
-        yield f"--node-ip={options.address}"
         yield f"--tls-cert-file={certificate}"
         yield f"--tls-private-key-file={certificate.with_suffix('.key')}"
-        yield f"--client-ca-file={layout.pki / 'ca.crt'}"
-        yield f"--pod-cidr={options.pod_cidr}"
-        if hollow:
-            yield "--container-runtime-endpoint=hollow://"
+        yield from _kubelet_flags(layout, options, ports)
+        if options.runtime is Runtime.HOLLOW:
             yield f"--hollow-nodes={options.nodes}"
-        else:
-            yield f"--container-runtime-endpoint=unix://{layout.containerd_socket}"
-            yield f"--cgroup-root={CGROUP}"
 
-    argv = _component("kubelet", flags(), options.verbosity)
     ready = http_ok(f"https://{options.address}:{ports.kubelet}/healthz", layout.pki)
-    if hollow:
-        return ProcessSpec("kubelet", argv, layout.log("kubelet"), AFTER_API, ready)
+    return _kubelet_spec(layout, options, flags(), AFTER_API, ready)
+
+
+def _kubelet_flags(layout: Layout, options: Options, ports: Ports) -> Iterator[str]:
+    yield f"--kubeconfig={layout.kubeconfig('kubelet')}"
+    yield f"--hostname-override={options.node_name}"
+    yield f"--root-dir={layout.kubelet}"
+    yield f"--address={options.address}"
+    yield f"--port={ports.kubelet}"
+    yield f"--node-ip={options.address}"
+    yield f"--client-ca-file={layout.pki / 'ca.crt'}"
+    yield f"--pod-cidr={options.pod_cidr}"
+    if options.runtime is Runtime.HOLLOW:
+        yield "--container-runtime-endpoint=hollow://"
+    else:
+        yield f"--container-runtime-endpoint=unix://{layout.containerd_socket}"
+        yield f"--cgroup-root={CGROUP}"
+
+
+def _kubelet_spec(
+    layout: Layout, options: Options, flags: Iterator[str], after: Sequence[str], ready: Probe
+) -> ProcessSpec:
+    argv = _component("kubelet", flags, options.verbosity)
+    if options.runtime is Runtime.HOLLOW:
+        return ProcessSpec("kubelet", argv, layout.log("kubelet"), after, ready)
     return ProcessSpec(
         "kubelet",
         argv,
         layout.log("kubelet"),
-        after=["containerd", *AFTER_API],
+        after=["containerd", *after],
         ready=ready,
         before_start=partial(import_image, layout.containerd_socket, pause.image()),
         after_stop=partial(stop_pods, layout.containerd_socket),
     )
 
 
-def _proxy(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
+def node_processes(layout: Layout, options: Options, ports: Ports) -> list[ProcessSpec]:
+    """Those of a machine that joins a cluster: no control plane, and certificates that are asked for."""
+
+    def flags() -> Iterator[str]:
+        yield f"--bootstrap-kubeconfig={layout.kubeconfig(BOOTSTRAP)}"
+        yield f"--cert-dir={layout.pki}"
+        yield "--rotate-certificates=true"
+        yield "--rotate-server-certificates=true"
+        yield from _kubelet_flags(layout, options, ports)
+
+    # Its serving certificate is nobody's yet, so that it cannot be asked over verified TLS.
+    ready = accepts(options.address, ports.kubelet)
+    kubelet = _kubelet_spec(layout, options, flags(), (), ready)
+    if options.runtime is not Runtime.CONTAINERD:
+        return [kubelet]
+    proxy = _proxy(layout, options, ports, "kubelet", ("kubelet",))
+    return [containerd(layout, options), kubelet, proxy]
+
+
+def _proxy(
+    layout: Layout,
+    options: Options,
+    ports: Ports,
+    identity: str = "kube-proxy",
+    after: Sequence[str] = AFTER_API,
+) -> ProcessSpec:
     flags = iter(
         [
-            f"--kubeconfig={layout.kubeconfig('kube-proxy')}",
+            f"--kubeconfig={layout.kubeconfig(identity)}",
             f"--hostname-override={options.node_name}",
             f"--cluster-cidr={options.pod_cidr}",
             f"--healthz-bind-address=127.0.0.1:{ports.proxy_health}",
@@ -221,7 +261,7 @@ def _proxy(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
     )
     argv = _component("proxy", flags, options.verbosity)
     ready = http_ok(f"http://127.0.0.1:{ports.proxy_health}/livez")
-    return ProcessSpec("proxy", argv, layout.log("proxy"), AFTER_API, ready, after_stop=remove_rules)
+    return ProcessSpec("proxy", argv, layout.log("proxy"), after, ready, after_stop=remove_rules)
 
 
 async def remove_rules() -> None:

@@ -42,7 +42,7 @@ def prepare(layout: Layout, options: Options, ports: Ports) -> None:
     pki.issue(layout.pki, pki.node_request(options.node_name, ips[:2]))
     _write_kubeconfigs(layout, options, ports)
     if options.runtime is Runtime.CONTAINERD:
-        _write_containerd_config(layout, options)
+        write_containerd_config(layout, options)
     pki.write_private(layout.options, msgspec.json.encode(options))
 
 
@@ -83,7 +83,8 @@ def credentials(layout: Layout, certificate: str, server: str) -> kubeconfig.Cre
     )
 
 
-def _write_containerd_config(layout: Layout, options: Options) -> None:
+def write_containerd_config(layout: Layout, options: Options) -> None:
+    """That of the node's own containerd, and of its Pods' network."""
     folder = layout.containerd
     conf = folder / "cni"
     conf.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from kplane.client.rest import connect
 from kplane.runtime.process import Fatal
 from kplane.runtime.serving import free_port
 
+from .clusterinfo import publish
 from .containers import make_bridge
 from .control import ask
 from .layout import Layout
@@ -77,12 +78,22 @@ async def _announce(
     start = clock.monotonic()
     async for name in supervisor.becoming_ready():
         console.print(f"  [green]✓[/] {name:<20} {clock.monotonic() - start:5.2f} s")
+    await _let_nodes_join(layout, options, ports)
     await wait_for_nodes(layout.admin_kubeconfig, options.nodes, clock)
     supervisor.ready = True
     nodes = "1 node is" if options.nodes == 1 else f"{options.nodes} nodes are"
     console.print(f"  [green]✓[/] {nodes} Ready{clock.monotonic() - start:>{14}.2f} s")
     console.print(f"\nThe cluster answers at https://127.0.0.1:{ports.api}. Try:\n")
     console.print(f"  export KUBECONFIG={layout.admin_kubeconfig}\n  kubectl get nodes\n", highlight=False)
+
+
+async def _let_nodes_join(layout: Layout, options: Options, ports: Ports) -> None:
+    client = connect(kubeconfig.load(layout.admin_kubeconfig))
+    host = f"[{options.address}]" if ":" in options.address else options.address
+    try:
+        await publish(client, f"https://{host}:{ports.api}", (layout.pki / "ca.crt").read_bytes())
+    finally:
+        await client.close()
 
 
 async def wait_for_nodes(admin: Path, count: int, clock: Clock) -> None:
