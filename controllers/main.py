@@ -46,7 +46,7 @@ async def run(config: Config) -> None:
         key_file=config.key_file,
     )
     try:
-        async with Serving(component_app({}), serving), asyncio.TaskGroup() as group:
+        async with Serving(component_app(manager.checks()), serving), asyncio.TaskGroup() as group:
             group.create_task(manager.lead() if config.leader_elect else manager.run())
     finally:
         await client.close()

@@ -19,11 +19,15 @@ from kplane.client.informer import InformerFactory
 from kplane.client.leaderelection import ElectionConfig, LostLeadership, lead
 from kplane.client.rest import Client
 from kplane.client.workqueue import WorkQueue
+from kplane.runtime.health import Check, Unhealthy
 
 from .config import Config
 from .registry import CONTROLLERS
 
 log = logging.getLogger(__name__)
+
+STUCK_SECONDS = 300.0
+"""Longer than any request to the API server takes, with all its retries."""
 
 
 @runtime_checkable
@@ -43,6 +47,19 @@ class Manager:
         self._clock = clock
         self._entropy = entropy
         self._config = config
+        self._queues: dict[str, WorkQueue] = {}
+
+    def checks(self) -> dict[str, Check]:
+        """A health check for each controller: it fails while keys wait and nobody takes any."""
+        return {name: self._check(name) for name in self._chosen()}
+
+    def _check(self, name: str) -> Check:
+        async def check() -> None:
+            queue = self._queues.get(name)
+            if queue is not None and queue.stuck_for > STUCK_SECONDS:
+                raise Unhealthy(f"queue of {name} is stuck for {queue.stuck_for:.0f} s")
+
+        return check
 
     async def run(self) -> None:
         """Run the controllers until cancelled."""
@@ -86,7 +103,7 @@ class Manager:
         source = entry.event_source or name
         recorder = EventRecorder(self._client, source, clock=self._clock, entropy=self._entropy)
         group.create_task(recorder.run())
-        queue = WorkQueue(entry.queue, self._clock)
+        queue = self._queues[name] = WorkQueue(entry.queue, self._clock)
         return Context(self._client, factory, queue, self._clock, self._entropy, recorder, self._config)
 
     async def _run_controller(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import Counter, Gauge, Histogram
 
 _BUCKETS = tuple(10.0**exponent for exponent in range(-8, 4))
@@ -21,12 +23,25 @@ _WORK = Histogram(
     buckets=_BUCKETS,
 )
 _RETRIES = Counter("workqueue_retries_total", "Total number of retries handled by workqueue", ["name"])
+_UNFINISHED = Gauge(
+    "workqueue_unfinished_work_seconds",
+    "How many seconds of work has done that is in progress and hasn't been observed by work_duration. Large "
+    "values indicate stuck threads. One can deduce the number of stuck threads by observing the rate at which "
+    "this increases.",
+    ["name"],
+)
+_LONGEST = Gauge(
+    "workqueue_longest_running_processor_seconds",
+    "How many seconds has the longest running processor for workqueue been running.",
+    ["name"],
+)
 
 
 class QueueMetrics:
     """The series of one queue."""
 
     def __init__(self, name: str) -> None:
+        self._name = name
         self._depth = _DEPTH.labels(name)
         self._adds = _ADDS.labels(name)
         self._wait = _WAIT.labels(name)
@@ -43,3 +58,9 @@ class QueueMetrics:
 
     def finished(self, seconds: float) -> None:
         self._work.observe(seconds)
+
+    def watch(self, running: Callable[[], list[float]]) -> None:
+        """Ask `running`, whenever somebody looks, for the seconds that each key has been worked on so far. The
+        last queue of a name is the one that counts."""
+        _UNFINISHED.labels(self._name).set_function(lambda: sum(running()))
+        _LONGEST.labels(self._name).set_function(lambda: max(running(), default=0.0))

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from weakref import ref
 
 from kplane.api.clock import Clock
 from kplane.api.errors import ApiError
@@ -55,7 +56,12 @@ class WorkQueue:
         self._later = _Later()
         self._backoff = ItemBackoff(FIRST_BACKOFF, LONGEST_BACKOFF)
         self._bucket = TokenBucket(RETRIES_PER_SECOND, RETRY_BURST, clock.monotonic())
+        self._began: dict[Key, float] = {}
+        """Key -> when the work on it began."""
+        self._taken_at = clock.monotonic()
         self._metrics = QueueMetrics(name)
+        queue = ref(self)
+        self._metrics.watch(lambda: found.running_for if (found := queue()) is not None else [])
         self._filled = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._alarm: asyncio.Task[None] | None = None
@@ -64,6 +70,19 @@ class WorkQueue:
     @property
     def running(self) -> bool:
         return self._group is not None
+
+    @property
+    def running_for(self) -> list[float]:
+        """Seconds that each key has been worked on so far."""
+        now = self._clock.monotonic()
+        return [now - began for began in self._began.values()]
+
+    @property
+    def stuck_for(self) -> float:
+        """Seconds during which keys have waited and none was taken: every worker hangs."""
+        if not self.running or not self._waiting:
+            return 0.0
+        return self._clock.monotonic() - max(self._taken_at, min(self._waiting.values()))
 
     @property
     def idle(self) -> bool:
@@ -124,17 +143,19 @@ class WorkQueue:
         key = next(iter(self._waiting))
         added = self._waiting.pop(key)
         self._active[key] = False
-        self._metrics.taken(len(self._waiting), self._clock.monotonic() - added)
+        self._taken_at = self._clock.monotonic()
+        self._metrics.taken(len(self._waiting), self._taken_at - added)
         return key
 
     async def _process(self, key: Key, reconcile: Callable[[Key], Awaitable[Requeue | None]]) -> None:
-        began = self._clock.monotonic()
+        began = self._began[key] = self._clock.monotonic()
         unfinished = True
         try:
             await self._reconcile(key, reconcile)
             unfinished = False
         finally:
             again = self._active.pop(key) or unfinished
+            del self._began[key]
             self._metrics.finished(self._clock.monotonic() - began)
             if again:
                 self.add(key)

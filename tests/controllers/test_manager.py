@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from prometheus_client import REGISTRY
+
 from kplane.api.errors import Unreachable
 from kplane.api.resource import Key
 from kplane.api.types import Lease, Pod, ReplicaSet
 from kplane.controllers.config import Config
 from kplane.controllers.manager import Manager
+from kplane.controllers.nodettl import NodeTTLController
+from kplane.runtime.health import report
 from kplane.testing.cluster import FakeCluster
-from kplane.testing.objects import make_deployment, make_namespace
+from kplane.testing.objects import make_deployment, make_namespace, make_node
 
 LEASE = Key("kube-system", "kube-controller-manager")
 
@@ -64,3 +69,28 @@ async def test_only_the_leader_works_and_an_outage_does_not_end_it(discoverable:
     assert lease is not None
     assert lease.spec.holder_identity
     assert len(discoverable.list(Pod)) == 2
+
+
+async def test_a_stuck_queue_is_told(discoverable: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(self: object, key: Key) -> None:
+        await discoverable.clock.sleep(10_000)
+
+    monkeypatch.setattr(NodeTTLController, "reconcile", hang)
+    discoverable.load(make_node("a"), make_node("b"))
+    under_test = manager(discoverable, controllers=("ttl-controller", "deployment-controller"))
+    discoverable.start(under_test.run())
+    await discoverable.clock.advance(200)
+    early = await report("healthz", under_test.checks(), verbose=False, excluded=set())
+    await discoverable.clock.advance(200)
+    late = await report("healthz", under_test.checks(), verbose=False, excluded=set())
+
+    assert early[0] == 200
+    assert late[0] == 500
+    assert "[-]ttl-controller failed" in late[1]
+    assert "[+]deployment-controller ok" in late[1]
+    running = {"name": "ttlcontroller"}
+    unfinished = REGISTRY.get_sample_value("workqueue_unfinished_work_seconds", running)
+    longest = REGISTRY.get_sample_value("workqueue_longest_running_processor_seconds", running)
+    assert unfinished == longest
+    assert longest is not None
+    assert longest > 390
