@@ -41,11 +41,12 @@ from .admission.webhooks.calls import Surroundings, builtin_conversion
 from .admission.webhooks.metrics import WebhookMetrics
 from .aggregation.assembly import Aggregation
 from .aggregation.assembly import Surroundings as AggregationSurroundings
+from .auth.assembly import Authentication
 from .auth.assembly import Surroundings as AuthenticationSurroundings
 from .auth.assembly import build as build_authentication
 from .auth.authorization import ALWAYS_ALLOW, Configured, Makers
 from .auth.authorization import RBAC as RBAC_MODE
-from .auth.authorizer import attributes_of
+from .auth.authorizer import Authorizer, attributes_of
 from .auth.nodeauthorizer.authorizer import NodeAuthorizer
 from .auth.nodeauthorizer.graph import Graph
 from .auth.rbac.authorizer import RBAC
@@ -185,6 +186,16 @@ class ApiServer:
     def admission(self) -> Chain:
         """The admission plug-ins that run, for those who want to look at them."""
         return self._admission
+
+    @property
+    def authentication(self) -> Authentication:
+        """Who finds out who asks."""
+        return self._authentication
+
+    @property
+    def authorizer(self) -> Authorizer:
+        """Who decides about requests."""
+        return self._authorizer
 
     def advertise(self, port: int) -> None:
         """Announce that this server can be reached at that port, until it closes."""
