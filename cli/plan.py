@@ -17,6 +17,7 @@ from .containers import clean_node, cri_answers, import_image, remove_socket, ru
 from .layout import Layout
 from .options import Options, Runtime, StoreKind, find_program
 from .probes import Probe, accepts, http_ok
+from .rights import grant
 from .supervisor import ProcessSpec
 
 BRIDGE = "kplane0"
@@ -114,6 +115,7 @@ def _apiserver(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
             yield f"--etcd-keyfile={pki / 'apiserver-etcd-client.key'}"
         else:
             yield f"--storage-dir={layout.store}"
+        yield "--authorization-mode=Node,RBAC"
         yield f"--service-cluster-ip-range={options.service_cidr}"
         yield f"--tls-cert-file={pki / 'apiserver.crt'}"
         yield f"--tls-private-key-file={pki / 'apiserver.key'}"
@@ -173,7 +175,14 @@ def _controller_manager(layout: Layout, options: Options, ports: Ports) -> Proce
     )
     argv = _component("controllers", flags, options.verbosity)
     ready = http_ok(f"https://127.0.0.1:{ports.controller_manager}/healthz", layout.pki)
-    return ProcessSpec("controller-manager", argv, layout.log("controller-manager"), AFTER_API, ready)
+    return ProcessSpec(
+        "controller-manager",
+        argv,
+        layout.log("controller-manager"),
+        AFTER_API,
+        ready,
+        before_start=partial(grant, layout.kubeconfig("super-admin")),
+    )
 
 
 def _kubelet(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 
@@ -15,6 +16,7 @@ from kplane.runtime import cni, containerd, pause, pki
 from .layout import Layout
 from .options import Options, Runtime, StoreKind, cni_folder
 from .plan import BRIDGE, Ports
+from .rights import HOLLOW_USER
 
 SERVER_NAMES = (
     "localhost",
@@ -39,11 +41,19 @@ def prepare(layout: Layout, options: Options, ports: Ports) -> None:
             f"{component}-serving", component, usage="server", dns_names=["localhost"], ips=["127.0.0.1"]
         )
         pki.issue(layout.pki, serving)
-    pki.issue(layout.pki, pki.node_request(options.node_name, ips[:2]))
+    pki.issue(layout.pki, _node_request(options, ips[:2]))
     _write_kubeconfigs(layout, options, ports)
     if options.runtime is Runtime.CONTAINERD:
         write_containerd_config(layout, options)
     pki.write_private(layout.options, msgspec.json.encode(options))
+
+
+def _node_request(options: Options, ips: Sequence[str]) -> pki.Request:
+    request = pki.node_request(options.node_name, ips)
+    if options.runtime is not Runtime.HOLLOW:
+        return request
+    # One process is all of the hollow nodes; it cannot be each of them.
+    return replace(request, common_name=HOLLOW_USER, organizations=())
 
 
 def _write_kubeconfigs(layout: Layout, options: Options, ports: Ports) -> None:
@@ -52,6 +62,7 @@ def _write_kubeconfigs(layout: Layout, options: Options, ports: Ports) -> None:
         "kube-controller-manager": "kube-controller-manager",
         "kube-proxy": "kube-proxy",
         "kubelet": f"kubelet-{options.node_name}",
+        "super-admin": "super-admin",
     }
     server = f"https://127.0.0.1:{ports.api}"
     for component, certificate in users.items():

@@ -51,7 +51,8 @@ class Request:
 
 
 COMPONENTS = (
-    Request("admin", "kubernetes-admin", ("system:masters",)),
+    Request("admin", "kubernetes-admin", ("kubeadm:cluster-admins",)),
+    Request("super-admin", "kubernetes-super-admin", ("system:masters",)),
     Request("kube-scheduler", "system:kube-scheduler"),
     Request("kube-controller-manager", "system:kube-controller-manager"),
     Request("kube-proxy", "system:kube-proxy", ("system:node-proxier",)),

@@ -1,0 +1,72 @@
+"""Who may do what in a cluster of `kplane up`, beside the roles that every cluster has.
+
+- People with `admin.kubeconfig` are in the group `kubeadm:cluster-admins`, which is cluster-admin.
+- The controller manager works under one name, so that name holds what each controller's role holds.
+- The process of the hollow nodes is no node itself: it holds the role `system:node`.
+
+Elsewhere: the rights of nodes that join (clusterinfo.py).
+Invariant: written as a member of `system:masters`, whom no policy can lock out, and safe to repeat.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kplane.api.resource import Object, Resource
+from kplane.client import kubeconfig
+from kplane.client.rest import Client, PatchType, connect
+
+GROUP = "rbac.authorization.k8s.io"
+ROLES = Resource(GROUP, "v1", "clusterroles", "ClusterRole", False, dict)
+BINDINGS = Resource(GROUP, "v1", "clusterrolebindings", "ClusterRoleBinding", False, dict)
+
+ADMINS = "kubeadm:cluster-admins"
+CONTROLLERS = "kplane:controllers"
+HOLLOW_USER = "kplane:hollow-nodes"
+CONTROLLER_PREFIX = "system:controller:"
+_MANAGER = "kplane-up"
+
+
+async def grant(super_admin: Path) -> None:
+    """Write the roles and bindings. Raises ApiError."""
+    client = connect(kubeconfig.load(super_admin))
+    try:
+        for binding in BOUND:
+            await _apply(client, BINDINGS, binding)
+        await _apply(client, ROLES, await _controllers_role(client))
+        user = "system:kube-controller-manager"
+        await _apply(client, BINDINGS, _binding(CONTROLLERS, CONTROLLERS, "User", user))
+    finally:
+        await client.close()
+
+
+async def _controllers_role(client: Client) -> Object:
+    """The rules of every controller's role."""
+    rules: list[Any] = []
+    for role in (await client.list(ROLES)).items:
+        if role["metadata"]["name"].startswith(CONTROLLER_PREFIX):
+            rules += [rule for rule in role.get("rules") or () if rule not in rules]
+    return _object("ClusterRole", CONTROLLERS) | {"rules": rules}
+
+
+async def _apply(client: Client, what: Resource[Any], body: Object) -> None:
+    name = body["metadata"]["name"]
+    await client.patch(what, name, "", body, kind=PatchType.APPLY, field_manager=_MANAGER, force=True)
+
+
+def _binding(name: str, role: str, kind: str, subject: str) -> Object:
+    return _object("ClusterRoleBinding", name) | {
+        "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": GROUP, "kind": kind, "name": subject}],
+    }
+
+
+def _object(kind: str, name: str) -> Object:
+    return {"apiVersion": f"{GROUP}/v1", "kind": kind, "metadata": {"name": name}}
+
+
+BOUND = (
+    _binding(ADMINS, "cluster-admin", "Group", ADMINS),
+    _binding(HOLLOW_USER, "system:node", "User", HOLLOW_USER),
+)
