@@ -44,8 +44,11 @@ class Params:
         `namespace` the request's. Without parameters, that is once with none. Raises Misconfigured."""
         if kind is None or ref is None:
             return (None,)
-        if row is None:
-            raise Misconfigured(f"paramKind kind `{kind}` not known")
+        if row is None or not row.storage_prefix:
+            # Of reviews and their like, nothing is kept that could be a parameter.
+            version = f"{kind.group}/{kind.version}" if kind.group else kind.version
+            shown = f"&ParamKind{{APIVersion:{version},Kind:{kind.kind},}}"
+            raise Misconfigured(f"paramKind kind `{shown}` not yet synced to use for admission")
         namespace = _namespace(row, ref, namespace)
         registry = self._registry(row)
         if ref.selector is not None:

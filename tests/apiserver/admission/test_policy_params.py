@@ -129,6 +129,15 @@ async def test_an_unknown_kind_of_parameters_is_a_fault_of_the_policy(api: Api, 
     )
 
 
+async def test_what_is_not_stored_is_no_parameter(api: Api, policies: Policies) -> None:
+    kind = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview"}
+    await allow(policies, named("limit"), paramKind=kind)
+    assert await refusal(api) == (
+        "failed to configure binding: paramKind kind `&ParamKind{APIVersion:authorization.k8s.io/v1,"
+        "Kind:SubjectAccessReview,}` not yet synced to use for admission"
+    )
+
+
 async def test_cluster_scoped_requests_have_no_namespace_to_look_in(api: Api, policies: Policies) -> None:
     await allow(policies, named("limit"), matchConstraints=rules("priorityclasses"))
     path = "/apis/scheduling.k8s.io/v1/priorityclasses"

@@ -389,8 +389,8 @@ def ref(**fields: Any) -> Object:
                 'spec.validationActions[3]: Unsupported value: "Shout": supported values: "Audit", "Deny", '
                 '"Warn"',
                 'spec.validationActions: Invalid value: ["Deny","Warn","Deny","Shout"]: must not contain '
-                "both Deny and Warn (repeating the same validation failure information in the API response and "
-                "headers serves no purpose)",
+                "both Deny and Warn (repeating the same validation failure information in the API response "
+                "and headers serves no purpose)",
             ],
         ),
     ],
