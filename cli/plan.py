@@ -124,8 +124,6 @@ def _apiserver(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
         yield f"--service-account-key-file={pki / 'sa.pub'}"
         yield f"--service-account-signing-key-file={pki / 'sa.key'}"
         yield "--enable-bootstrap-token-auth=true"
-        # Strangers, who have no say by the first, read by the second what joining nodes begin with.
-        yield "--authorization-mode=AlwaysAllow,RBAC"
         yield f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}"
         yield f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}"
         yield f"--proxy-client-cert-file={pki / 'front-proxy-client.crt'}"
