@@ -43,6 +43,8 @@ class Surroundings:
     message_file: str
     """The host's file behind terminationMessagePath."""
     node_memory: int
+    target: str = ""
+    """The id of the container whose processes this one is to see."""
 
 
 def spec_hash(container: Container) -> str:
@@ -72,7 +74,7 @@ def container_config(pod: Pod, container: Container, attempt: int, around: Surro
         stdin_once=container.stdin_once,
         tty=container.tty,
         resources=resources.for_container(pod, container, around.node_memory),
-        security=security(pod, container, around.image, around.config),
+        security=security(pod, container, around),
     )
 
 
@@ -91,7 +93,8 @@ def _annotations(pod: Pod, container: Container, attempt: int, message_file: str
     return found
 
 
-def security(pod: Pod, container: Container, image: Image, config: KubeletConfig) -> Security:
+def security(pod: Pod, container: Container, around: Surroundings) -> Security:
+    image, config = around.image, around.config
     mine, pods = container.security_context, pod.spec.security_context
     user = mine.run_as_user if mine.run_as_user is not None else pods.run_as_user
     username = ""
@@ -101,7 +104,7 @@ def security(pod: Pod, container: Container, image: Image, config: KubeletConfig
     groups = [*pods.supplemental_groups, *([pods.fs_group] if pods.fs_group is not None else [])]
     masked = mine.proc_mount != "Unmasked" and not mine.privileged
     return Security(
-        namespaces=sandbox.namespaces(pod),
+        namespaces=sandbox.namespaces(pod, around.target),
         user=user,
         # The runtime refuses a group without a user.
         group=group if user is not None or username else None,

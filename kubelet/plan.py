@@ -3,7 +3,8 @@
 Source: the kubelet's `computePodActions` and `computeInitContainerActions`.
 
 Invariants: nothing is started in a sandbox that is not the newest; init containers run one after the other;
-a main container starts only when every init container has ended well (sidecars: has started).
+a main container starts only when every init container has ended well (sidecars: has started); an ephemeral
+container runs once at most.
 """
 
 from __future__ import annotations
@@ -111,6 +112,9 @@ class _Planner:
         self.backing_off: dict[str, float] = {}
 
     def decide(self) -> None:
+        for container in self._pod.spec.ephemeral_containers:
+            if self._state.latest(container.name) is None:
+                self.start.append(Start(container, 0))
         if self._initialized() or self._init_containers_done():
             for container in self._pod.spec.containers:
                 self._main(container)

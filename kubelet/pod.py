@@ -210,6 +210,8 @@ class Container(Part, frozen=True):
     stdin: bool = False
     stdin_once: bool = False
     tty: bool = False
+    target_container_name: str = ""
+    """Of an ephemeral container: the one whose processes it sees."""
 
     @property
     def sidecar(self) -> bool:
@@ -321,6 +323,7 @@ class PodSpec(Part, frozen=True):
     node_selector: dict[str, str] = {}
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
+    ephemeral_containers: tuple[Container, ...] = ()
     volumes: tuple[Volume, ...] = ()
     restart_policy: str = "Always"
     termination_grace_period_seconds: int | None = 30
@@ -367,11 +370,13 @@ class Pod(View, frozen=True):
         return f"{meta.name}_{meta.namespace}({meta.uid})"
 
     def all_containers(self) -> Iterator[Container]:
+        """Those that the pod was made with: without the ephemeral ones."""
         yield from self.spec.init_containers
         yield from self.spec.containers
 
     def container(self, name: str) -> Container | None:
-        return next((entry for entry in self.all_containers() if entry.name == name), None)
+        everyone = (*self.all_containers(), *self.spec.ephemeral_containers)
+        return next((entry for entry in everyone if entry.name == name), None)
 
     @property
     def grace_seconds(self) -> int:
@@ -387,5 +392,9 @@ Pod.API = Resource("", "v1", "pods", "Pod", True, Pod)
 
 def field_path(pod: Pod, name: str) -> str:
     """`spec.containers{web}`: the place of a container in events about its pod."""
-    init = any(entry.name == name for entry in pod.spec.init_containers)
-    return f"spec.{'initContainers' if init else 'containers'}{{{name}}}"
+    field = "containers"
+    if any(entry.name == name for entry in pod.spec.init_containers):
+        field = "initContainers"
+    elif any(entry.name == name for entry in pod.spec.ephemeral_containers):
+        field = "ephemeralContainers"
+    return f"spec.{field}{{{name}}}"

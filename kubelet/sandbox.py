@@ -67,9 +67,11 @@ def port_mappings(pod: Pod) -> tuple[PortMapping, ...]:
     )
 
 
-def namespaces(pod: Pod) -> Namespaces:
+def namespaces(pod: Pod, target: str = "") -> Namespaces:
+    """`target`: the id of the container whose processes are to be seen, where the pod does not share them
+    anyway."""
     spec = pod.spec
-    pid = Namespace.CONTAINER
+    pid = Namespace.TARGET if target else Namespace.CONTAINER
     if spec.host_pid:
         pid = Namespace.NODE
     elif spec.share_process_namespace:
@@ -78,6 +80,7 @@ def namespaces(pod: Pod) -> Namespaces:
         network=Namespace.NODE if spec.host_network else Namespace.POD,
         pid=pid,
         ipc=Namespace.NODE if spec.host_ipc else Namespace.POD,
+        target=target if pid is Namespace.TARGET else "",
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -45,6 +45,8 @@ class Place:
     config: SandboxConfig
     ips: Sequence[str]
     volumes: Mapping[str, Path]
+    runs: Mapping[str, str] = field(default_factory=dict)
+    """The id of each container's latest run, by the container's name."""
 
 
 async def start(host: Host, pod: Pod, order: Start, place: Place) -> None:
@@ -98,8 +100,17 @@ async def _configure(host: Host, pod: Pod, order: Start, place: Place, image: Im
             mounts=host.disk.mounts(pod, wanted, place.volumes, env, place.ips),
             message_file=host.disk.message_file(pod, wanted, order.attempt),
             node_memory=host.memory,
+            target=_target(wanted, place),
         ),
     )
+
+
+def _target(wanted: Container, place: Place) -> str:
+    """The id of the container whose processes an ephemeral one is to see. Raises ConfigError."""
+    name = wanted.target_container_name
+    if name and name not in place.runs:
+        raise ConfigError(f"unable to find target container {name}")
+    return place.runs.get(name, "")
 
 
 async def _sources(host: Host, pod: Pod, wanted: Container, ips: Sequence[str]) -> Sources:

@@ -51,6 +51,7 @@ def pod_status(pod: Pod, state: PodState, around: Circumstances, old: Object) ->
     """The whole status; `old` is the one last reported."""
     init = [_container_status(pod, entry, state, around, old) for entry in pod.spec.init_containers]
     main = [_container_status(pod, entry, state, around, old) for entry in pod.spec.containers]
+    ephemeral = [_ephemeral_status(pod, entry, state, around, old) for entry in pod.spec.ephemeral_containers]
     phase = pod_phase(pod, init, main, state, around, str(old.get("phase", "")))
     status: Object = {
         "phase": phase,
@@ -67,6 +68,8 @@ def pod_status(pod: Pod, state: PodState, around: Circumstances, old: Object) ->
     if init:
         status["initContainerStatuses"] = init
     status["containerStatuses"] = main
+    if ephemeral:
+        status["ephemeralContainerStatuses"] = ephemeral
     status["conditions"] = conditions(pod, status, bool(state.ips), around.now, old.get("conditions", ()))
     return status
 
@@ -162,6 +165,15 @@ def _container_status(
         status["lastState"] = status["state"]
         status["state"] = {"waiting": _waiting(reason)}
     return status | _extras(container, run)
+
+
+def _ephemeral_status(
+    pod: Pod, container: Container, state: PodState, around: Circumstances, old: Object
+) -> Object:
+    """Nobody waits for an ephemeral container: it is neither ready nor started."""
+    status = _container_status(pod, container, state, around, old) | {"ready": False}
+    del status["started"]
+    return status
 
 
 def _without_run(
@@ -270,5 +282,6 @@ def _moment(nanoseconds: int) -> str | None:
 
 
 def _old_status(old: Object, name: str) -> Object:
-    lists: Iterable[Object] = [*old.get("initContainerStatuses", ()), *old.get("containerStatuses", ())]
+    fields = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+    lists: Iterable[Object] = [entry for field in fields for entry in old.get(field, ())]
     return next((entry for entry in lists if entry.get("name") == name), {})

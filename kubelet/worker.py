@@ -250,7 +250,9 @@ class PodWorker:
             place = await self._create_sandbox(plan, state, volumes)
         elif state.sandbox is not None:
             config = starting.sandbox_config(self._host, self.pod, state.sandbox.attempt)
-            place = Place(state.sandbox.id, config, state.ips, volumes)
+            # Newest first in the state: here, the newest wins.
+            runs = {run.name: run.id for run in reversed(state.containers)}
+            place = Place(state.sandbox.id, config, state.ips, volumes, runs)
         else:
             return
         if place is not None:

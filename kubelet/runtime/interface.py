@@ -55,6 +55,8 @@ class Namespaces:
     network: Namespace = Namespace.POD
     pid: Namespace = Namespace.CONTAINER
     ipc: Namespace = Namespace.POD
+    target: str = ""
+    """The id of the container whose namespace it is, for TARGET."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,10 @@ def _sandbox_security(security: Security) -> Any:
 
 def _namespaces(namespaces: Namespaces) -> Any:
     return cri.NamespaceOption(
-        network=namespaces.network.value, pid=namespaces.pid.value, ipc=namespaces.ipc.value
+        network=namespaces.network.value,
+        pid=namespaces.pid.value,
+        ipc=namespaces.ipc.value,
+        target_id=namespaces.target,
     )
 
 

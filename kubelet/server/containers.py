@@ -46,7 +46,8 @@ class NodePods:
     async def log_file(self, pod: Pod, name: str, *, previous: bool) -> tuple[Path, Container]:
         """The log of the container's latest run, or of the one before. Raises NotFound, BadRequest."""
         spec = pod.spec
-        if name not in [container.name for container in (*spec.init_containers, *spec.containers)]:
+        everyone = (*spec.init_containers, *spec.containers, *spec.ephemeral_containers)
+        if name not in [container.name for container in everyone]:
             raise NotFound(f"container {name} not found in pod {pod.metadata.name}")
         runs = await self._runs(pod, name)
         if previous:
@@ -75,7 +76,7 @@ class NodePods:
 
 def waiting(pod: Pod, name: str) -> str:
     """Why a container has no log yet, from the Pod's status as last reported."""
-    for field in ("containerStatuses", "initContainerStatuses"):
+    for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
         for status in pod.status.get(field, ()):
             if status["name"] == name and (state := status.get("state", {}).get("waiting")):
                 if state.get("reason") in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName"):
