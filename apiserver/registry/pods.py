@@ -187,10 +187,13 @@ def _validate_no_tokens(spec: Object, path: Path) -> Iterator[FieldError]:
 
 def _select_own_values(obj: Object) -> None:
     """`matchLabelKeys` become terms of the selector, with the values that this Pod has (KEP-3633)."""
+    labels = obj["metadata"].get("labels") or {}
+    for constraint in obj["spec"].get("topologySpreadConstraints") or ():
+        # KEP-3243: the scheduler then needs no labels of the Pod.
+        _extend_selector(constraint, labels)
     affinity = obj["spec"].get("affinity")
     if not affinity:
         return
-    labels = obj["metadata"].get("labels") or {}
     for kind in ("podAffinity", "podAntiAffinity"):
         terms = affinity.get(kind) or {}
         listed = list(terms.get("requiredDuringSchedulingIgnoredDuringExecution") or ())

@@ -12,6 +12,7 @@ from kplane.api.resource import Object
 from .environment import validate_env, validate_env_from
 from .probes import validate_lifecycle, validate_probes
 from .resources import validate_requirements
+from .restarts import validate_restarts
 from .security import validate_container_security
 from .volumes import descending_path
 
@@ -95,6 +96,8 @@ def _validate_container(container: Object, around: Surroundings, path: Path) -> 
         yield from _validate_resize(container["resizePolicy"], around, path.resizePolicy)
     if "securityContext" in container:
         yield from validate_container_security(container["securityContext"], path.securityContext)
+    if "restartPolicyRules" in container or "restartPolicy" in container:
+        yield from validate_restarts(container, path)
 
 
 def _unique(container: Object, taken: set[str], path: Path) -> Iterator[FieldError]:
@@ -214,10 +217,7 @@ def _validate_resize(policies: list[Object], around: Surroundings, path: Path) -
 
 
 def _validate_init(container: Object, around: Surroundings, path: Path) -> Iterator[FieldError]:
-    policy = container.get("restartPolicy")
-    if policy not in (None, "Always", "Never", "OnFailure"):
-        yield path.restartPolicy.not_supported(policy, ("Always", "Never", "OnFailure"))
-    if policy == "Always":
+    if container.get("restartPolicy") == "Always":
         yield from validate_lifecycle(container, around.grace, path)
         yield from validate_probes(container, path)
         return

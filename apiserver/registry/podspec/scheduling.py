@@ -179,6 +179,9 @@ def _validate_label_keys(term: Object, lists: tuple[str, ...], path: Path) -> It
             yield path.child(name).forbidden("must not be specified when labelSelector is not set")
         for index, key in enumerate(keys):
             yield from validate_key(key, path.child(name)[index])
+            if name == "matchLabelKeys" and key in (term.get("mismatchLabelKeys") or ()):
+                text = "exists in both matchLabelKeys and mismatchLabelKeys"
+                yield path.child(name)[index].invalid(key, text)
 
 
 def _validate_spread(constraints: list[Object], path: Path) -> Iterator[FieldError]:

@@ -13,6 +13,7 @@ from .containers import Surroundings, validate_containers
 from .resources import validate_requirements
 from .scheduling import validate_scheduling
 from .security import validate_pod_security
+from .systems import validate_system
 from .volumes import validate_volumes
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
@@ -49,8 +50,10 @@ def validate_spec(spec: Object, path: Path, *, is_pod: bool) -> Iterator[FieldEr
     yield from _validate_numbers(spec, path)
     yield from _validate_aliases(spec.get("hostAliases") or [], path.hostAliases)
     system = (spec.get("os") or {}).get("name")
-    if "os" in spec and system not in ("linux", "windows"):
-        yield path.os.name.not_supported(system or "", ("linux", "windows"))
+    if "os" in spec:
+        if system not in ("linux", "windows"):
+            yield path.os.name.not_supported(system or "", ("linux", "windows"))
+        yield from validate_system(spec, path)
 
 
 def validate_template(template: Object, path: Path) -> Iterator[FieldError]:
@@ -188,6 +191,11 @@ def _validate_pod_level(spec: Object, around: Surroundings, path: Path) -> Itera
             if name not in ("cpu", "memory") and not name.startswith("hugepages-"):
                 yield path.child(part)[name].not_supported(name, ("cpu", "memory"))
     yield from validate_requirements(resources, path, around.claims)
+    for name, asked in (resources.get("requests") or {}).items():
+        total = _total(spec, name)
+        if total is not None and quantity.compare(asked, total) < 0:
+            text = f"must be greater than or equal to aggregate container requests of {total}"
+            yield path.requests[name].invalid(asked, text)
     limits = resources.get("limits") or {}
     for index, container in enumerate(spec.get("containers") or ()):
         for name, limit in ((container.get("resources") or {}).get("limits") or {}).items():
@@ -195,3 +203,14 @@ def _validate_pod_level(spec: Object, around: Surroundings, path: Path) -> Itera
                 yield path.containers[index][name].limits.invalid(
                     limit, f"must be less than or equal to pod limits of {limits[name]}"
                 )
+
+
+def _total(spec: Object, name: str) -> str | None:
+    """What the containers and sidecars ask for together; None if none asks."""
+    sidecars = [entry for entry in spec.get("initContainers") or () if entry.get("restartPolicy") == "Always"]
+    total: str | None = None
+    for container in (*(spec.get("containers") or ()), *sidecars):
+        asked = ((container.get("resources") or {}).get("requests") or {}).get(name)
+        if asked is not None:
+            total = asked if total is None else quantity.add(total, asked)
+    return total
