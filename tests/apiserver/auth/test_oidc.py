@@ -7,14 +7,17 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from prometheus_client import CollectorRegistry
 
+from kplane.api.clock import SystemClock
 from kplane.apiserver.auth.authenticator import Authenticator
 from kplane.apiserver.auth.identity import Refused
 from kplane.apiserver.auth.metrics import TokenCacheMetrics
@@ -31,14 +34,20 @@ from kplane.apiserver.auth.oidc.configuration import (
 )
 from kplane.apiserver.auth.oidc.issuers import Issuers, Source, Surroundings
 from kplane.apiserver.auth.oidc.metrics import OidcMetrics
-from kplane.apiserver.auth.oidc.settings import ALGORITHMS
+from kplane.apiserver.auth.oidc.settings import ALGORITHMS, OidcSettings
+from kplane.apiserver.auth.settings import AuthenticationSettings
 from kplane.apiserver.auth.user import User
+from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.server import ApiServer
 from kplane.runtime import pki
 from kplane.testing.clock import VirtualClock
 
+from ..conftest import Api
 from .issuer import AUDIENCE, DISCOVERY, KEYS, IssuerServer, encoded, jwk, saying, waiting
 
 SUBJECT = ClaimMappings(username=PrefixedClaimOrExpression("sub", "oidc:"))
+WHOAMI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
 OWN = "https://kubernetes.default.svc"
 
 
@@ -646,3 +655,30 @@ async def test_required_claims_and_rules_refuse_tokens(issuer: IssuerServer, clo
         ),
     ):
         assert text in str(await user_by(issuer, clock, by, **claims))
+
+
+# The whole server
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by_file", [True, False])
+async def test_a_server_lets_them_in(
+    folder: Path, config: ApiServerConfig, tmp_path: Path, by_file: bool
+) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    async with IssuerServer(folder, SystemClock(), key, "RS256") as issuer:
+        flags = OidcSettings(issuer_url=issuer.url, client_id=AUDIENCE, ca_file=folder / "ca.crt")
+        settings = AuthenticationSettings(oidc=flags)
+        if by_file:
+            entry = msgspec.to_builtins(rules(issuer, ClaimMappings(PrefixedClaimOrExpression("sub", ""))))
+            head = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration"}
+            (tmp_path / "auth.json").write_text(json.dumps(head | {"jwt": [entry]}))
+            settings = AuthenticationSettings(config=tmp_path / "auth.json")
+        async with ApiServer(replace(config, authentication=settings)) as server:
+            api = Api(server.app, issuer.token())
+            async with asyncio.timeout(5):
+                while (answer := await api("POST", WHOAMI, REVIEW)).code == 401:
+                    await asyncio.sleep(0)
+
+    name = answer.body["status"]["userInfo"]["username"]
+    assert name == ("ann" if by_file else f"{issuer.url}#ann")
