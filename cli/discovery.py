@@ -28,7 +28,7 @@ from kplane.client.rest import Client
 from kplane.client.transport_https import HttpsTransport
 from kplane.runtime.process import Fatal
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 5.0
 """How long the signature of a token that was made just now may take to appear."""
 INTERVAL = 0.5
 
