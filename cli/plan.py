@@ -116,6 +116,7 @@ def _apiserver(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
         else:
             yield f"--storage-dir={layout.store}"
         yield "--authorization-mode=Node,RBAC"
+        yield "--enable-admission-plugins=NodeRestriction"
         yield f"--service-cluster-ip-range={options.service_cidr}"
         yield f"--tls-cert-file={pki / 'apiserver.crt'}"
         yield f"--tls-private-key-file={pki / 'apiserver.key'}"

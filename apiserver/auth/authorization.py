@@ -112,9 +112,10 @@ def settings(args: Mapping[str, Any]) -> AuthorizationSettings:
             "--authorization-config can not be specified when --authorization-mode or"
             " --authorization-webhook-* flags are defined"
         )
-    made = AuthorizationSettings(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
-    )
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in found.items()
+    }
+    made = AuthorizationSettings(**values)
     made.check()
     return made
 
