@@ -33,6 +33,7 @@ from .resourcequota import ResourceQuotaController
 from .root_ca import RootCAPublisher
 from .serviceaccount import ServiceAccountController
 from .servicecidrs import ServiceCIDRController
+from .servicecidr import ServiceCIDRController
 from .statefulset import StatefulSetController
 from .storage.binder import VolumeBinder
 from .storage.ephemeral import EphemeralVolumeController
@@ -126,6 +127,7 @@ CONTROLLERS: Mapping[str, Entry] = {
     "root-ca-certificate-publisher-controller": Entry(
         RootCAPublisher, "root_ca_cert_publisher", "concurrent-root-ca-syncs", 1
     ),
+    "service-cidr-controller": Entry(ServiceCIDRController, "servicecidrs", "", 5),
     "service-cidr-controller": Entry(ServiceCIDRController, "servicecidrs", "", 5),
     "serviceaccount-controller": Entry(
         ServiceAccountController, "serviceaccount", "concurrent-serviceaccount-syncs", 1
