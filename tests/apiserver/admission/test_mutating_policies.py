@@ -106,6 +106,11 @@ async def test_if_needed_means_a_second_time_and_no_third(api: Api, policies: Po
     assert await log(api) == "121"
 
 
+async def test_if_needed_is_a_second_time_even_for_one_alone(api: Api, policies: Policies) -> None:
+    await policies.mutating("a", appended("1"), reinvocationPolicy="IfNeeded")
+    assert await log(api) == "11"
+
+
 async def test_never_means_once(api: Api, policies: Policies) -> None:
     await policies.mutating("a", appended("1"))
     await policies.mutating("b", appended("2"))
@@ -177,7 +182,11 @@ async def test_another_version_is_mutated_as_the_rule_says(api: Api, policies: P
     constraints["resourceRules"][0]["apiVersions"] = ["v1"]
     await policies.mutating(
         "target",
-        configuration("Object{spec: Object.spec{targetCPUUtilizationPercentage: 42}}"),
+        configuration("Object{spec: Object.spec{targetCPUUtilizationPercentage: 41}}"),
+        configuration(
+            "Object{spec: Object.spec{targetCPUUtilizationPercentage:"
+            " object.spec.targetCPUUtilizationPercentage + 1}}"
+        ),
         matchConstraints=constraints,
     )
     reference = {"kind": "Deployment", "name": "web", "apiVersion": "apps/v1"}
