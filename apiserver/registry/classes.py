@@ -9,7 +9,10 @@ from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
 from .immutable import IMMUTABLE, unchanged
+from .labels import validate_labels
 from .podspec.defaults import round_quantities
+from .podspec.resources import validate_requirements
+from .podspec.scheduling import validate_tolerations
 from .status import StatusStrategy
 from .strategy import Strategy
 
@@ -59,6 +62,15 @@ class RuntimeClassStrategy(Strategy):
         handler = obj.get("handler", "")
         for text in names.dns_label(handler):
             yield path.handler.invalid(handler, text)
+        if overhead := (obj.get("overhead") or {}).get("podFixed"):
+            yield from validate_requirements({"limits": overhead}, path.overhead, frozenset())
+        scheduling = obj.get("scheduling") or {}
+        yield from validate_labels(scheduling.get("nodeSelector") or {}, path.scheduling.nodeSelector)
+        tolerations = scheduling.get("tolerations") or []
+        yield from validate_tolerations(tolerations, path.scheduling.tolerations)
+        for index, toleration in enumerate(tolerations):
+            if toleration in tolerations[:index]:
+                yield path.scheduling.tolerations[index].duplicate(toleration)
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         yield from unchanged(new.get("handler"), old.get("handler"), path.handler)
@@ -66,29 +78,6 @@ class RuntimeClassStrategy(Strategy):
 
 class GenerationStrategy(StatusStrategy):
     """Kinds with generation and status about whose values only the schema speaks."""
-
-
-class MetadataStrategy(Strategy):
-    """Kinds without generation and status about whose values only the schema speaks."""
-
-    immutable_spec_generation = True
-
-
-class ClusterTrustBundleStrategy(MetadataStrategy):
-    selectable = ("spec.signerName",)
-
-    def fields(self, obj: Object) -> Mapping[str, str]:
-        return {"spec.signerName": obj["spec"].get("signerName", "")}
-
-
-class ResourceSliceStrategy(Strategy):
-    """A driver's kubelet plug-in watches the slices of its node alone."""
-
-    selectable = ("spec.driver", "spec.nodeName")
-    unselectable = "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {field}"
-
-    def fields(self, obj: Object) -> Mapping[str, str]:
-        return {f"spec.{name}": obj["spec"].get(name, "") for name in ("driver", "nodeName")}
 
 
 class FixedSpecStrategy(StatusStrategy):

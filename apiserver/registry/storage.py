@@ -8,7 +8,8 @@ from kplane.api import names, quantity
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
-from .immutable import unchanged
+from .immutable import IMMUTABLE, non_negative, unchanged
+from .labels import validate_key
 from .podspec.defaults import round_quantities
 from .podspec.scheduling import validate_node_selector
 from .podspec.volumes import validate_csi_driver
@@ -20,6 +21,13 @@ _RECLAIM = ("Delete", "Recycle", "Retain")
 _COMMON = frozenset(
     ("accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy",
      "storageClassName", "volumeAttributesClassName", "volumeMode")
+)  # fmt: skip
+_GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
+_MAX_NODE_ID = 192
+_TOKEN_SECONDS = (600, 1 << 32)
+_SECRETS = (
+    "controllerPublishSecretRef", "nodeStageSecretRef", "nodePublishSecretRef", "controllerExpandSecretRef",
+    "nodeExpandSecretRef",
 )  # fmt: skip
 _BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
 
@@ -51,6 +59,9 @@ class PersistentVolumeStrategy(StatusStrategy):
                 spec["persistentVolumeReclaimPolicy"], _RECLAIM
             )
         yield from _validate_source(spec, here)
+        yield from _validate_details(spec, here)
+        if "local" in spec and not (spec.get("nodeAffinity") or {}).get("required"):
+            yield path.metadata.annotations.required("Local volume requires node affinity")
         required = (spec.get("nodeAffinity") or {}).get("required")
         if required is not None:
             yield from validate_node_selector(required, here.nodeAffinity.child("required"))
@@ -64,6 +75,10 @@ class PersistentVolumeStrategy(StatusStrategy):
                 "spec.persistentvolumesource is immutable after creation"
             )
         yield from unchanged(new["spec"]["volumeMode"], old["spec"]["volumeMode"], path.spec.volumeMode)
+        now, was = new["spec"].get("nodeAffinity"), old["spec"].get("nodeAffinity")
+        if was is not None and now != was:
+            text = f"{IMMUTABLE}, except for updating from beta label to GA"
+            yield path.nodeAffinity.invalid(now, text)
 
 
 class StorageClassStrategy(Strategy):
@@ -83,6 +98,10 @@ class StorageClassStrategy(Strategy):
             yield path.reclaimPolicy.not_supported(obj["reclaimPolicy"], ("Delete", "Retain"))
         if obj["volumeBindingMode"] not in _BINDING_MODES:
             yield path.volumeBindingMode.not_supported(obj["volumeBindingMode"], _BINDING_MODES)
+        for index, term in enumerate(obj.get("allowedTopologies") or ()):
+            yield from _validate_topology(term, path.allowedTopologies)
+            if term in obj["allowedTopologies"][:index]:
+                yield path.allowedTopologies[index].matchLabelExpressions.duplicate("")
         for key in obj.get("parameters") or ():
             if not key:
                 yield path.parameters.invalid(key, "field can not be empty.")
@@ -111,6 +130,13 @@ class CSIDriverStrategy(Strategy):
         for mode in obj["spec"]["volumeLifecycleModes"]:
             if mode not in ("Persistent", "Ephemeral"):
                 yield path.spec.volumeLifecycleModes.not_supported(mode, ("Ephemeral", "Persistent"))
+        policy, period = obj["spec"]["fsGroupPolicy"], obj["spec"].get("nodeAllocatableUpdatePeriodSeconds")
+        if policy not in _GROUP_POLICIES:
+            yield path.spec.fsGroupPolicy.not_supported(policy, _GROUP_POLICIES)
+        if period is not None and period < 10:
+            text = "must be greater than or equal to 10 seconds"
+            yield path.spec.nodeAllocatableUpdatePeriodSeconds.invalid(period, text)
+        yield from _validate_tokens(obj["spec"].get("tokenRequests") or [], path.spec.tokenRequests)
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         for name in ("attachRequired", "volumeLifecycleModes"):
@@ -139,8 +165,21 @@ class CSINodeStrategy(Strategy):
             if name in taken:
                 yield here.name.duplicate(name)
             taken.add(name)
-            if not driver.get("nodeID"):
+            node = driver.get("nodeID", "")
+            if not node:
                 yield here.nodeID.required()
+            elif len(node) > _MAX_NODE_ID:
+                yield here.nodeID.invalid(node, f"must be {_MAX_NODE_ID} characters or less")
+            yield from non_negative(driver.get("allocatable") or {}, here.allocatable, "count")
+            yield from _validate_topology_keys(driver.get("topologyKeys") or [], here.topologyKeys)
+
+    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        known = {entry.get("name"): entry for entry in (old.get("spec") or {}).get("drivers") or ()}
+        for driver in (new.get("spec") or {}).get("drivers") or ():
+            was = known.get(driver.get("name"), driver)
+            # What a node can take changes while it runs.
+            if {**driver, "allocatable": None} != {**was, "allocatable": None}:
+                yield Path("CSINodeDriver").invalid(driver, IMMUTABLE)
 
 
 class CSIStorageCapacityStrategy(Strategy):
@@ -221,3 +260,65 @@ def _validate_source(spec: Object, path: Path) -> Iterator[FieldError]:
 
 def _source(spec: Object) -> Object:
     return {name: value for name, value in spec.items() if name not in _COMMON}
+
+
+def _validate_details(spec: Object, path: Path) -> Iterator[FieldError]:
+    """What a volume's own source needs."""
+    csi, local = spec.get("csi"), spec.get("local")
+    if csi is not None:
+        yield from validate_csi_driver(csi.get("driver", ""), path.csi.driver)
+        if not csi.get("volumeHandle"):
+            yield path.csi.volumeHandle.required()
+        for name in _SECRETS:
+            reference = csi.get(name)
+            for part in ("name", "namespace") if reference is not None else ():
+                if not reference.get(part):
+                    yield path.csi.child(name).child(part).required()
+    if local is not None and not local.get("path"):
+        yield path.local.path.required()
+    if spec.get("hostPath") is not None and not spec["hostPath"].get("path"):
+        yield path.hostPath.path.required()
+    for name in ("server", "path") if spec.get("nfs") is not None else ():
+        if not spec["nfs"].get(name):
+            yield path.nfs.child(name).required()
+
+
+def _validate_tokens(requests: list[Object], path: Path) -> Iterator[FieldError]:
+    shortest, longest = _TOKEN_SECONDS
+    taken: set[str] = set()
+    for index, request in enumerate(requests):
+        here, seconds = path[index], request.get("expirationSeconds")
+        if seconds is not None and seconds < shortest:
+            text = "may not specify a duration less than 10 minutes"
+            yield here.expirationSeconds.invalid(seconds, text)
+        if seconds is not None and seconds > longest:
+            text = "may not specify a duration larger than 2^32 seconds"
+            yield here.expirationSeconds.invalid(seconds, text)
+        audience = request.get("audience", "")
+        if audience in taken:
+            yield here.audience.duplicate(audience)
+        taken.add(audience)
+
+
+def _validate_topology_keys(keys: list[str], path: Path) -> Iterator[FieldError]:
+    taken: set[str] = set()
+    for key in keys:
+        if key in taken:
+            yield path.duplicate(key)
+        taken.add(key)
+        yield from validate_key(key, path)
+
+
+def _validate_topology(term: Object, path: Path) -> Iterator[FieldError]:
+    taken: set[str] = set()
+    for index, need in enumerate(term.get("matchLabelExpressions") or ()):
+        here, key, values = path.matchLabelExpressions[index], need.get("key", ""), need.get("values") or []
+        if not values:
+            yield here.child("values").required()
+        for position, value in enumerate(values):
+            if value in values[:position]:
+                yield here.child("values")[position].duplicate(value)
+        yield from validate_key(key, here.key)
+        if key in taken:
+            yield here.key.duplicate(key)
+        taken.add(key)

@@ -19,7 +19,6 @@ from .classes import (
     ClusterTrustBundleStrategy,
     FixedSpecStrategy,
     GenerationStrategy,
-    MetadataStrategy,
     PodCertificateRequestStrategy,
     PriorityClassStrategy,
     ResourceSliceStrategy,
@@ -47,6 +46,7 @@ from .policies import (
 )
 from .rbac import BindingStrategy, ClusterRoleStrategy, RoleStrategy
 from .replicasets import ReplicaSetStrategy, ReplicationControllerStrategy
+from .resourceclaims import ResourceClaimStrategy, ResourceClaimTemplateStrategy
 from .secrets import SecretStrategy
 from .serviceaccounts import ServiceAccountStrategy
 from .services import ServiceStrategy
@@ -125,8 +125,8 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
     (RBAC, "roles"): RoleStrategy(),
     (DYNAMIC, "deviceclasses"): Strategy(),
     (DYNAMIC, "devicetaintrules"): GenerationStrategy(),
-    (DYNAMIC, "resourceclaims"): FixedSpecStrategy(),
-    (DYNAMIC, "resourceclaimtemplates"): MetadataStrategy(),
+    (DYNAMIC, "resourceclaims"): ResourceClaimStrategy(),
+    (DYNAMIC, "resourceclaimtemplates"): ResourceClaimTemplateStrategy(),
     (DYNAMIC, "resourceslices"): ResourceSliceStrategy(),
     ("scheduling.k8s.io", "priorityclasses"): PriorityClassStrategy(),
     (STORAGE, "csidrivers"): CSIDriverStrategy(),
