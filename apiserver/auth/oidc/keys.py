@@ -116,8 +116,6 @@ def max_age(headers: Mapping[str, str]) -> float:
 
 
 def _read_key(entry: dict[str, Any]) -> Key | None:
-    if entry.get("kty") not in ("RSA", "EC"):
-        return None
     try:
         # The algorithm is ours to choose: what the entry says of it is of no use.
         key = PyJWK({name: value for name, value in entry.items() if name != "alg"}).key

@@ -33,8 +33,11 @@ from kplane.apiserver.auth.oidc.configuration import (
     UserValidationRule,
 )
 from kplane.apiserver.auth.oidc.issuers import Issuers, Source, Surroundings
+from kplane.apiserver.auth.oidc.keys import KeySet
 from kplane.apiserver.auth.oidc.metrics import OidcMetrics
 from kplane.apiserver.auth.oidc.settings import ALGORITHMS, OidcSettings
+from kplane.apiserver.auth.oidc.verifying import Verifier
+from kplane.apiserver.auth.remote import Answer
 from kplane.apiserver.auth.settings import AuthenticationSettings
 from kplane.apiserver.auth.user import User
 from kplane.apiserver.config import ApiServerConfig
@@ -93,7 +96,7 @@ def rules(issuer: IssuerServer, mappings: ClaimMappings = SUBJECT, **more: Any) 
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let real input and output take place."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0)
 
@@ -380,6 +383,36 @@ def issuer_claims(issuer: IssuerServer) -> bytes:
     return json.dumps(issuer.claims()).encode()[1:]
 
 
+async def test_a_key_is_chosen_by_name_and_only_for_what_it_can_sign(clock: VirtualClock) -> None:
+    curves = {"k1": ec.SECP256R1(), "k2": ec.SECP384R1(), "k3": ec.SECP256K1()}
+    listed = [jwk(ec.generate_private_key(curve), kid, alg="HS256") for kid, curve in curves.items()]
+
+    async def fetch() -> Answer:
+        return Answer(200, {}, json.dumps({"keys": listed}).encode())
+
+    keys = KeySet(fetch, lambda body: None, clock)
+    await keys.refresh()
+
+    def found(kid: str, algorithm: str) -> list[str]:
+        return [key.id for key in keys.candidates(kid, algorithm)]
+
+    assert (found("", "ES256"), found("", "ES384"), found("k1", "ES256")) == (["k1"], ["k2"], ["k1"])
+    assert [found("k1", "ES384"), found("k2", "ES256"), found("", "RS256"), found("", "HS256")] == [[]] * 4
+
+
+async def test_a_verifier_does_not_rely_on_being_asked_about_its_own_issuer(
+    issuer: IssuerServer, clock: VirtualClock
+) -> None:
+    async def fetch() -> Answer:
+        return Answer(200, {}, json.dumps({"keys": issuer.keys}).encode())
+
+    keys = KeySet(fetch, lambda body: None, clock)
+    verifier = Verifier("https://other", (AUDIENCE,), ALGORITHMS, keys, clock)
+
+    with pytest.raises(Refused, match="id token issued by a different provider"):
+        await verifier.claims(issuer.token())
+
+
 # Discovery
 
 
@@ -392,7 +425,7 @@ async def test_an_issuer_that_is_down_is_asked_again(issuer: IssuerServer, clock
         del issuer.answers[DISCOVERY]
         await clock.advance(10)
         await until(lambda: issuer.asked.count(DISCOVERY) == 2)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while "not initialized" in await _fault_or_none(login, issuer.token()):
                 await asyncio.sleep(0)
 
@@ -676,7 +709,7 @@ async def test_a_server_lets_them_in(
             settings = AuthenticationSettings(config=tmp_path / "auth.json")
         async with ApiServer(replace(config, authentication=settings)) as server:
             api = Api(server.app, issuer.token())
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while (answer := await api("POST", WHOAMI, REVIEW)).code == 401:
                     await asyncio.sleep(0)
 
