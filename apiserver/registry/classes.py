@@ -80,6 +80,29 @@ class GenerationStrategy(StatusStrategy):
     """Kinds with generation and status about whose values only the schema speaks."""
 
 
+class MetadataStrategy(Strategy):
+    """Kinds without generation and status about whose values only the schema speaks."""
+
+    immutable_spec_generation = True
+
+
+class ClusterTrustBundleStrategy(MetadataStrategy):
+    selectable = ("spec.signerName",)
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        return {"spec.signerName": obj["spec"].get("signerName", "")}
+
+
+class ResourceSliceStrategy(Strategy):
+    """A driver's kubelet plug-in watches the slices of its node alone."""
+
+    selectable = ("spec.driver", "spec.nodeName")
+    unselectable = "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {field}"
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        return {f"spec.{name}": obj["spec"].get(name, "") for name in ("driver", "nodeName")}
+
+
 class FixedSpecStrategy(StatusStrategy):
     """Kinds whose spec is set once."""
 
