@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
 
-from kplane.runtime import logs, process
+from kplane.runtime import garbage, logs, process
 from kplane.runtime.process import Fatal
 from kplane.runtime.serving import Serving, ServingConfig
 
@@ -50,5 +50,6 @@ async def serve(config: ApiServerConfig) -> None:
     )
     async with ApiServer(config) as server, Serving(server.app, listen) as serving:
         server.advertise(serving.port)
+        garbage.settle()
         log.info("serving address=%s port=%d", config.bind_address, serving.port)
         await server.failure()

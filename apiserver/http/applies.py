@@ -12,9 +12,8 @@ from kplane.api.check import cannot_handle, check
 from kplane.api.decode import (
     DecodeError,
     decode_json,
-    decode_yaml,
+    decode_yaml_strictly,
     duplicate_keys,
-    duplicate_yaml_keys,
 )
 from kplane.api.decode import unrecognized as unreadable
 from kplane.api.errors import BadRequest, invalid
@@ -58,13 +57,13 @@ async def read_configuration(call: Call, row: ResourceInfo) -> Configuration:
 def _decode(call: Call, body: bytes, row: ResourceInfo, policy: str) -> Object:
     is_json = body.lstrip()[:1] == b"{"
     try:
-        config = decode_json(body) if is_json else decode_yaml(body)
+        config, faults = (decode_json(body), []) if is_json else decode_yaml_strictly(body)
     except DecodeError as error:
         raise BadRequest(f"error decoding YAML: {unreadable(row.kind, str(error), body)}") from error
     if policy == "Ignore":
         return config
-    repeated = [f'duplicate field "{path}"' for path in duplicate_keys(body, config)] if is_json else []
-    faults = repeated if is_json else duplicate_yaml_keys(body)
+    if is_json:
+        faults = [f'duplicate field "{path}"' for path in duplicate_keys(body, config)]
     if policy == "Strict" and faults:
         raise BadRequest(f"error decoding YAML: strict decoding error: {', '.join(faults)}")
     for text in faults:

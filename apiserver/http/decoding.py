@@ -11,9 +11,8 @@ from kplane.api.check import Checked, cannot_handle, check, strict_faults
 from kplane.api.decode import (
     DecodeError,
     decode_json,
-    decode_yaml,
+    decode_yaml_strictly,
     duplicate_keys,
-    duplicate_yaml_keys,
     unrecognized,
 )
 from kplane.api.errors import BadRequest, Invalid, invalid
@@ -72,23 +71,31 @@ async def read_object(call: Call, row: ResourceInfo, options_kind: str) -> Objec
     """The object in the body of a create or update of `row`'s kind."""
     body = await call.body()
     policy = field_validation(call, options_kind)
-    obj = parse(call, body, row.kind, row.definition)
+    obj, repeated = _read(call, body, row.kind, row.definition, look=policy != "Ignore")
     _check_kind(obj, row, body)
-    repeated = [] if policy == "Ignore" else _repeated_keys(call, body, obj)
     check_fields(call, obj, row, policy, repeated)
     return obj
 
 
 def parse(call: Call, body: bytes, kind: str, definition: str) -> Object:
     """The object of a body that should hold one of this kind. Raises BadRequest and UnsupportedMediaType."""
+    return _read(call, body, kind, definition, look=False)[0]
+
+
+def _read(call: Call, body: bytes, kind: str, definition: str, *, look: bool) -> tuple[Object, list[str]]:
+    """The same, and with `look` strict decoding's texts for keys that the body repeats. Protobuf merges what
+    is repeated, or takes the last."""
     media_type = _media_type(call)
     if media_type == PROTOBUF:
-        return _parse_protobuf(body, kind, definition)
-    decode = decode_json if media_type == JSON else decode_yaml
+        return _parse_protobuf(body, kind, definition), []
     try:
-        return decode(body)
+        if media_type != JSON:
+            obj, repeated = decode_yaml_strictly(body)
+            return obj, repeated if look else []
+        obj = decode_json(body)
     except DecodeError as error:
         raise BadRequest(unrecognized(kind, str(error), body)) from error
+    return obj, strict_faults([], duplicate_keys(body, obj)) if look else []
 
 
 def _media_type(call: Call) -> str:
@@ -111,16 +118,6 @@ def _parse_protobuf(body: bytes, kind: str, definition: str) -> Object:
     except DecodeError as error:
         version = envelope.api_version.rpartition("/")[2]
         raise BadRequest(cannot_handle(kind, version, str(error))) from error
-
-
-def _repeated_keys(call: Call, body: bytes, decoded: Object) -> list[str]:
-    """Strict decoding's texts for keys that the body repeats; protobuf merges, or takes the last."""
-    media_type = _media_type(call)
-    if media_type == PROTOBUF:
-        return []
-    if media_type == YAML:
-        return duplicate_yaml_keys(body)
-    return strict_faults([], duplicate_keys(body, decoded))
 
 
 def check_fields(call: Call, obj: Object, row: ResourceInfo, policy: str, repeated: list[str]) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "bound",
     "decode_json",
     "decode_yaml",
+    "decode_yaml_strictly",
     "duplicate_keys",
     "duplicate_yaml_keys",
     "unrecognized",
@@ -90,7 +91,15 @@ def duplicate_keys(body: bytes, decoded: Object | None = None) -> list[str]:
 
 def duplicate_yaml_keys(body: bytes) -> list[str]:
     """What strict decoding says of repeated keys of a YAML body: `line 3: key "a" already set in map`."""
-    return YamlReader(body).duplicates()[:MAX_REPEATS]
+    return decode_yaml_strictly(body)[1]
+
+
+def decode_yaml_strictly(body: bytes) -> tuple[Object, list[str]]:
+    """The object of the first YAML document, and what strict decoding says of its repeated keys, from one
+    reading. Raises DecodeError."""
+    reader = YamlReader(body)
+    value = _as_object(reader.value())
+    return value, reader.duplicates[:MAX_REPEATS]
 
 
 def unrecognized(kind: str, error: str, body: bytes) -> str:

@@ -28,7 +28,9 @@ _BINARY_SUFFIX = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _MAX_EXPONENT = 1000
 """Larger decimal exponents are refused: their digits would fill the memory."""
 
+_MAX_EXPONENT_DIGITS = 4
 _MAX_DIGITS = 1000
+_TOO_LARGE = 10**_MAX_DIGITS
 
 
 class QuantityError(ValueError):
@@ -110,6 +112,8 @@ def _parse(quantity: Wire) -> _Parsed:
     # A bool is an int to Python.
     if isinstance(quantity, bool):
         raise QuantityError(f"quantities must match the regular expression '{FORM}'")
+    if isinstance(quantity, int) and abs(quantity) >= _TOO_LARGE:
+        raise QuantityError("unable to parse numeric part of quantity")
     return _parse_text(quantity if isinstance(quantity, str) else repr(quantity))
 
 
@@ -129,11 +133,22 @@ def _parse_text(text: str) -> _Parsed:
         form = "DecimalSI" if 0 < nano < _NANO else form
     elif suffix in _DECIMAL:
         nano, form = _scaled(digits, _DECIMAL[suffix] - len(fraction)), "DecimalSI"
-    elif _EXPONENT.fullmatch(suffix) and abs(int(suffix[1:])) <= _MAX_EXPONENT:
-        nano, form = _scaled(digits, int(suffix[1:]) - len(fraction)), "DecimalExponent"
+    elif (power := _exponent(suffix)) is not None:
+        nano, form = _scaled(digits, power - len(fraction)), "DecimalExponent"
     else:
         raise QuantityError("unable to parse quantity's suffix")
     return _Parsed(-nano if minus else nano, form)
+
+
+def _exponent(suffix: str) -> int | None:
+    """The power of ten of `e3`; None for what is no exponent, or too large a one."""
+    if not _EXPONENT.fullmatch(suffix):
+        return None
+    number = suffix[1:].lstrip("+-").lstrip("0") or "0"
+    # Python refuses to read thousands of digits.
+    if len(number) > _MAX_EXPONENT_DIGITS or int(number) > _MAX_EXPONENT:
+        return None
+    return -int(number) if suffix[1] == "-" else int(number)
 
 
 def _scaled(digits: int, power: int) -> int:

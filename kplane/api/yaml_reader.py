@@ -43,7 +43,8 @@ class YamlReader:
         self._nodes = 0
         self._containers = 0
         self._open: set[int] = set()
-        self._duplicates: list[str] = []
+        self.duplicates: list[str] = []
+        """What strict decoding says of repeated keys; complete once the value was read."""
         self._root: yaml.Node | None = None
         try:
             _check_depth(body)
@@ -65,10 +66,6 @@ class YamlReader:
             return self._convert(self._root)
         except RecursionError as error:
             raise DecodeError("yaml: exceeded max depth") from error
-
-    def duplicates(self) -> list[str]:
-        self.value()
-        return self._duplicates
 
     def _convert(self, node: yaml.Node) -> Any:
         self._nodes += 1
@@ -99,7 +96,7 @@ class YamlReader:
             key = _yaml_key(self._convert(key_node))
             if key in result:
                 line = key_node.start_mark.line + 1
-                self._duplicates.append(f'line {line}: key "{key}" already set in map')
+                self.duplicates.append(f'line {line}: key "{key}" already set in map')
             result[key] = self._convert(value_node)
         return merged | result
 

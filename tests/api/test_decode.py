@@ -13,6 +13,7 @@ from kplane.api.decode import (
     DecodeError,
     decode_json,
     decode_yaml,
+    decode_yaml_strictly,
     duplicate_keys,
     duplicate_yaml_keys,
     unrecognized,
@@ -152,9 +153,16 @@ def test_alias_bombs_do_not_go_off() -> None:
     levels = [f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 10)}]" for i in range(8)]
     bomb = "\n".join(["a: &a [x,x,x,x,x,x,x,x,x,x]", *levels])
 
-    with pytest.raises(DecodeError, match="holds more than|excessive aliasing"):
+    with pytest.raises(DecodeError, match=r"holds more than|excessive aliasing"):
         decode_yaml(bomb.encode())
 
 
 def test_repeated_yaml_keys_are_found_with_their_lines() -> None:
     assert duplicate_yaml_keys(b"a: 1\nb: 2\na: 3") == ['line 3: key "a" already set in map']
+
+
+def test_one_reading_gives_a_yaml_document_and_its_repeated_keys() -> None:
+    value, repeated = decode_yaml_strictly(b"a: 1\nb: {c: 1, c: 2}\na: 3")
+
+    assert value == {"a": 3, "b": {"c": 2}}
+    assert repeated == ['line 2: key "c" already set in map', 'line 3: key "a" already set in map']

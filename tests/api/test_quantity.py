@@ -54,6 +54,8 @@ def test_canonical_form_is_upstreams(text: quantity.Wire, printed: str) -> None:
         ("1e99999", "unable to parse quantity's suffix"),
         (".", "unable to parse numeric part of quantity"),
         ("9" * 5000, "unable to parse numeric part of quantity"),
+        ("1e" + "9" * 5000, "unable to parse quantity's suffix"),
+        ("1e-" + "9" * 5000, "unable to parse quantity's suffix"),
     ],
 )
 def test_what_is_no_quantity_is_refused(text: quantity.Wire, message: str) -> None:
@@ -90,3 +92,12 @@ def test_printing_and_reading_again_changes_nothing(number: int, suffix: str) ->
 
     assert quantity.canonical(printed) == printed
     assert quantity.exact(printed) == quantity.exact(f"{number}{suffix}")
+
+
+def test_an_exponent_may_have_zeros_in_front() -> None:
+    assert quantity.exact("1e" + "0" * 5000 + "3") == 1000
+
+
+def test_a_number_of_thousands_of_digits_is_refused() -> None:
+    with pytest.raises(QuantityError, match="numeric part"):
+        quantity.exact(10**5000)

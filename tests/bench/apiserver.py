@@ -1,4 +1,4 @@
-"""One API server process under load over TLS: GET, POST, apply and LIST, with resident memory.
+"""One API server process under load over TLS: GET, POST, apply, patch, watches, LIST; resident memory.
 
     python -m tests.bench.apiserver [sqlite|etcd]
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 import statistics
 import subprocess
 import sys
@@ -35,6 +36,9 @@ SECONDS = 4
 CONNECTIONS = 16
 PODS = 10_000
 APPLIES = 1_000
+WATCHES = 1_000
+EVENTS = 30
+CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 TOKEN = "bench"
 
 POST = """
@@ -73,6 +77,7 @@ class Server:
     """A running API server."""
 
     def __init__(self, port: int, process: asyncio.subprocess.Process, client: Client, folder: Path) -> None:
+        self.port = port
         self.url = f"https://127.0.0.1:{port}"
         self.process = process
         self.client = client
@@ -175,6 +180,57 @@ async def reapply(client: Client) -> tuple[float, float, float]:
     return 1000 / statistics.mean(took), percentiles[49], percentiles[98]
 
 
+async def patch_labels(client: Client) -> tuple[float, float, float]:
+    """Strategic merge patches that change one label of a Pod: the same figures."""
+    clock, took = SystemClock(), []
+    for number in range(APPLIES):
+        began = clock.monotonic()
+        await client.patch(
+            Pod,
+            "applied",
+            "default",
+            {"metadata": {"labels": {"turn": str(number)}}},
+            kind=PatchType.STRATEGIC,
+        )
+        took.append((clock.monotonic() - began) * 1000)
+    percentiles = statistics.quantiles(took, n=100)
+    return 1000 / statistics.mean(took), percentiles[49], percentiles[98]
+
+
+async def watch_events(running: Server, store: str) -> None:
+    """Many watches over TLS: what they take of memory, and how long an event is on its way to all of them."""
+    before, clock = running.resident(), SystemClock()
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    streams = []
+    for _ in range(WATCHES):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port, ssl=context, limit=2**20)
+        head = f"GET {CONFIGMAPS}?watch=1&resourceVersion=0 HTTP/1.1\r\nHost: bench\r\n"
+        writer.write(f"{head}Authorization: Bearer {TOKEN}\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        streams.append((reader, writer))
+    print(f"{store}: {WATCHES:,} watches over TLS: {running.resident() - before:.0f} MiB", flush=True)
+    took = []
+    for number in range(EVENTS):
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"event-{number}"}}
+        marker = f"event-{number}".encode()
+        seen = asyncio.gather(*(reader.readuntil(marker) for reader, _ in streams))
+        began = clock.monotonic()
+        await running.client.raw("POST", CONFIGMAPS, body=body)
+        await seen
+        took.append((clock.monotonic() - began) * 1000)
+    for _, writer in streams:
+        writer.close()
+    middle, longest = statistics.median(took), max(took)
+    print(f"{store}: POST until all of them saw it: p50 {middle:.0f} ms, max {longest:.0f} ms")
+
+
+async def give_account(client: Client, namespace: str) -> None:
+    """What Pods need and a controller, which does not run here, would make."""
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    await client.raw("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", body=account)
+
+
 async def fill(client: Client) -> None:
     """Create Pods until there are PODS of them."""
 
@@ -184,6 +240,7 @@ async def fill(client: Client) -> None:
 
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "fill"}}
     await client.raw("POST", "/api/v1/namespaces", body=namespace)
+    await give_account(client, "fill")
     async with asyncio.TaskGroup() as group:
         for start in range(32):
             group.create_task(create(range(start, PODS, 32)))
@@ -192,6 +249,7 @@ async def fill(client: Client) -> None:
 async def measure(store: str) -> None:
     async with server(store) as running:
         print(f"{store}: resident when ready {running.resident():.0f} MiB")
+        await give_account(running.client, "default")
         await running.client.create(Pod, pod("one"), "default")
         path = "/api/v1/namespaces/default/pods"
         report(f"{store}: GET pod", [running.wrk(f"{path}/one") for _ in range(RUNS)])
@@ -199,6 +257,10 @@ async def measure(store: str) -> None:
         script = f"wrk.body = [==[{body}]==]\n{POST}"
         report(f"{store}: POST pod", [running.wrk(path, script, str(run)) for run in range(RUNS)])
         report(f"{store}: apply an unchanged pod, one at a time", [await reapply(running.client)])
+        report(
+            f"{store}: strategic merge patch of a pod, one at a time", [await patch_labels(running.client)]
+        )
+        await watch_events(running, store)
         await fill(running.client)
         lists = [running.curl("/api/v1/namespaces/fill/pods") for _ in range(5)]
         seconds = statistics.median(duration for duration, _ in lists)
