@@ -95,8 +95,9 @@ def choose_container(pod: Pod, asked: str) -> str:
     name = pod.metadata.name
     containers = [container.name for container in pod.spec.containers]
     inits = [container.name for container in pod.spec.init_containers]
+    ephemeral = [container.name for container in pod.spec.ephemeral_containers]
     if asked:
-        if asked not in (*containers, *inits):
+        if asked not in (*containers, *inits, *ephemeral):
             raise BadRequest(f"container {asked} is not valid for pod {name}")
         return asked
     if len(containers) == 1 and not inits:
@@ -106,4 +107,6 @@ def choose_container(pod: Pod, asked: str) -> str:
         message += f", choose one of: [{' '.join(containers)}]"
     if inits:
         message += f" or one of the init containers: [{' '.join(inits)}]"
+    if ephemeral:
+        message += f" or one of the ephemeral containers: [{' '.join(ephemeral)}]"
     raise BadRequest(message)

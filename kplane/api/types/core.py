@@ -110,6 +110,7 @@ class PodSpec(Part, frozen=True):
     tolerations: tuple[Toleration, ...] = ()
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
+    ephemeral_containers: tuple[Container, ...] = ()
     overhead: dict[str, str | int | float] = {}
     resources: ResourceRequirements | None = None
     priority: int | None = None
