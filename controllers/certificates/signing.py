@@ -22,7 +22,7 @@ from kplane.client.workqueue import Requeue, Terminal
 from ..config import Config
 from ..status import guarded
 from . import kubelet
-from .authority import BACKDATE, AuthorityFiles, CannotSign
+from .authority import BACKDATE, AuthorityFiles
 from .kubelet import Refused
 from .request import Malformed, SigningRequest, parse, with_condition
 
@@ -101,15 +101,13 @@ class CSRSigningController:
         except Refused as error:
             await self._fail(request, str(error))
             return None
-        try:
-            signed = authority.current().sign(
-                asked,
-                request.spec.usages,
-                life(request.spec.expiration_seconds, self._longest),
-                self._clock.now(),
-            )
-        except CannotSign as error:
-            raise Terminal(f"error auto signing csr: {error}") from error
+        # CannotSign is tried again: the authority may be renewed.
+        signed = authority.current().sign(
+            asked,
+            request.spec.usages,
+            life(request.spec.expiration_seconds, self._longest),
+            self._clock.now(),
+        )
         status = {"certificate": base64.b64encode(signed).decode()}
         await self._write(request, guarded(request.metadata, {"status": status}))
         log.info("signed request=%s signer=%s", key.name, request.spec.signer_name)

@@ -46,9 +46,9 @@ class Pair:
         assert words[:2] == ["kplane", "join"]
         return words[2:]
 
-    async def join(self, *words: str, check: bool = True) -> Finished:
+    async def join(self, *words: str, runtime: str = "hollow", check: bool = True) -> Finished:
         return await self.machine.kplane(
-            "join", *words, "--runtime", "hollow", "--port", "0", "--detach", check=check
+            "join", *words, "--runtime", runtime, "--port", "0", "--detach", check=check
         )
 
     async def is_ready(self, node: str) -> bool:
@@ -127,6 +127,29 @@ async def test_a_node_joins_and_is_ready_with_an_identity_of_its_own(pair: Pair)
         await eventually(lambda: pair.is_ready("worker"))
     finally:
         await pair.machine.kplane("down")
+
+
+@pytest.mark.node
+async def test_a_machine_with_containers_joins_with_its_proxy(pair: Pair) -> None:
+    try:
+        await pair.join(*await pair.command(), "--node-name", "real", runtime="containerd")
+
+        node = await pair.control.get("node", "real")
+        assert node["status"]["nodeInfo"]["containerRuntimeVersion"].startswith("containerd://")
+        running = await pair.machine.processes()
+        assert {name: process["state"] for name, process in running.items()} == {
+            "containerd": "running",
+            "kubelet": "running",
+            "proxy": "running",
+        }
+
+        async def rules() -> bool:
+            # The `kubernetes` Service leads to where this machine reaches the API.
+            return SERVER in (await pair.machine.run("nft", "list", "ruleset")).out
+
+        await eventually(rules)
+    finally:
+        await pair.machine.kplane("down", "--purge")
 
 
 async def serving_certificate_is_used_once_approved(pair: Pair) -> None:

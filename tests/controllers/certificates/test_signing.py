@@ -195,6 +195,29 @@ async def test_a_renewed_authority_signs_from_then_on(cluster: FakeCluster, tmp_
     issued(found.status.certificate).verify_directly_issued_by(new)
 
 
+async def test_an_authority_that_has_ended_signs_nothing_until_it_is_renewed(
+    cluster: FakeCluster, tmp_path: Path
+) -> None:
+    authority(tmp_path / "ca", cluster.clock)
+    await cluster.clock.advance(timedelta(days=11 * 365).total_seconds())
+    new = authority(tmp_path / "new", cluster.clock)
+    cluster.load(make_request(status=APPROVED))
+    context = cluster.context(options=config(tmp_path / "ca"))
+    cluster.start(context.queue.run(CSRSigningController(context).reconcile))
+    await cluster.advance(1)
+    found = cluster.get(SigningRequest, Key("", "req"))
+    assert found is not None
+    assert found.status.certificate == ""
+
+    for name in ("ca.key", "ca.crt"):
+        (tmp_path / "new" / name).replace(tmp_path / "ca" / name)
+    await cluster.advance(10)
+
+    found = cluster.get(SigningRequest, Key("", "req"))
+    assert found is not None
+    issued(found.status.certificate).verify_directly_issued_by(new)
+
+
 def flags(*argv: str) -> Config:
     return parse(argv, worker_flags())
 
