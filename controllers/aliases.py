@@ -1,4 +1,4 @@
-"""Short names of controllers that `--controllers` takes as well: those from before all ended in `-controller`."""
+"""Short names that `--controllers` takes as well: those from before all of them ended in `-controller`."""
 
 from __future__ import annotations
 

@@ -134,7 +134,12 @@ def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
     add(f"--{hpa}-sync-period", dest="hpa_sync_period", type=_seconds, default=15.0)
     add(f"--{hpa}-tolerance", dest="hpa_tolerance", type=float, default=0.1)
     add(f"--{hpa}-downscale-stabilization", dest="hpa_downscale_stabilization", type=_seconds, default=300.0)
-    add(f"--{hpa}-cpu-initialization-period", dest="hpa_cpu_initialization_period", type=_seconds, default=300.0)
+    add(
+        f"--{hpa}-cpu-initialization-period",
+        dest="hpa_cpu_initialization_period",
+        type=_seconds,
+        default=300.0,
+    )
     add(f"--{hpa}-initial-readiness-delay", dest="hpa_initial_readiness_delay", type=_seconds, default=30.0)
     add("--v", dest="verbosity", type=int, default=0, help="how much to log")
     return parser

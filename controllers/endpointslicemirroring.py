@@ -1,4 +1,4 @@
-"""EndpointSlice mirroring controller: what people write into Endpoints of Services without a selector, as slices.
+"""EndpointSlice mirroring controller: Endpoints that people write for Services without a selector, as slices.
 
 Reads: Endpoints, Services and EndpointSlices, from informer caches.
 Writes: the EndpointSlices that carry this controller's managed-by label.
@@ -93,7 +93,7 @@ def _mirror_subset(result: Mirror, subset: EndpointSubset, most: int) -> None:
     result.skipped += len(ready) + len(unready) - shown
 
 
-def _convert(address: EndpointAddress, ready: bool) -> tuple[str, Endpoint] | None:  # noqa: FBT001
+def _convert(address: EndpointAddress, ready: bool) -> tuple[str, Endpoint] | None:
     try:
         parsed = ip_address(address.ip)
     except ValueError:
@@ -244,7 +244,9 @@ class EndpointSliceMirroringController:
         for entry in todo.delete:
             await self._writes.delete(endpoints.key, entry)
         if todo.write or todo.delete:
-            log.info("mirrored key=%s written=%d deleted=%d", endpoints.key, len(todo.write), len(todo.delete))
+            log.info(
+                "mirrored key=%s written=%d deleted=%d", endpoints.key, len(todo.write), len(todo.delete)
+            )
 
     async def _rewrite(self, entry: EndpointSlice, body: Object) -> None:
         meta, wanted = entry.metadata, body["metadata"]

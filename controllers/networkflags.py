@@ -31,7 +31,9 @@ def add_flags(parser: ArgumentParser) -> None:
 def settle(options: dict[str, Any]) -> None:
     """Replace texts by networks in `options`. Raises Fatal for what makes no sense."""
     options["cluster_cidrs"] = _networks("--cluster-cidr", options.pop("cluster_cidr"))
-    options["service_cidrs"] = _networks("--service-cluster-ip-range", options.pop("service_cluster_ip_range"))
+    options["service_cidrs"] = _networks(
+        "--service-cluster-ip-range", options.pop("service_cluster_ip_range")
+    )
     if not 1 <= options["mirroring_max_endpoints_per_subset"] <= 1000:
         raise Fatal("--mirroring-max-endpoints-per-subset must be from 1 to 1000")
     if not options["allocate_node_cidrs"]:
@@ -46,11 +48,11 @@ def settle(options: dict[str, Any]) -> None:
             "--node-cidr-mask-size-ipv4 and --node-cidr-mask-size-ipv6"
         )
     for network in options["cluster_cidrs"]:
-        default = 24 if network.version == 4 else 64  # noqa: PLR2004
+        default = 24 if network.version == 4 else 64
         size = sizes[network.version] or options["node_cidr_mask_size"] or default
         if not network.prefixlen <= size <= network.max_prefixlen:
             raise Fatal(f"the node CIDR mask size {size} does not fit into the cluster CIDR {network}")
-        if network.version == 6 and size - network.prefixlen > 16:  # noqa: PLR2004
+        if network.version == 6 and size - network.prefixlen > 16:
             raise Fatal("New CIDR set failed; the node CIDR size is too big")
 
 

@@ -33,7 +33,6 @@ from .resourcequota import ResourceQuotaController
 from .root_ca import RootCAPublisher
 from .serviceaccount import ServiceAccountController
 from .servicecidrs import ServiceCIDRController
-from .servicecidr import ServiceCIDRController
 from .statefulset import StatefulSetController
 from .storage.binder import VolumeBinder
 from .storage.ephemeral import EphemeralVolumeController
@@ -88,7 +87,11 @@ CONTROLLERS: Mapping[str, Entry] = {
         "endpoint-slice-mirroring-controller",
     ),
     "ephemeral-volume-controller": Entry(
-        EphemeralVolumeController, "ephemeral_volume", "concurrent-ephemeralvolume-syncs", 5, "ephemeral_volume"
+        EphemeralVolumeController,
+        "ephemeral_volume",
+        "concurrent-ephemeralvolume-syncs",
+        5,
+        "ephemeral_volume",
     ),
     "garbage-collector-controller": Entry(
         GarbageCollector, "garbage_collector_attempt_to_delete", "concurrent-gc-syncs", 20
@@ -106,9 +109,7 @@ CONTROLLERS: Mapping[str, Entry] = {
     "node-lifecycle-controller": Entry(
         NodeLifecycleController, "node_lifecycle_controller", "", 8, "node-controller"
     ),
-    "persistentvolume-binder-controller": Entry(
-        VolumeBinder, "claims", "", 1, "persistentvolume-controller"
-    ),
+    "persistentvolume-binder-controller": Entry(VolumeBinder, "claims", "", 1, "persistentvolume-controller"),
     "persistentvolume-expander-controller": Entry(VolumeExpander, "volume_expand", "", 10, "volume_expand"),
     "persistentvolume-protection-controller": Entry(VolumeProtection, "pvprotection", "", 1),
     "persistentvolumeclaim-protection-controller": Entry(ClaimProtection, "pvcprotection", "", 1),
@@ -127,7 +128,6 @@ CONTROLLERS: Mapping[str, Entry] = {
     "root-ca-certificate-publisher-controller": Entry(
         RootCAPublisher, "root_ca_cert_publisher", "concurrent-root-ca-syncs", 1
     ),
-    "service-cidr-controller": Entry(ServiceCIDRController, "servicecidrs", "", 5),
     "service-cidr-controller": Entry(ServiceCIDRController, "servicecidrs", "", 5),
     "serviceaccount-controller": Entry(
         ServiceAccountController, "serviceaccount", "concurrent-serviceaccount-syncs", 1

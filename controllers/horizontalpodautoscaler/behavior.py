@@ -12,7 +12,10 @@ from datetime import datetime, timedelta
 
 from .views import Behavior, Policy, Rules
 
-UP_POLICIES = (Policy(type="Pods", value=4, period_seconds=15), Policy(type="Percent", value=100, period_seconds=15))
+UP_POLICIES = (
+    Policy(type="Pods", value=4, period_seconds=15),
+    Policy(type="Percent", value=100, period_seconds=15),
+)
 DOWN_POLICIES = (Policy(type="Percent", value=100, period_seconds=15),)
 
 WITHIN = ("DesiredWithinRange", "the desired count is within the acceptable range")

@@ -1,11 +1,11 @@
 """Horizontal Pod autoscaler: looks at each autoscaler's metrics every 15 s and sets the scale of its target.
 
 Reads: autoscalers and Pods, from informer caches; scales and metrics, through the API server.
-Writes: scales; status of autoscalers. Elsewhere: what a metric asks for (proposals.py, usage.py), how much of it
-happens (behavior.py).
+Writes: scales; status of autoscalers.
+Elsewhere: what a metric asks for (proposals.py, usage.py), how much of it happens (behavior.py).
 
-Invariant: a scale is written only as it was read; where nothing can be told of any metric, or of one while the
-others ask for less, nothing changes.
+Invariant: a scale is written only as it was read; where nothing can be told of any metric, or of one while
+the others ask for less, nothing changes.
 """
 
 from __future__ import annotations
@@ -57,13 +57,11 @@ class Draft:
     metrics: tuple[Object, ...] | None = None
     scaled: bool = False
 
-    def set(self, kind: str, value: bool, reason: str, message: str) -> None:  # noqa: FBT001
+    def set(self, kind: str, value: bool, reason: str, message: str) -> None:
         status = "True" if value else "False"
         old = condition(tuple(self.conditions), kind)
         since = old.last_transition_time if old and old.status == status else self.now
-        new = Condition(
-            type=kind, status=status, reason=reason, message=message, last_transition_time=since
-        )
+        new = Condition(type=kind, status=status, reason=reason, message=message, last_transition_time=since)
         if old is None:
             self.conditions.append(new)
         else:
@@ -96,8 +94,8 @@ def old_body(status: Status) -> Object:
 
 
 def best(proposals: list[Proposal], failures: list[Unusable], wanted: int) -> Proposal | None:
-    """The proposal for the most replicas; None where it can't be trusted: metrics that failed might ask for more
-    than the others, which matters as long as these ask for less than there is."""
+    """The proposal for the most replicas; None where it can't be trusted: metrics that failed might ask for
+    more than the others, which matters as long as these ask for less than there is."""
     if not proposals:
         return None
     highest = max(proposals, key=lambda proposal: proposal.replicas)
@@ -274,9 +272,7 @@ class HorizontalPodAutoscalerController:
             return Tolerances(usual, usual)
         return Tolerances(_tolerance(up_rules(behavior), usual), _tolerance(down_rules(behavior), usual))
 
-    def _no_metrics(
-        self, scaler: HorizontalPodAutoscaler, failures: list[Unusable], draft: Draft
-    ) -> Failed:
+    def _no_metrics(self, scaler: HorizontalPodAutoscaler, failures: list[Unusable], draft: Draft) -> Failed:
         if not failures:
             return Failed("no metrics")
         first, count = failures[0], len(scaler.spec.metrics or ())
@@ -293,9 +289,7 @@ class HorizontalPodAutoscalerController:
         if chosen.replicas > current:
             reason = f"{chosen.name} above target"
         history, window = self._histories[scaler.key], self._options.hpa_downscale_stabilization
-        verdict = settle(
-            current, chosen.replicas, bounds, scaler.spec.behavior, history, window, draft.now
-        )
+        verdict = settle(current, chosen.replicas, bounds, scaler.spec.behavior, history, window, draft.now)
         draft.set(ABLE, True, *verdict.able)
         draft.set(LIMITED, verdict.limited, *verdict.limit)
         return verdict.replicas, reason
@@ -316,9 +310,7 @@ class HorizontalPodAutoscalerController:
         log.info("rescaled key=%s from=%d to=%d why=%s", scaler.key, draft.current, desired, reason)
         text = f"the HPA controller was able to update the target scale to {desired}"
         draft.set(ABLE, True, "SucceededRescale", text)
-        self._events.event(
-            scaler, "Normal", "SuccessfulRescale", f"New size: {desired}; reason: {reason}"
-        )
+        self._events.event(scaler, "Normal", "SuccessfulRescale", f"New size: {desired}; reason: {reason}")
         if scaler.spec.behavior is not None:
             longest = longest_period(scaler.spec.behavior)
             self._histories[scaler.key].scaled(draft.current, desired, draft.now, longest)

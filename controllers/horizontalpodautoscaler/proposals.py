@@ -172,9 +172,7 @@ class Proposals:
 
 
 def _pods(where: Situation, samples: dict[str, Any], target: PodsTarget) -> Usage:
-    return pods_replicas(
-        where.wanted, where.pods, samples, target, where.tolerances, where.delays, where.now
-    )
+    return pods_replicas(where.wanted, where.pods, samples, target, where.tolerances, where.delays, where.now)
 
 
 def _shared(value: int, target: Object, where: Situation, kind: str) -> tuple[int, Object]:

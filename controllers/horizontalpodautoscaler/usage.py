@@ -1,8 +1,9 @@
 """How many replicas a metric asks for. No I/O.
 
-Rules and texts: upstream's `replica_calculator.go`. Values are thousandths, as integers. Pods that are not ready
-or of which nothing is known never make a change larger: they count as idle when it goes up, as busy when it
-goes down, and a change whose direction they would turn round does not happen.
+Rules and texts: upstream's `replica_calculator.go`. Values are thousandths, as integers.
+
+Invariant: Pods that are not ready, or of which nothing is known, never make a change larger: they count as
+idle when it goes up, as busy when it goes down, and a change that they would turn round does not happen.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Reads: Nodes, from an informer cache. Writes: those two fields, once for each Node. Runs only with
 `--allocate-node-cidrs`. Elsewhere: routes between nodes (whoever connects them).
 
-Invariant: all ranges that Nodes have are known before the first one is given out, so that none is given twice.
+Invariant: all ranges that Nodes have are known before the first one is given out: none is given twice.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Ranges:
     def __init__(self, network: Network, size: int) -> None:
         if not network.prefixlen <= size <= network.max_prefixlen:
             raise BadNetwork(f"the node CIDR mask size {size} does not fit into the cluster CIDR {network}")
-        if network.version == 6 and size - network.prefixlen > MAX_BITS:  # noqa: PLR2004
+        if network.version == 6 and size - network.prefixlen > MAX_BITS:
             raise BadNetwork("New CIDR set failed; the node CIDR size is too big")
         self._network = network
         self._size = size
@@ -71,7 +71,7 @@ class Ranges:
                 del self._owners[index]
 
     def covers(self, network: Network) -> bool:
-        return network.version == self.version and network.overlaps(self._network)  # type: ignore[arg-type]
+        return network.version == self.version and network.overlaps(self._network)
 
     def _indexes(self, network: Network) -> range:
         if not self.covers(network):

@@ -5,15 +5,14 @@ released. Writes: `spec.claimRef` and phase of volumes; `spec.volumeName`, provi
 Elsewhere: making and deleting what is behind a volume (external provisioners), claims whose Pod comes first
 (the scheduler), decisions (binding.py, matching.py).
 
-Invariant: the volume names its claim before the claim names its volume; each write is refused by the server if
-the object has changed since it was read, so that no volume ever has two claims.
+Invariant: the volume names its claim before the claim names its volume; each write is refused by the server
+if the object has changed since it was read, so that no volume ever has two claims.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Any
 
 from kplane.api.errors import Conflict, NotFound
 from kplane.api.resource import Key, Object
@@ -69,9 +68,7 @@ class VolumeBinder:
 
     # One queue for both kinds: keys of claims have a namespace, those of volumes have none.
 
-    def _claim_changed(
-        self, old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None
-    ) -> None:
+    def _claim_changed(self, old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None) -> None:
         if new is not None:
             self._queue.add(new.key)
         for claim in (old, new):
@@ -193,9 +190,7 @@ class VolumeBinder:
             claim = await self._patch_claim(claim, body | ({"spec": spec} if spec else {}))
         await self._write_claim_phase(claim, "Bound", volume)
 
-    async def _bind_volume(
-        self, claim: PersistentVolumeClaim, volume: PersistentVolume
-    ) -> PersistentVolume:
+    async def _bind_volume(self, claim: PersistentVolumeClaim, volume: PersistentVolume) -> PersistentVolume:
         ref = volume.spec.claim_ref
         if ref is not None and ref.uid == claim.metadata.uid:
             return volume
@@ -320,11 +315,10 @@ class VolumeBinder:
         return self._known_volumes.wrote(answer)
 
 
-def _claim_status(
-    claim: PersistentVolumeClaim, phase: str, volume: PersistentVolume | None
-) -> dict[str, Any]:
+def _claim_status(claim: PersistentVolumeClaim, phase: str, volume: PersistentVolume | None) -> Object:
     """What of the claim's status changes, as a merge patch; empty for nothing."""
-    status, changes = claim.status, {}
+    status = claim.status
+    changes: Object = {}
     if status.phase != phase:
         changes["phase"] = phase
     modes = volume.spec.access_modes if volume is not None else ()

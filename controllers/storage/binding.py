@@ -34,8 +34,8 @@ MIGRATED = {
 NO_VOLUME = "no persistent volumes available for this claim and no storage class is set"
 EXTERNAL = (
     "Waiting for a volume to be created either by the external provisioner '{}' or manually by the system "
-    "administrator. If volume creation is delayed, please verify that the provisioner is running and correctly "
-    "registered."
+    "administrator. If volume creation is delayed, please verify that the provisioner is running and "
+    "correctly registered."
 )
 
 
@@ -77,9 +77,7 @@ def bound_claim(claim: PersistentVolumeClaim, volume: PersistentVolume | None) -
         text = "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!"
         return Lose("ClaimLost", text)
     if volume is None:
-        return Lose(
-            "ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
-        )
+        return Lose("ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!")
     ref = volume.spec.claim_ref
     if ref is None or ref.uid == claim.metadata.uid:
         return Bind(volume)

@@ -58,9 +58,7 @@ class EphemeralVolumeController:
         if new is not None and any(volume.ephemeral for volume in new.spec.volumes):
             self._queue.add(new.key)
 
-    def _claim_changed(
-        self, old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None
-    ) -> None:
+    def _claim_changed(self, old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None) -> None:
         """A claim that was deleted under a Pod is made again."""
         if old is not None and new is None:
             for pod in users(self._pods, old.key):

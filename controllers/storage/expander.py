@@ -36,9 +36,7 @@ class VolumeExpander:
         self._claims = ctx.informer(PersistentVolumeClaim)
         self._claims.on_change(self._claim_changed)
 
-    def _claim_changed(
-        self, old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None
-    ) -> None:
+    def _claim_changed(self, old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None) -> None:
         """Only another wish counts, so that each is told once."""
         if new is None or not grows(new):
             return
@@ -65,6 +63,6 @@ class VolumeExpander:
             return
         body = guarded(claim.metadata, {"metadata": {"annotations": {RESIZER: resizer}}})
         try:
-            await self._client.patch(PersistentVolumeClaim, *reversed(claim.key), body)
+            await self._client.patch(PersistentVolumeClaim, claim.key.name, claim.key.namespace, body)
         except NotFound:
             return

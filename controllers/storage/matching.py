@@ -71,9 +71,7 @@ def _selector(claim: PersistentVolumeClaim) -> Selector | None:
     try:
         return from_label_selector(claim.spec.selector)
     except SelectorError as error:
-        raise Unreadable(
-            f"error creating internal label selector for claim: {claim.key}: {error}"
-        ) from error
+        raise Unreadable(f"error creating internal label selector for claim: {claim.key}: {error}") from error
 
 
 def _suits(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:

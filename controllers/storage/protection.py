@@ -1,7 +1,7 @@
 """Protection of claims that Pods use and of volumes that claims are bound to: a finalizer, taken off last.
 
-Reads: claims, volumes, attributes classes and Pods, from informer caches; Pods of one namespace live, before a
-claim is let go. Writes: finalizers. Elsewhere: the finalizer of new objects (admission).
+Reads: claims, volumes and Pods, from informer caches; Pods of one namespace live, before a claim is let go.
+Writes: finalizers. Elsewhere: the finalizer of new objects (admission).
 
 Invariant: a claim is let go only where the API server itself knows no Pod on a node that uses it.
 """

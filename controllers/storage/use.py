@@ -55,8 +55,8 @@ def users(pods: Informer[Pod], claim: Key) -> Sequence[Pod]:
 
 
 def uses(pod: Pod, claim: PersistentVolumeClaim) -> bool:
-    """Whether the claim has to stay for this Pod. One that no node has yet does not count: no kubelet starts a
-    Pod whose claim is being deleted."""
+    """Whether the claim has to stay for this Pod. One that no node has yet does not count: no kubelet starts
+    a Pod whose claim is being deleted."""
     if not pod.spec.node_name:
         return False
     return any(_holds(pod, volume, claim) for volume in pod.spec.volumes)

@@ -25,9 +25,9 @@ _WORK = Histogram(
 _RETRIES = Counter("workqueue_retries_total", "Total number of retries handled by workqueue", ["name"])
 _UNFINISHED = Gauge(
     "workqueue_unfinished_work_seconds",
-    "How many seconds of work has done that is in progress and hasn't been observed by work_duration. Large "
-    "values indicate stuck threads. One can deduce the number of stuck threads by observing the rate at which "
-    "this increases.",
+    "How many seconds of work has done that is in progress and hasn't been observed by work_duration. "
+    "Large values indicate stuck threads. One can deduce the number of stuck threads by observing the rate "
+    "at which this increases.",
     ["name"],
 )
 _LONGEST = Gauge(
@@ -60,7 +60,7 @@ class QueueMetrics:
         self._work.observe(seconds)
 
     def watch(self, running: Callable[[], list[float]]) -> None:
-        """Ask `running`, whenever somebody looks, for the seconds that each key has been worked on so far. The
-        last queue of a name is the one that counts."""
+        """Ask `running`, whenever somebody looks, for the seconds that each key has been worked on so far.
+        The last queue of a name is the one that counts."""
         _UNFINISHED.labels(self._name).set_function(lambda: sum(running()))
         _LONGEST.labels(self._name).set_function(lambda: max(running(), default=0.0))

@@ -1,4 +1,4 @@
-"""Two controller managers as processes beside an API server process: one acts at a time, whatever happens to it."""
+"""Two controller managers beside an API server, all processes: one acts at a time, whatever happens to it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ from kplane.testing.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
-QUICK = ["--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=500ms"]
+QUICK = [
+    "--leader-elect-lease-duration=3s",
+    "--leader-elect-renew-deadline=2s",
+    "--leader-elect-retry-period=500ms",
+]
 
 
 @dataclass
@@ -107,7 +111,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
         await found.client.close()
 
 
-async def answers(client: Client) -> bool:
+async def answers(client: Client) -> bool | None:
     try:
         await client.raw("GET", "/api/v1/namespaces/kube-system")
         await client.raw("GET", "/api/v1/namespaces/default")
@@ -153,7 +157,7 @@ async def test_a_leader_that_was_stopped_does_nothing_when_it_wakes_up(cluster: 
     # Time enough for the one that slept to do what it had in mind, and to stand for election again.
     until = SystemClock().monotonic() + 3
 
-    async def undisturbed() -> bool:
+    async def undisturbed() -> bool | None:
         assert await cluster.pods() == settled
         assert await cluster.holder() == second
         return SystemClock().monotonic() > until

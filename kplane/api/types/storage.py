@@ -149,7 +149,5 @@ PersistentVolumeClaim.API = Resource(
 )
 PersistentVolume.API = Resource("", "v1", "persistentvolumes", "PersistentVolume", False, PersistentVolume)
 StorageClass.API = Resource(GROUP, "v1", "storageclasses", "StorageClass", False, StorageClass)
-VolumeAttachment.API = Resource(
-    GROUP, "v1", "volumeattachments", "VolumeAttachment", False, VolumeAttachment
-)
+VolumeAttachment.API = Resource(GROUP, "v1", "volumeattachments", "VolumeAttachment", False, VolumeAttachment)
 CSIDriver.API = Resource(GROUP, "v1", "csidrivers", "CSIDriver", False, CSIDriver)

@@ -57,9 +57,7 @@ def up(*policies: Policy, select: str | None = None) -> Behavior:
 
 
 def down(*policies: Policy, select: str | None = None) -> Behavior:
-    return Behavior(
-        scale_down=Rules(policies=policies, select_policy=select, stabilization_window_seconds=0)
-    )
+    return Behavior(scale_down=Rules(policies=policies, select_policy=select, stabilization_window_seconds=0))
 
 
 PODS = Policy(type="Pods", value=3, period_seconds=60)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from kplane.api.errors import Conflict, Forbidden, InternalError
 from kplane.api.resource import Key, Object
 from kplane.api.types.meta import condition
+from kplane.controllers.config import Config
+from kplane.controllers.horizontalpodautoscaler.controller import HorizontalPodAutoscalerController
 from kplane.controllers.horizontalpodautoscaler.views import HorizontalPodAutoscaler
+from kplane.testing.autoscaling import FakeMetrics, ScaledCluster
+from kplane.testing.discoverable import DiscoverableCluster
 from kplane.testing.objects import make_object, make_pod
-
-from .conftest import Scaled
 
 KEY = Key("default", "web")
 CPU: Object = {
@@ -23,7 +27,20 @@ QUEUE: Object = {
     "type": "External",
     "external": {"metric": {"name": "queue"}, "target": {"type": "AverageValue", "averageValue": "10"}},
 }
-CUSTOM = {"kind": "APIGroup", "preferredVersion": {"groupVersion": "custom.metrics.k8s.io/v1beta2", "version": "v1beta2"}}
+CUSTOM: Object = {"kind": "APIGroup", "preferredVersion": {"version": "v1beta2"}}
+
+
+@pytest_asyncio.fixture
+async def scaled() -> AsyncIterator[ScaledCluster]:
+    async with DiscoverableCluster() as cluster:
+        metrics = FakeMetrics(cluster)
+        metrics.set_scale(3)
+        yield ScaledCluster(cluster, metrics)
+
+
+def run(scaled: ScaledCluster) -> None:
+    context = scaled.context(Config())
+    scaled.cluster.start(context.queue.run(HorizontalPodAutoscalerController(context).reconcile))
 
 
 def scaler(*metrics: Object, name: str = "web", least: int = 1, most: int = 10, **spec: Any) -> Object:
@@ -39,46 +56,39 @@ def scaler(*metrics: Object, name: str = "web", least: int = 1, most: int = 10, 
     )
 
 
-def pods(count: int = 3, **labels: str) -> list[Object]:
-    return [
-        make_pod(
-            f"web-{number}", ready=True, requests={"cpu": "1"}, labels={"app": "web", **labels}
-        )
-        | {
-            "status": {
-                "phase": "Running",
-                "startTime": "2020-01-01T00:00:00Z",
-                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2020-01-01T00:00:00Z"}],
-            }
-        }
-        for number in range(count)
-    ]  # fmt: skip
+OLD = "2020-01-01T00:00:00Z"
+READY = {"type": "Ready", "status": "True", "lastTransitionTime": OLD}
+RUNNING = {"phase": "Running", "startTime": OLD, "conditions": [READY]}
 
 
-def busy(scaled: Scaled, cpu: str, count: int = 3) -> None:
+def pods(count: int = 3) -> list[Object]:
+    return [make_pod(f"web-{number}", requests={"cpu": "1"}) | {"status": RUNNING} for number in range(count)]
+
+
+def busy(scaled: ScaledCluster, cpu: str, count: int = 3) -> None:
     scaled.metrics.set_usage({f"web-{number}": {"web": cpu} for number in range(count)})
 
 
-def found(scaled: Scaled, name: str = "web") -> HorizontalPodAutoscaler:
-    entry = scaled.cluster.get(HorizontalPodAutoscaler, Key("default", name))
+def found(scaled: ScaledCluster, name: str = "web") -> HorizontalPodAutoscaler:
+    entry: HorizontalPodAutoscaler | None = scaled.cluster.get(HorizontalPodAutoscaler, Key("default", name))
     assert entry is not None
     return entry
 
 
-def says(scaled: Scaled, kind: str) -> tuple[str, str, str]:
+def says(scaled: ScaledCluster, kind: str) -> tuple[str, str, str]:
     entry = condition(found(scaled).status.conditions, kind)
     assert entry is not None
     return entry.status, entry.reason, entry.message
 
 
-def told(scaled: Scaled) -> list[tuple[str, str]]:
+def told(scaled: ScaledCluster) -> list[tuple[str, str]]:
     return [(event.reason, event.message) for event in scaled.cluster.events()]
 
 
-async def test_a_busy_target_is_scaled_up(scaled: Scaled) -> None:
+async def test_a_busy_target_is_scaled_up(scaled: ScaledCluster) -> None:
     scaled.cluster.load(scaler(), *pods())
     busy(scaled, "900m")
-    scaled.run()
+    run(scaled)
     await scaled.cluster.settle()
 
     assert scaled.metrics.replicas == 6
@@ -112,10 +122,10 @@ async def test_a_busy_target_is_scaled_up(scaled: Scaled) -> None:
     )  # fmt: skip
 
 
-async def test_an_idle_target_is_scaled_down_when_the_window_has_passed(scaled: Scaled) -> None:
+async def test_an_idle_target_is_scaled_down_when_the_window_has_passed(scaled: ScaledCluster) -> None:
     scaled.cluster.load(scaler(), *pods())
     busy(scaled, "100m")
-    scaled.run()
+    run(scaled)
     await scaled.cluster.advance(290)
     early, why = scaled.metrics.replicas, says(scaled, "AbleToScale")
     await scaled.cluster.advance(30)
@@ -124,10 +134,10 @@ async def test_an_idle_target_is_scaled_down_when_the_window_has_passed(scaled: 
     assert told(scaled) == [("SuccessfulRescale", "New size: 1; reason: All metrics below target")]
 
 
-async def test_metrics_are_looked_at_every_15_seconds(scaled: Scaled) -> None:
+async def test_metrics_are_looked_at_every_15_seconds(scaled: ScaledCluster) -> None:
     scaled.cluster.load(scaler(), *pods())
     busy(scaled, "500m")
-    scaled.run()
+    run(scaled)
     await scaled.cluster.advance(60)
     assert len(scaled.metrics.asked) == 5
     assert says(scaled, "AbleToScale")[1] == "ReadyForNewScale"
@@ -140,19 +150,21 @@ async def test_metrics_are_looked_at_every_15_seconds(scaled: Scaled) -> None:
         pytest.param(1, 2, "Current number of replicas below Spec.MinReplicas", id="too-few"),
     ],
 )
-async def test_bounds_hold_without_metrics(scaled: Scaled, replicas: int, want: int, reason: str) -> None:
+async def test_bounds_hold_without_metrics(
+    scaled: ScaledCluster, replicas: int, want: int, reason: str
+) -> None:
     scaled.metrics.set_scale(replicas)
     scaled.cluster.load(scaler(least=2))
-    scaled.run()
+    run(scaled)
     await scaled.cluster.settle()
     assert scaled.metrics.replicas == want
     assert told(scaled) == [("SuccessfulRescale", f"New size: {want}; reason: {reason}")]
 
 
-async def test_a_target_without_replicas_is_left_alone(scaled: Scaled) -> None:
+async def test_a_target_without_replicas_is_left_alone(scaled: ScaledCluster) -> None:
     scaled.metrics.set_scale(0)
     scaled.cluster.load(scaler())
-    scaled.run()
+    run(scaled)
     await scaled.cluster.settle()
     assert scaled.metrics.replicas == 0
     assert says(scaled, "ScalingActive") == (
@@ -160,9 +172,9 @@ async def test_a_target_without_replicas_is_left_alone(scaled: Scaled) -> None:
     )  # fmt: skip
 
 
-async def test_missing_metrics_are_told_and_change_nothing(scaled: Scaled) -> None:
+async def test_missing_metrics_are_told_and_change_nothing(scaled: ScaledCluster) -> None:
     scaled.cluster.load(scaler(), *pods())
-    scaled.run()
+    run(scaled)
     await scaled.cluster.settle()
     assert scaled.metrics.replicas == 3
     why = (
@@ -189,27 +201,27 @@ async def test_missing_metrics_are_told_and_change_nothing(scaled: Scaled) -> No
     ("cpu", "replicas"), [pytest.param("1", 6, id="up-all-the-same"), pytest.param("0", 3, id="not-down")]
 )
 async def test_a_metric_that_fails_beside_others_only_keeps_from_going_down(
-    scaled: Scaled, cpu: str, replicas: int
+    scaled: ScaledCluster, cpu: str, replicas: int
 ) -> None:
     scaled.cluster.load(scaler(CPU, QUEUE), *pods())
     busy(scaled, cpu)
-    scaled.run()
+    run(scaled)
     await scaled.cluster.advance(400)
     assert scaled.metrics.replicas == replicas
 
 
-async def test_of_several_metrics_the_highest_counts(scaled: Scaled) -> None:
+async def test_of_several_metrics_the_highest_counts(scaled: ScaledCluster) -> None:
     scaled.cluster.load(scaler(CPU, QUEUE), *pods())
     busy(scaled, "100m")
     path = "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/queue"
     scaled.metrics.answers[path] = {"items": [{"value": "30"}, {"value": "20"}]}
-    scaled.run()
+    run(scaled)
     await scaled.cluster.settle()
     assert scaled.metrics.replicas == 5
     assert told(scaled)[0][1] == "New size: 5; reason: external metric queue(None) above target"
 
 
-async def test_a_container_is_judged_apart(scaled: Scaled) -> None:
+async def test_a_container_is_judged_apart(scaled: ScaledCluster) -> None:
     metric = {
         "type": "ContainerResource",
         "containerResource": {"name": "cpu", "container": "web", "target": CPU["resource"]["target"]},
@@ -217,7 +229,7 @@ async def test_a_container_is_judged_apart(scaled: Scaled) -> None:
     scaled.cluster.load(scaler(metric), *pods())
     usage = {f"web-{n}": {"web": "1", "sidecar": "9"} for n in range(3)}
     scaled.metrics.set_usage(usage)
-    scaled.run()
+    run(scaled)
     await scaled.cluster.settle()
     assert scaled.metrics.replicas == 6
     assert found(scaled).status.current_metrics == (
@@ -232,7 +244,7 @@ async def test_a_container_is_judged_apart(scaled: Scaled) -> None:
     )
 
 
-async def test_a_metric_of_pods_is_averaged(scaled: Scaled) -> None:
+async def test_a_metric_of_pods_is_averaged(scaled: ScaledCluster) -> None:
     metric = {
         "type": "Pods",
         "pods": {
@@ -246,17 +258,21 @@ async def test_a_metric_of_pods_is_averaged(scaled: Scaled) -> None:
         "items": [{"describedObject": {"name": f"web-{n}"}, "value": "150"} for n in range(3)]
     }
     scaled.cluster.load(scaler(metric), *pods())
-    scaled.run()
+    run(scaled)
     await scaled.cluster.settle()
     assert scaled.metrics.replicas == 5
     assert scaled.metrics.asked[-1][1] == {"labelSelector": "app=web", "metricLabelSelector": "verb=GET"}
 
 
 @pytest.mark.parametrize(
-    ("target", "replicas"), [({"type": "Value", "value": "10"}, 6), ({"type": "AverageValue", "averageValue": "5"}, 4)]
-)  # fmt: skip
+    ("target", "replicas"),
+    [
+        pytest.param({"type": "Value", "value": "10"}, 6, id="value"),
+        pytest.param({"type": "AverageValue", "averageValue": "5"}, 4, id="average"),
+    ],
+)
 async def test_a_metric_of_another_object_is_followed(
-    scaled: Scaled, target: Object, replicas: int
+    scaled: ScaledCluster, target: Object, replicas: int
 ) -> None:
     described = {"apiVersion": "v1", "kind": "Service", "name": "front"}
     metric = {
@@ -268,16 +284,16 @@ async def test_a_metric_of_another_object_is_followed(
     path = f"{base}/v1beta2/namespaces/default/services/front/hits"
     scaled.metrics.answers[path] = {"items": [{"value": "20"}]}
     scaled.cluster.load(scaler(metric), *pods())
-    scaled.run()
+    run(scaled)
     await scaled.cluster.settle()
     assert scaled.metrics.replicas == replicas
 
 
-async def test_behavior_limits_the_rate(scaled: Scaled) -> None:
+async def test_behavior_limits_the_rate(scaled: ScaledCluster) -> None:
     slow = {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]}
     scaled.cluster.load(scaler(behavior={"scaleUp": slow}), *pods())
     busy(scaled, "1")
-    scaled.run()
+    run(scaled)
     await scaled.cluster.advance(50)
     first, limited = scaled.metrics.replicas, says(scaled, "ScalingLimited")
     assert first == 4
@@ -287,10 +303,10 @@ async def test_behavior_limits_the_rate(scaled: Scaled) -> None:
     )  # fmt: skip
 
 
-async def test_a_missing_target_is_told(scaled: Scaled) -> None:
+async def test_a_missing_target_is_told(scaled: ScaledCluster) -> None:
     target = {"apiVersion": "example.com/v1", "kind": "Nothing", "name": "web"}
     scaled.cluster.load(scaler(scaleTargetRef=target))
-    scaled.run()
+    run(scaled)
     await scaled.cluster.settle()
     why = 'no matches for kind "Nothing" in group "example.com" (version v1)'
     assert says(scaled, "AbleToScale") == (
@@ -300,10 +316,10 @@ async def test_a_missing_target_is_told(scaled: Scaled) -> None:
     assert told(scaled) == [("FailedGetScale", why)]
 
 
-async def test_a_scale_that_is_refused_is_told(scaled: Scaled) -> None:
+async def test_a_scale_that_is_refused_is_told(scaled: ScaledCluster) -> None:
     scaled.cluster.load(scaler(), *pods())
     scaled.metrics.fail_scale = Forbidden("no")
-    scaled.run()
+    run(scaled)
     await scaled.cluster.settle()
     assert says(scaled, "AbleToScale")[:2] == ("False", "FailedGetScale")
     scaled.metrics.fail_scale = None
@@ -311,19 +327,19 @@ async def test_a_scale_that_is_refused_is_told(scaled: Scaled) -> None:
     assert says(scaled, "AbleToScale")[0] == "True"
 
 
-async def test_a_scale_without_a_selector_is_told(scaled: Scaled) -> None:
+async def test_a_scale_without_a_selector_is_told(scaled: ScaledCluster) -> None:
     scaled.metrics.set_scale(3, selector="")
     scaled.cluster.load(scaler())
-    scaled.run()
+    run(scaled)
     await scaled.cluster.settle()
     assert says(scaled, "ScalingActive") == (
         "False", "InvalidSelector", "the HPA target's scale is missing a selector",
     )  # fmt: skip
 
 
-async def test_two_autoscalers_of_the_same_pods_change_nothing(scaled: Scaled) -> None:
+async def test_two_autoscalers_of_the_same_pods_change_nothing(scaled: ScaledCluster) -> None:
     scaled.cluster.load(scaler(), scaler(name="other"), *pods())
-    scaled.run()
+    run(scaled)
     await scaled.cluster.settle()
     busy(scaled, "1")
     await scaled.cluster.advance(30)
@@ -337,18 +353,18 @@ async def test_two_autoscalers_of_the_same_pods_change_nothing(scaled: Scaled) -
     assert scaled.metrics.replicas == 6
 
 
-async def test_nonsense_from_a_metrics_server_is_told(scaled: Scaled) -> None:
+async def test_nonsense_from_a_metrics_server_is_told(scaled: ScaledCluster) -> None:
     scaled.cluster.load(scaler(), *pods())
     busy(scaled, "lots")
-    scaled.run()
+    run(scaled)
     await scaled.cluster.settle()
     assert says(scaled, "ScalingActive")[:2] == ("False", "FailedGetResourceMetric")
 
 
-async def test_a_status_is_not_written_where_nothing_changed(scaled: Scaled) -> None:
+async def test_a_status_is_not_written_where_nothing_changed(scaled: ScaledCluster) -> None:
     scaled.cluster.load(scaler(), *pods())
     busy(scaled, "500m")
-    scaled.run()
+    run(scaled)
     await scaled.cluster.advance(30)
     before = found(scaled).metadata.resource_version
     await scaled.cluster.advance(300)
@@ -356,10 +372,10 @@ async def test_a_status_is_not_written_where_nothing_changed(scaled: Scaled) -> 
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_whatever_fails_the_scale_is_right_in_the_end(scaled: Scaled, seed: int) -> None:
+async def test_whatever_fails_the_scale_is_right_in_the_end(scaled: ScaledCluster, seed: int) -> None:
     scaled.cluster.load(scaler(), *pods())
     busy(scaled, "1")
-    scaled.run()
+    run(scaled)
     for turn in range(10):
         error = InternalError("broken") if (turn + seed) % 2 else Conflict("old")
         scaled.metrics.fail_scale = error if turn % 3 else None

@@ -99,7 +99,9 @@ def test_pods_that_have_ended_or_are_going_do_not_count() -> None:
     ("options", "counts"),
     [
         pytest.param({}, True, id="long-ready"),
-        pytest.param({"started": "2026-01-01T11:58:00Z", "since": "2026-01-01T11:58:30Z"}, True, id="measured"),
+        pytest.param(
+            {"started": "2026-01-01T11:58:00Z", "since": "2026-01-01T11:58:30Z"}, True, id="measured"
+        ),
         pytest.param(
             {"started": "2026-01-01T11:58:00Z", "since": "2026-01-01T11:59:30Z"}, False, id="window-too-early"
         ),
@@ -108,7 +110,7 @@ def test_pods_that_have_ended_or_are_going_do_not_count() -> None:
         pytest.param({"ready": False, "since": "2026-01-01T11:00:00Z"}, True, id="unready-later"),
     ],
 )
-def test_cpu_of_a_pod_that_starts_says_nothing(options: dict[str, Any], counts: bool) -> None:  # noqa: FBT001
+def test_cpu_of_a_pod_that_starts_says_nothing(options: dict[str, Any], counts: bool) -> None:
     pods = [pod("p0"), pod("p1", **options)]
     # Alone, p0 asks for twice its share; the other one, where it counts, for nothing at all.
     assert replicas(pods, {"p0": 1000, "p1": 0}, 100) == (1 if counts else 2)
@@ -148,7 +150,7 @@ def test_a_value_is_shared_out(running: int, value: int, want: tuple[int, int]) 
 
 
 def test_a_window_is_as_long_as_it_says() -> None:
-    young = {"started": "2026-01-01T11:58:00Z", "since": "2026-01-01T11:59:30Z"}
+    young: dict[str, Any] = {"started": "2026-01-01T11:58:00Z", "since": "2026-01-01T11:59:30Z"}
     pods = [pod("p0", **young)]
     samples = {"p0": Sample(1000, NOW, timedelta(seconds=10))}
     target = PodsTarget(50, "cpu", requests(pods, "cpu"))

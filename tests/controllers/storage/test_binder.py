@@ -91,17 +91,28 @@ async def test_a_volume_nobody_wants_is_available(cluster: FakeCluster) -> None:
         pytest.param({"modes": ["ReadWriteMany"]}, [{}], None, id="modes"),
         pytest.param({"volumeMode": "Block"}, [{}, {"volumeMode": "Block"}], 1, id="volume-mode"),
         pytest.param(
-            {"selector": {"matchLabels": {"disk": "ssd"}}}, [{}, {"labels": {"disk": "ssd"}}], 1, id="selector"
+            {"selector": {"matchLabels": {"disk": "ssd"}}},
+            [{}, {"labels": {"disk": "ssd"}}],
+            1,
+            id="selector",
         ),
         pytest.param(
-            {"volumeAttributesClassName": "gold"}, [{}, {"volumeAttributesClassName": "gold"}], 1, id="attributes"
+            {"volumeAttributesClassName": "gold"},
+            [{}, {"volumeAttributesClassName": "gold"}],
+            1,
+            id="attributes",
         ),
         pytest.param(
-            {}, [{}, {"size": "9Gi", "claimRef": {"namespace": "default", "name": "data"}}], 1, id="reserved-first"
+            {},
+            [{}, {"size": "9Gi", "claimRef": {"namespace": "default", "name": "data"}}],
+            1,
+            id="reserved-first",
         ),
-        pytest.param({}, [{"claimRef": {"namespace": "default", "name": "x"}}], None, id="reserved-for-another"),
+        pytest.param(
+            {}, [{"claimRef": {"namespace": "default", "name": "x"}}], None, id="reserved-for-another"
+        ),
     ],
-)  # fmt: skip
+)
 async def test_the_volume_that_suits_is_chosen(
     cluster: FakeCluster, wanted: dict[str, Any], offered: list[dict[str, Any]], chosen: int | None
 ) -> None:
@@ -329,7 +340,7 @@ async def test_a_claim_that_loses_its_volume_is_lost(
 
 
 @pytest.mark.parametrize("by_user", [True, False])
-async def test_a_volume_whose_claim_went_elsewhere_is_free_again(cluster: FakeCluster, by_user: bool) -> None:  # noqa: FBT001
+async def test_a_volume_whose_claim_went_elsewhere_is_free_again(cluster: FakeCluster, by_user: bool) -> None:
     wanted = make_claim(annotations=BOUND, volumeName="other", status={"phase": "Bound"})
     reserved = make_volume(claim=wanted, annotations={} if by_user else BY_CONTROLLER)
     await settled(cluster, wanted, make_volume("other", claim=wanted, phase="Bound"), reserved)

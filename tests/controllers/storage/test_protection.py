@@ -86,7 +86,7 @@ async def test_pods_that_do_not_use_it_do_not_hold_a_claim(cluster: FakeCluster,
 async def test_an_ephemeral_claim_is_held_by_its_own_pod_until_that_is_shut_down(
     cluster: FakeCluster,
 ) -> None:
-    template = {"volumeClaimTemplate": {"spec": {}}}
+    template: Object = {"volumeClaimTemplate": {"spec": {}}}
     pod = user(volumes=[{"name": "scratch", "ephemeral": template}])
     pod["metadata"]["finalizers"] = ["example.com/held"]
     stranger = user("stranger", volumes=[{"name": "scratch", "ephemeral": template}])
@@ -118,7 +118,7 @@ async def test_a_pod_that_the_cache_lacks_holds_its_claim(cluster: FakeCluster) 
 
 
 @pytest.mark.parametrize(("phase", "stays"), [("Bound", True), ("Available", False), ("Released", False)])
-async def test_a_volume_stays_while_it_is_bound(cluster: FakeCluster, phase: str, stays: bool) -> None:  # noqa: FBT001
+async def test_a_volume_stays_while_it_is_bound(cluster: FakeCluster, phase: str, stays: bool) -> None:
     cluster.load(make_volume(phase=phase))
     run(cluster, VolumeProtection)
     await cluster.settle()

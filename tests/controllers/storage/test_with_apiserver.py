@@ -82,7 +82,7 @@ async def test_a_claim_is_bound_used_protected_and_its_volume_given_back(client:
     await client.create(PersistentVolume, fresh(make_volume()))
     await client.create(PersistentVolumeClaim, fresh(make_claim()))
 
-    async def bound() -> bool:
+    async def bound() -> bool | None:
         return await phases(client) == ("Bound", "Bound")
 
     await eventually(bound)
@@ -91,7 +91,7 @@ async def test_a_claim_is_bound_used_protected_and_its_volume_given_back(client:
     await client.delete(PersistentVolumeClaim, "data", "default")
     until = SystemClock().monotonic() + 0.2
 
-    async def kept() -> bool:
+    async def kept() -> bool | None:
         assert not await gone(client, PersistentVolumeClaim, "data", "default")
         assert not await gone(client, PersistentVolume, "disk")
         return SystemClock().monotonic() > until
@@ -99,7 +99,7 @@ async def test_a_claim_is_bound_used_protected_and_its_volume_given_back(client:
     await eventually(kept)
     await client.delete(Pod, "web", "default", grace_seconds=0)
 
-    async def both_gone() -> bool:
+    async def both_gone() -> bool | None:
         return await gone(client, PersistentVolumeClaim, "data", "default") and await gone(
             client, PersistentVolume, "disk"
         )
@@ -116,7 +116,7 @@ async def test_an_ephemeral_volume_is_asked_for_and_goes_with_its_pod(client: Cl
     }  # fmt: skip
     await client.create(Pod, pod(ephemeral={"volumeClaimTemplate": {"spec": spec}}))
 
-    async def asked() -> bool:
+    async def asked() -> bool | None:
         if await gone(client, PersistentVolumeClaim, "web-v", "default"):
             return False
         claim = await client.get(PersistentVolumeClaim, "web-v", "default")
@@ -125,7 +125,7 @@ async def test_an_ephemeral_volume_is_asked_for_and_goes_with_its_pod(client: Cl
     await eventually(asked)
     await client.delete(Pod, "web", "default", grace_seconds=0)
 
-    async def claim_gone() -> bool:
+    async def claim_gone() -> bool | None:
         return await gone(client, PersistentVolumeClaim, "web-v", "default")
 
     await eventually(claim_gone)

@@ -1,29 +1,26 @@
-"""A cluster with scales and metrics APIs, as fakes."""
+"""A fake cluster with scales and metrics APIs, for tests of autoscaling."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
-import pytest_asyncio
 
 from kplane.api import errors
 from kplane.api.resource import Object
 from kplane.client.controller import Context
 from kplane.client.rest import Client
 from kplane.client.transport import Response, Stream, Transport
-from kplane.controllers.config import Config
-from kplane.controllers.horizontalpodautoscaler.controller import HorizontalPodAutoscalerController
 from kplane.testing.discoverable import DiscoverableCluster
 
 
 @dataclass
 class FakeMetrics:
-    """A Transport in front of another one, that answers for metrics APIs (path -> body) and for the scale of one
-    Deployment `web`."""
+    """A Transport in front of another one: it answers for metrics APIs (path -> body) and for the scale of
+    one Deployment `web`."""
 
     below: Transport
     answers: dict[str, Object] = field(default_factory=dict)
@@ -105,24 +102,13 @@ def _refusal(error: errors.ApiError) -> Response:
 
 
 @dataclass
-class Scaled:
-    """The cluster under test."""
+class ScaledCluster:
+    """The cluster under test, and what stands in front of it."""
 
     cluster: DiscoverableCluster
     metrics: FakeMetrics
 
-    def context(self, options: Config | None = None) -> Context:
+    def context(self, options: Any = None) -> Context:
+        """As FakeCluster's, with a client that sees scales and metrics."""
         context = self.cluster.context(options=options)
         return replace(context, client=Client(self.metrics, clock=self.cluster.clock))
-
-    def run(self, **options: Any) -> None:
-        context = self.context(Config(**options))
-        self.cluster.start(context.queue.run(HorizontalPodAutoscalerController(context).reconcile))
-
-
-@pytest_asyncio.fixture
-async def scaled() -> AsyncIterator[Scaled]:
-    async with DiscoverableCluster() as cluster:
-        metrics = FakeMetrics(cluster)
-        metrics.set_scale(3)
-        yield Scaled(cluster, metrics)
