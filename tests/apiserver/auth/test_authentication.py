@@ -51,7 +51,7 @@ def test_a_certificate_names_its_user_and_groups(keys: Path) -> None:
 
     assert user is not None
     assert user.name == "kubernetes-admin"
-    assert user.groups == ("system:masters", "system:authenticated")
+    assert user.groups == ("kubeadm:cluster-admins", "system:authenticated")
     assert user.extra["authentication.kubernetes.io/credential-id"][0].startswith("X509SHA256=")
 
 
