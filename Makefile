@@ -17,7 +17,7 @@ check: setup
 	$(BIN)/lint-imports
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests
+	$(BIN)/python -m pytest -n 2 --dist loadscope tests
 
 demo: setup
 	$(BIN)/python deploy/demo.py

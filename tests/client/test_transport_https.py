@@ -71,7 +71,7 @@ async def test_client_certificate_identifies_and_leaves_no_key_behind(
 
     answer = await ask(replace(credentials, certificate=certificate, key=key))
 
-    assert answer == "CN=kubernetes-admin,O=system:masters|"
+    assert answer == "CN=kubernetes-admin,O=kubeadm:cluster-admins|"
     assert list(tmp_path.iterdir()) == []
 
 
