@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
@@ -25,7 +24,7 @@ from kplane.api.types.meta import condition
 from kplane.client import kubeconfig
 from kplane.client.kubeconfig import Credentials
 from kplane.client.rest import Client, connect
-from kplane.runtime import pki
+from kplane.runtime import addresses, pki
 from kplane.runtime.process import Fatal
 from kplane.runtime.serving import free_port
 
@@ -195,9 +194,6 @@ def address_towards(server: str) -> str:
     """This machine's address as the API server sees it; nothing is sent. Raises Fatal."""
     host = urlsplit(server).hostname or ""
     try:
-        family, kind, _, _, place = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.connect(place)
-            return str(probe.getsockname()[0])
+        return addresses.towards(host)
     except OSError as error:
         raise Fatal(f"cannot find out this node's address ({error}); give it with --node-ip") from error

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+from kplane.runtime import addresses
 from kplane.runtime.process import Fatal
 
 
@@ -78,16 +78,13 @@ def reachable_at(bind_address: str) -> str:
         raise Fatal(f"--bind-address {bind_address} is not an IP address") from error
     if not address.is_unspecified:
         return str(address)
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            # Of the documentation's range: nothing is sent, the kernel only chooses a route.
-            probe.connect(("2001:db8::1" if address.version == 6 else "192.0.2.1", 9))
-        except OSError as error:
-            raise Fatal(
-                f"cannot find out this machine's address ({error.strerror}); give it with --bind-address"
-            ) from error
-        return str(probe.getsockname()[0])
+    try:
+        # Addresses of the documentation's range stand for all that is far away.
+        return addresses.towards("2001:db8::1" if address.version == 6 else "203.0.113.1")
+    except OSError as error:
+        raise Fatal(
+            f"cannot find out this machine's address ({error.strerror}); give it with --bind-address"
+        ) from error
 
 
 def node_address(runtime: Runtime, pod_cidr: str) -> str:

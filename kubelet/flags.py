@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kplane.api.resource import Object
+from kplane.runtime import addresses
 from kplane.runtime.process import Fatal, FlagParser, flag_bool
 
 from .config import KubeletConfig
@@ -150,9 +151,6 @@ def address_towards(server: str) -> str:
     """The address of the interface that leads to the API server; nothing is sent."""
     host = urlsplit(server).hostname or "127.0.0.1"
     try:
-        family, kind, _, _, place = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.connect(place)
-            return str(probe.getsockname()[0])
+        return addresses.towards(host)
     except OSError as error:
         raise Fatal(f"cannot find out this node's address ({error}); give it with --node-ip") from error

@@ -9,7 +9,7 @@ import pytest
 from kplane.cli import options
 from kplane.cli.layout import Layout
 from kplane.cli.lock import held, locked
-from kplane.cli.options import Options, Runtime, StoreKind, choose_runtime, node_address
+from kplane.cli.options import Options, Runtime, StoreKind, choose_runtime, node_address, reachable_at
 from kplane.cli.plan import Ports, processes
 from kplane.cli.up import choose_ports
 from kplane.runtime.process import Fatal
@@ -74,6 +74,12 @@ def test_upstream_ports_beside_the_default_port_only() -> None:
 def test_node_address_is_unreachable_from_other_machines() -> None:
     assert node_address(Runtime.HOLLOW, "10.244.0.0/24") == "127.0.0.1"
     assert node_address(Runtime.CONTAINERD, "10.244.0.0/24") == "10.244.0.1"
+
+
+def test_a_bind_address_is_where_other_machines_find_the_cluster() -> None:
+    assert reachable_at("127.0.0.1") == "127.0.0.1"
+    with pytest.raises(Fatal, match="--bind-address here is not an IP address"):
+        reachable_at("here")
 
 
 def test_second_cluster_in_one_folder_is_refused(tmp_path: Path) -> None:
