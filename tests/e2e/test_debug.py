@@ -1,0 +1,55 @@
+"""`kubectl debug` with real containers: an ephemeral container beside the processes of its target."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from kplane.testing.clusters import Cluster
+from kplane.testing.images import HELLO
+
+pytestmark = [pytest.mark.e2e, pytest.mark.node, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+POD = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: debugged}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {{name: main, image: "{HELLO}", imagePullPolicy: Never, command: [sleep, "4321"]}}
+"""
+
+
+async def test_debug_sees_the_processes_of_its_target_and_ends_once(node_cluster: Cluster) -> None:
+    await node_cluster.kubectl("apply", "-f", "-", input=POD)
+    await node_cluster.kubectl("wait", "--for=condition=Ready", "pod/debugged", "--timeout=60s")
+
+    debug = await node_cluster.start(
+        "kubectl", "debug", "-i", "debugged", f"--image={HELLO}", "--target=main", "--container=tools",
+        "--", "sh",
+    )  # fmt: skip
+    assert debug.stdin is not None
+    assert debug.stdout is not None
+    # The end of the input must not overtake it, so that comes last.
+    debug.stdin.write(b"ps; echo said hello; exit 3\n")
+    await debug.stdin.drain()
+    async with asyncio.timeout(60):
+        said = (await debug.stdout.read()).decode()
+        debug.stdin.close()
+        await debug.wait()
+    await node_cluster.kubectl(
+        "wait", "pod/debugged", "--timeout=60s",
+        "--for=jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.exitCode}=3",
+    )  # fmt: skip
+    pod = await node_cluster.get("pod", "debugged")
+    logs = await node_cluster.kubectl("logs", "debugged", "-c", "tools")
+
+    assert "sleep 4321" in said
+    assert "sleep 4321" in logs.out
+    assert "said hello" in said
+    assert pod["status"]["ephemeralContainerStatuses"][0]["restartCount"] == 0
+    assert pod["status"]["phase"] == "Running"
+    assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+    await node_cluster.kubectl("delete", "-f", "-", input=POD)
