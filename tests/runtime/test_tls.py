@@ -24,7 +24,7 @@ LOOPS = [
 
 
 async def app(scope: Scope, receive: object, send: object) -> None:
-    await respond(send, 200, b"known" if peer_certificate(scope) else b"anonymous")  # type: ignore[arg-type]
+    await respond(send, 200, b"known" if peer_certificate(scope) else b"anonymous")
 
 
 def config(folder: Path) -> ServingConfig:
