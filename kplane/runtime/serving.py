@@ -48,6 +48,8 @@ class ServingConfig:
     """Further addresses to listen on, at the same port."""
     grace_seconds: float = 1.0
     """How long running requests may take to end when the server closes; then they are cancelled."""
+    head_seconds: float = 32.0
+    """How long a client may take to send the head of a request; upstream's `ReadHeaderTimeout`."""
 
 
 def peer_certificate(scope: Scope) -> bytes | None:
@@ -80,20 +82,47 @@ class Hijack:
         return self._protocol.release(bytes(self._early))
 
 
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with the two additions, and a Date header that is made when it is needed."""
+MAX_HEAD = 1 << 20
+"""Bytes that the head of a request may have, as in Go."""
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"connection: close\r\n\r\n431 Request Header Fields Too Large"
+)
 
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's protocol with the two additions, bounds of size and time for the heads of requests, and a
+    Date header that is made when it is needed."""
+
+    head_seconds = ServingConfig.head_seconds
     _tls: dict[str, bytes | None] | None = None
     _hijack: Hijack | None = None
     _date_expires = 0.0
+    _in_head = True
+    """Whether the head of a request is awaited, or not complete."""
+    _head = 0
+    """Bytes of it so far."""
+    _patience: asyncio.TimerHandle | None = None
+    """Ends the connection if the head is not complete in time; most heads come at once and need none."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._patience = self.loop.call_later(self.head_seconds, transport.close)
         secured = transport.get_extra_info("ssl_object")
         if secured is not None:
             self._tls = {"client_cert": secured.getpeercert(binary_form=True)}
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
     def on_message_begin(self) -> None:
+        self._in_head = True
         super().on_message_begin()
         extensions: dict[str, Any] = {"tls": self._tls} if self._tls else {}
         self.scope["extensions"] = extensions
@@ -103,6 +132,8 @@ class _Protocol(HttpToolsProtocol):
             self.server_state.default_headers[:] = [(b"date", formatdate(usegmt=True).encode())]
 
     def on_headers_complete(self) -> None:
+        self._in_head, self._head = False, 0
+        self._stop_waiting()
         upgrade = self.parser.should_upgrade() and self._get_upgrade() is not None
         if upgrade:
             self._hijack = Hijack(self)
@@ -125,6 +156,18 @@ class _Protocol(HttpToolsProtocol):
                 self._hijack.feed(data[upgraded.args[0] :])
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
+            return
+        if self._in_head:
+            self._await_head(len(data))
+
+    def _await_head(self, arrived: int) -> None:
+        """A part of a head has arrived. One that never ends must take neither memory nor a connection."""
+        self._head += arrived
+        if self._head > MAX_HEAD:
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+        elif self._patience is None:
+            self._patience = self.loop.call_later(self.head_seconds, self.transport.close)
 
     def release(self, early: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Give the transport away; the request cycle is told that its response is complete."""
@@ -197,7 +240,9 @@ class Serving:
                 connection.transport.abort()
 
     def _protocol(self) -> asyncio.Protocol:
-        return _Protocol(self._uvicorn, self._state, {})
+        protocol = _Protocol(self._uvicorn, self._state, {})
+        protocol.head_seconds = self._config.head_seconds
+        return protocol
 
 
 LISTENING_PORTS = range(15_000, 30_000)
