@@ -13,15 +13,12 @@ from .labels import validate_selector
 from .podspec.defaults import default_template, round_quantities
 from .podspec.resources import QUOTA, validate_amount, validate_container_name, validate_name
 from .podspec.validation import validate_template
+from .quotascopes import validate_scopes
 from .status import StatusStrategy
 from .strategy import Strategy
 from .workloads import validate_at_most_all, validate_share
 
 _LIMIT_TYPES = ("Pod", "Container", "PersistentVolumeClaim")
-_SCOPES = (
-    "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass",
-    "Terminating", "VolumeAttributesClass",
-)  # fmt: skip
 
 
 class ResourceQuotaStrategy(StatusStrategy):
@@ -35,9 +32,14 @@ class ResourceQuotaStrategy(StatusStrategy):
         for name, amount in (spec.get("hard") or {}).items():
             yield from _validate_quota_name(name, here.hard[name])
             yield from validate_amount(name, amount, here.hard[name])
-        for scope in spec.get("scopes") or ():
-            if scope not in _SCOPES:
-                yield here.scopes.invalid(spec["scopes"], "unsupported scope")
+        yield from validate_scopes(spec, here)
+
+    def validate_status(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        for field in ("hard", "used"):
+            for name, amount in ((new.get("status") or {}).get(field) or {}).items():
+                here = path.status.child(field)[name]
+                yield from _validate_quota_name(name, here)
+                yield from validate_amount(name, amount, here)
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         now, was = new["spec"].get("scopes") or [], old["spec"].get("scopes") or []
