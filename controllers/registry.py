@@ -34,6 +34,7 @@ from .root_ca import RootCAPublisher
 from .serviceaccount import ServiceAccountController
 from .servicecidrs import ServiceCIDRController
 from .statefulset import StatefulSetController
+from .storage.attachdetach import AttachDetachController
 from .storage.binder import VolumeBinder
 from .storage.ephemeral import EphemeralVolumeController
 from .storage.expander import VolumeExpander
@@ -108,6 +109,9 @@ CONTROLLERS: Mapping[str, Entry] = {
     "node-ipam-controller": Entry(NodeIpamController, "cidr_allocator_node", "", 1, "cidrAllocator"),
     "node-lifecycle-controller": Entry(
         NodeLifecycleController, "node_lifecycle_controller", "", 8, "node-controller"
+    ),
+    "persistentvolume-attach-detach-controller": Entry(
+        AttachDetachController, "attach_detach", "", 10, "attachdetach-controller"
     ),
     "persistentvolume-binder-controller": Entry(VolumeBinder, "claims", "", 1, "persistentvolume-controller"),
     "persistentvolume-expander-controller": Entry(VolumeExpander, "volume_expand", "", 10, "volume_expand"),

@@ -104,7 +104,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
             f"--tls-private-key-file={tmp_path / 'pki/apiserver.key'}",
             f"--token-auth-file={tmp_path / 'tokens.csv'}", "--disable-admission-plugins=ServiceAccount",
         )  # fmt: skip
-        await eventually(lambda: answers(found.client), what="the API server answers", seconds=60)
+        assert await eventually(lambda: answers(found.client), what="the API server answers", seconds=60)
         yield found
     finally:
         await found.end()
@@ -162,7 +162,7 @@ async def test_a_leader_that_was_stopped_does_nothing_when_it_wakes_up(cluster: 
         assert await cluster.holder() == second
         return SystemClock().monotonic() > until
 
-    await eventually(undisturbed)
+    assert await eventually(undisturbed)
     await cluster.scale(8)
     more = await cluster.reaches(8)
 

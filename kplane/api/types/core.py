@@ -215,6 +215,10 @@ class ContainerImage(Part, frozen=True):
     size_bytes: int = 0
 
 
+class AttachedVolume(Part, frozen=True):
+    name: str = ""
+
+
 class NodeStatus(Part, frozen=True):
     allocatable: dict[str, str | int | float] = {}
     capacity: dict[str, str | int | float] = {}
@@ -222,6 +226,8 @@ class NodeStatus(Part, frozen=True):
     addresses: tuple[NodeAddress, ...] = ()
     daemon_endpoints: NodeDaemonEndpoints = NodeDaemonEndpoints()
     images: tuple[ContainerImage, ...] = ()
+    volumes_in_use: tuple[str, ...] = ()
+    volumes_attached: tuple[AttachedVolume, ...] = ()
 
 
 class Node(View, frozen=True):

@@ -85,7 +85,7 @@ async def test_a_claim_is_bound_used_protected_and_its_volume_given_back(client:
     async def bound() -> bool | None:
         return await phases(client) == ("Bound", "Bound")
 
-    await eventually(bound)
+    assert await eventually(bound)
     await client.create(Pod, pod(persistentVolumeClaim={"claimName": "data"}))
     await client.delete(PersistentVolume, "disk")
     await client.delete(PersistentVolumeClaim, "data", "default")
@@ -96,7 +96,7 @@ async def test_a_claim_is_bound_used_protected_and_its_volume_given_back(client:
         assert not await gone(client, PersistentVolume, "disk")
         return SystemClock().monotonic() > until
 
-    await eventually(kept)
+    assert await eventually(kept)
     await client.delete(Pod, "web", "default", grace_seconds=0)
 
     async def both_gone() -> bool | None:
@@ -104,7 +104,7 @@ async def test_a_claim_is_bound_used_protected_and_its_volume_given_back(client:
             client, PersistentVolume, "disk"
         )
 
-    await eventually(both_gone)
+    assert await eventually(both_gone)
 
 
 @pytest.mark.slow
@@ -122,10 +122,10 @@ async def test_an_ephemeral_volume_is_asked_for_and_goes_with_its_pod(client: Cl
         claim = await client.get(PersistentVolumeClaim, "web-v", "default")
         return "volume.kubernetes.io/storage-provisioner" in claim.metadata.annotations
 
-    await eventually(asked)
+    assert await eventually(asked)
     await client.delete(Pod, "web", "default", grace_seconds=0)
 
     async def claim_gone() -> bool | None:
         return await gone(client, PersistentVolumeClaim, "web-v", "default")
 
-    await eventually(claim_gone)
+    assert await eventually(claim_gone)
