@@ -169,6 +169,18 @@ async def test_the_day_of_its_last_use_is_noted_once_a_day(accounts: Accounts) -
     assert await labels(accounts) == {LAST_USED: f"{accounts.clock.now():%Y-%m-%d}"}
 
 
+async def test_a_day_that_a_faster_clock_has_noted_stays(accounts: Accounts) -> None:
+    token = await legacy(accounts)
+    accounts.clock.ahead = timedelta(days=1)
+    await accounts.code(token)
+    noted = await labels(accounts)
+
+    accounts.clock.ahead = timedelta()
+    await accounts.code(token)
+
+    assert await labels(accounts) == noted
+
+
 async def test_a_bad_token_is_no_use_of_a_secret(accounts: Accounts) -> None:
     token = await legacy(accounts)
 
