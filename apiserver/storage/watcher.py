@@ -72,10 +72,10 @@ class Watcher:
             self._wake()
 
     def take(self) -> Sequence[Event]:
-        """The events that are waiting, maybe none. Raises Overrun."""
+        """The events that are waiting, maybe none. Raises Overrun at once: what waits is not the present."""
+        if self._overrun:
+            raise Overrun("the watch fell too far behind")
         if not self._pending:
-            if self._overrun:
-                raise Overrun("the watch fell too far behind")
             return ()
         batch, self._pending = self._pending, []
         self._delivered = batch[-1].revision
