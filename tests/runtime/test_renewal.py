@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from kplane.runtime import pki, renewal
@@ -49,6 +50,8 @@ async def test_a_renewed_certificate_says_the_same_and_lives_on(
         )
     assert made.not_valid_after_utc - former.not_valid_after_utc == timedelta(days=100)
     assert made.public_key() != former.public_key()
+    key = load_pem_private_key((folder / f"{name}.key").read_bytes(), password=None)
+    assert key.public_key() == made.public_key()
     authority = next(held.authority for held in renewal.held(folder) if held.name == name)
     made.verify_directly_issued_by(load(folder / f"{authority}.crt"))
     assert stat.S_IMODE((folder / f"{name}.key").stat().st_mode) == 0o600
