@@ -81,7 +81,11 @@ def test_renewal_under_load_fails_no_request(
                 assert body == b"known"
                 seen.add(number)
 
-        async with Serving(app, config(folder)) as server, asyncio.TaskGroup() as tasks:
+        async with (
+            asyncio.timeout(30),
+            Serving(app, config(folder)) as server,
+            asyncio.TaskGroup() as tasks,
+        ):
             for _ in range(4):
                 tasks.create_task(load(server.port))
             wanted = {serial(folder / "apiserver.crt")}
