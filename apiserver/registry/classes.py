@@ -9,6 +9,7 @@ from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
 from .immutable import IMMUTABLE, unchanged
+from .kindwarnings import runtime_warnings
 from .labels import validate_labels
 from .podspec.defaults import round_quantities
 from .podspec.resources import validate_requirements
@@ -54,6 +55,9 @@ class PriorityClassStrategy(Strategy):
 class RuntimeClassStrategy(Strategy):
     immutable_spec_generation = True
     unconditional_update = False
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        yield from runtime_warnings(obj)
 
     def default(self, obj: Object) -> None:
         round_quantities((obj.get("overhead") or {}).get("podFixed") or {})

@@ -10,6 +10,7 @@ from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
 from .endpoints import validate_not_special
+from .kindwarnings import service_warnings
 from .labels import validate_labels
 from .podspec.probes import validate_port
 from .status import StatusStrategy
@@ -31,6 +32,9 @@ class ServiceStrategy(StatusStrategy):
     allow_create_on_update = True
     empty_status = {"loadBalancer": {}}  # noqa: RUF012
     selectable = ("spec.clusterIP", "spec.type")
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        yield from service_warnings(obj)
 
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})

@@ -9,6 +9,7 @@ from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
 from .immutable import IMMUTABLE, non_negative, unchanged
+from .kindwarnings import capacity_warnings, class_warnings, volume_warnings
 from .labels import validate_key
 from .podspec.defaults import round_quantities
 from .podspec.scheduling import validate_node_selector
@@ -35,6 +36,9 @@ _BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
 class PersistentVolumeStrategy(StatusStrategy):
     immutable_spec_generation = True
     empty_status = {"phase": "Pending"}  # noqa: RUF012
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        yield from volume_warnings(obj)
 
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})
@@ -83,6 +87,9 @@ class PersistentVolumeStrategy(StatusStrategy):
 
 class StorageClassStrategy(Strategy):
     immutable_spec_generation = True
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        yield from class_warnings(obj)
 
     def default(self, obj: Object) -> None:
         obj["reclaimPolicy"] = obj.get("reclaimPolicy") or "Delete"
@@ -185,6 +192,9 @@ class CSINodeStrategy(Strategy):
 class CSIStorageCapacityStrategy(Strategy):
     immutable_spec_generation = True
     unconditional_update = False
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        yield from capacity_warnings(obj)
 
     def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
         name = obj.get("storageClassName", "")

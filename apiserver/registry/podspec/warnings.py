@@ -83,13 +83,14 @@ def _node_warnings(spec: Object, path: Path) -> Iterator[str]:
     here = path.affinity.nodeAffinity
     required = (affinity.get(REQUIRED) or {}).get("nodeSelectorTerms") or ()
     for index, term in enumerate(required):
-        yield from _term_warnings(term, here.child(REQUIRED).nodeSelectorTerms[index])
+        yield from term_warnings(term, here.child(REQUIRED).nodeSelectorTerms[index])
     for index, weighted in enumerate(affinity.get(PREFERRED) or ()):
         place = here.child(PREFERRED)[index].preference
-        yield from _term_warnings(weighted.get("preference") or {}, place)
+        yield from term_warnings(weighted.get("preference") or {}, place)
 
 
-def _term_warnings(term: Object, path: Path) -> Iterator[str]:
+def term_warnings(term: Object, path: Path) -> Iterator[str]:
+    """Of one term of a node selector."""
     for index, need in enumerate(term.get("matchExpressions") or ()):
         if need.get("key") in NODE_LABELS:
             place = path.matchExpressions[index].child("key")
