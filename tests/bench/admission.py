@@ -82,6 +82,8 @@ async def run() -> None:
             body = str(NAMESPACE).replace("'", '"').encode()
             headers = {"content-type": "application/json"}
             await transport.request("POST", "/api/v1/namespaces", query={}, headers=headers, body=body)
+            accounts, account = "/api/v1/namespaces/bench/serviceaccounts", b'{"metadata":{"name":"default"}}'
+            await transport.request("POST", accounts, query={}, headers=headers, body=account)
             plugins = server.admission.plugins
             print(f"admission_chain_pod_us {await cost(plugins):.1f}")
             for plugin in plugins:

@@ -149,6 +149,8 @@ async def server(store: str) -> AsyncIterator[Server]:
             sys.executable, "-m", "kplane.apiserver", *flags, f"--secure-port={port}",
             "--bind-address=127.0.0.1", f"--tls-cert-file={folder / 'pki/apiserver.crt'}",
             f"--tls-private-key-file={folder / 'pki/apiserver.key'}", f"--token-auth-file={tokens}",
+            # No controller sees that the scheduler's Nodes are ready.
+            "--disable-admission-plugins=TaintNodesByCondition",
         )  # fmt: skip
         try:
             await eventually(http_ok(f"https://127.0.0.1:{port}/readyz", folder / "pki"))

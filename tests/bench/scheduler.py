@@ -30,7 +30,7 @@ from kplane.scheduler.table import NodeTable
 from kplane.testing.objects import make_node, make_pod
 from kplane.testing.waiting import eventually
 
-from .apiserver import TOKEN, server
+from .apiserver import TOKEN, give_account, server
 
 PODS = 2000
 NODES = 1000
@@ -92,6 +92,7 @@ async def end_to_end() -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "kubeconfig"
             kubeconfig.write(file, Credentials(running.url, token=TOKEN, insecure=True))
+            await give_account(running.client, "default")
             await bind_all(running.client, file)
 
 
