@@ -169,7 +169,10 @@ async def test_what_it_says_counts(
     authorizer = hook.authorizer()
     answers.status = status
 
-    assert (await ask(authorizer)).decision is decision
+    verdict = await ask(authorizer)
+
+    assert verdict.decision is decision
+    assert bool(verdict.error) is (status.keys() == {"allowed", "denied"} and all(status.values()))
     await authorizer.close()
 
 

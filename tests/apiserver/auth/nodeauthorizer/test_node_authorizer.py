@@ -96,6 +96,15 @@ async def test_a_pod_that_is_bound_later_opens_what_it_names(nodes: Nodes) -> No
     assert await ask(nodes, "GET", f"{IN}/configmaps/x") == ""
 
 
+async def test_a_pod_belongs_to_its_node(nodes: Nodes) -> None:
+    await nodes.pod("here")
+    await nodes.pod("elsewhere", node="n2")
+
+    assert await ask(nodes, "GET", f"{IN}/pods/here") == ""
+    assert await ask(nodes, "GET", f"{IN}/pods", fieldSelector="metadata.name=here") == ""
+    assert await ask(nodes, "GET", f"{IN}/pods/elsewhere") == UNRELATED
+
+
 async def test_two_pods_with_one_secret_are_counted(nodes: Nodes) -> None:
     volumes = [{"name": "v", "secret": {"secretName": "x"}}]
     await nodes.pod("a", volumes=volumes)
