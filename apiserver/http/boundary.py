@@ -150,8 +150,10 @@ class Boundary:
         raise refusal(attributes, verdict.reason)
 
     async def _authenticate(self, call: Call) -> User:
-        credentials = Credentials(peer_certificate(call.scope), call.scope["headers"])
-        return await self._authenticator.authenticate(credentials)
+        certificate, headers = peer_certificate(call.scope), call.scope["headers"]
+        return await self._authenticator.authenticate(
+            Credentials(certificate, headers, call.info.path, call.warn)
+        )
 
 
 def _is_long_running(info: RequestInfo) -> bool:

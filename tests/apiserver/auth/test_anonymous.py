@@ -58,6 +58,15 @@ async def test_the_file_can_shut_strangers_out(config: ApiServerConfig, tmp_path
         assert (await Api(server.app)("GET", "/readyz")).code == 200
 
 
+async def test_the_file_can_let_strangers_in_by_path(config: ApiServerConfig, tmp_path: Path) -> None:
+    conditions = "{enabled: true, conditions: [{path: /livez}]}"
+    settings = AuthenticationSettings(config=written(tmp_path, conditions))
+    async with ApiServer(replace(config, authentication=settings)) as server:
+        codes = {path: (await Api(server.app, "")("GET", path)).code for path in ("/livez", "/readyz")}
+
+    assert codes == {"/livez": 200, "/readyz": 401}
+
+
 async def test_the_file_can_let_strangers_in(config: ApiServerConfig, tmp_path: Path) -> None:
     settings = AuthenticationSettings(config=written(tmp_path, "{enabled: true}"))
     async with ApiServer(replace(config, authentication=settings)) as server:
