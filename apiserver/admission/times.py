@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from prometheus_client import CollectorRegistry
 
@@ -48,7 +48,7 @@ class MeasuredChain(Chain):
     async def validate(self, attributes: Attributes) -> None:
         await self._run("validate", self._validating, attributes)
 
-    async def _run(self, kind: str, works: list[tuple[str, Work]], attributes: Attributes) -> None:
+    async def _run(self, kind: str, works: Sequence[tuple[str, Work]], attributes: Attributes) -> None:
         operation, now = attributes.operation.value, self._clock.monotonic
         began = then = now()
         name, rejected = "", True
