@@ -15,12 +15,11 @@ from typing import TypeAlias
 
 from kplane.runtime.process import Fatal, FlagParser
 
-from .auth import flags as auth_flags
+from .admission.registry import check as check_plugins
 from .auth import authorization
+from .auth import flags as auth_flags
 from .auth.authorization import AuthorizationSettings
 from .auth.settings import AuthenticationSettings
-
-from .admission.registry import check as check_plugins
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -39,8 +39,8 @@ class MeasuredChain(Chain):
             _BUCKETS,
         )
         self._known: dict[tuple[str, str, bool, str], Series] = {}
-        self._admitting = [(plugin.name, plugin.admit) for plugin in self.plugins]
-        self._validating = [(plugin.name, plugin.validate) for plugin in self.plugins]
+        self._admitting: list[tuple[str, Work]] = [(plugin.name, plugin.admit) for plugin in self.plugins]
+        self._validating: list[tuple[str, Work]] = [(plugin.name, plugin.validate) for plugin in self.plugins]
 
     async def _admit(self, attributes: Attributes) -> None:
         await self._run("admit", self._admitting, attributes)

@@ -1,4 +1,4 @@
-"""What Prometheus learns about the store: how long its answers take, how many objects and watches there are."""
+"""What Prometheus learns about the store: how long its answers take, how much it holds and is watched."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ class DecodeError(ValueError):
 
 
 MAX_CONTAINERS = 100_000
-"""Objects and lists in one body. A body is limited to 3 MiB, which may hold a million empty ones: each costs a
-hundred times its bytes in memory and time."""
+"""Objects and lists in one body. A body is limited to 3 MiB, which may hold a million empty ones: each costs
+a hundred times its bytes in memory and time."""
 
 
 def too_complex() -> DecodeError:

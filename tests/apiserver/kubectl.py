@@ -37,8 +37,8 @@ class Kubectl:
     async def proxying(self) -> AsyncIterator[str]:
         """`kubectl proxy` on a free port, while the block runs; its address."""
         process = await asyncio.create_subprocess_exec(
-            str(KUBECTL), *self._flags, "proxy", "--port=0", env={"HOME": str(self._home), "PATH": os.defpath},
-            stdout=asyncio.subprocess.PIPE,
+            str(KUBECTL), *self._flags, "proxy", "--port=0",
+            env={"HOME": str(self._home), "PATH": os.defpath}, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
             assert process.stdout is not None

@@ -106,12 +106,21 @@ WITHOUT_DELETECOLLECTION = tuple(verb for verb in ALL_VERBS if verb != "deleteco
 CORE = (
     _review("v1", "Binding", "bindings", namespaced=True),
     _cluster(
-        "v1", "ComponentStatus", "componentstatuses", "cs", verbs=("get", "list"), storage_path=NOT_STORED,
+        "v1",
+        "ComponentStatus",
+        "componentstatuses",
+        "cs",
+        verbs=("get", "list"),
+        storage_path=NOT_STORED,
         deprecation="v1 ComponentStatus is deprecated in v1.19+",
     ),
     _row("v1", "ConfigMap", "configmaps", "cm"),
     _row(
-        "v1", "Endpoints", "endpoints", "ep", storage_path="services/endpoints",
+        "v1",
+        "Endpoints",
+        "endpoints",
+        "ep",
+        storage_path="services/endpoints",
         deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     ),
     _row("v1", "Event", "events", "ev"),
