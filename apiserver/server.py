@@ -29,7 +29,6 @@ from kplane.runtime.process import Fatal
 from .admission.chain import Chain, Plugin
 from .admission.configuration import load as load_admission
 from .admission.context import AdmissionContext
-from .admission.matching import ADMISSION_GROUP
 from .admission.namespacelifecycle import NamespaceLifecycle
 from .admission.policies.assembly import PolicyPlugins
 from .admission.policies.permissions import ParamGuard, ParamGuardedChain
@@ -79,13 +78,12 @@ from .nodes.connection import NodeConnections
 from .nodes.routes import stream_handlers
 from .proxying.forward import ReverseProxy
 from .proxying.routes import proxy_handlers
+from .reads import Reads
 from .registry.assembly import ServiceParts
 from .registry.generic import Registry
 from .registry.registry import Registries
 from .registry.writing import Backing
-from .storage import codec
 from .storage.background import Background
-from .storage.cache import Item, Selection
 from .storage.compaction import Compactor
 from .storage.etcd import EtcdStore
 from .storage.etcd_connection import EtcdConfig
@@ -94,7 +92,7 @@ from .storage.metrics import CacheMetrics, MeasuredStore, locator
 from .storage.sqlite import SQLiteStore
 from .storage.store import Store, StoreError
 from .webhooks.client import WebhookClient
-from .webhooks.services import SERVICE_NAME_LABEL, ServiceResolver
+from .webhooks.services import ServiceResolver
 
 
 class ApiServer:
@@ -123,7 +121,8 @@ class ApiServer:
             self._clock,
             self._entropy,
         )
-        self._resolve = ServiceResolver(self._read_service, self._read_slices, self._entropy)
+        self._reads = Reads(self._registry)
+        self._resolve = ServiceResolver(self._reads.service, self._reads.slices, self._entropy)
         self._webhooks = WebhookClient(self._resolve)
         self._policy = PolicyIndex(lambda *path: self._registry(*path).cache)
         makers = Makers(
@@ -132,7 +131,7 @@ class ApiServer:
         )
         self._authorizer = Configured(config.authorization, makers, self._clock, self._entropy)
         self._registries = self._make_registries()
-        self._nodes = NodeConnections(config, self._read_wire)
+        self._nodes = NodeConnections(config, self._reads.wire)
         self._proxy = ReverseProxy()
         self._aggregation = self._make_aggregation()
         self._endpoints = ServerEndpoints(
@@ -221,7 +220,7 @@ class ApiServer:
         conditions = WebhookMetrics(self._metrics)
         webhooks, policies = self._webhook_plugins(conditions), self._policy_plugins(conditions)
         made: list[Plugin] = [
-            NamespaceLifecycle(self._read_namespace),
+            NamespaceLifecycle(self._reads.namespace),
             policies.mutating(),
             policies.validating(),
             webhooks.mutating(),
@@ -235,7 +234,7 @@ class ApiServer:
         )
         plugins = MeasuredChain(built, self._clock, self._metrics)
         guard = EscalationGuard(self._policy, self._authorizer.authorize)
-        params = ParamGuard(self._scheme, self._authorizer.authorize, self._read_policy)
+        params = ParamGuard(self._scheme, self._authorizer.authorize, self._reads.policy)
         admission = self._admission = ParamGuardedChain(GuardedChain(plugins, guard), params)
         backing = Backing(self._store, admission, self._clock, self._entropy)
         event_ttl = self._config.event_ttl
@@ -255,7 +254,7 @@ class ApiServer:
             cache=lambda *path: self._registry(*path).cache,
             amend=lambda row, key, change: self._registries.of(row).amend(key, change, SELF),
             row=lambda *path: self._scheme.rows[path],
-            namespace=self._read_namespace,
+            namespace=self._reads.namespace,
             clock=self._clock,
             entropy=self._entropy,
             allows=self._allows,
@@ -268,7 +267,7 @@ class ApiServer:
         surroundings = PolicySurroundings(
             scheme=self._scheme,
             registry=lambda row: self._registries.of(row),
-            namespace=self._read_namespace,
+            namespace=self._reads.namespace,
             allows=self._allows,
             convert=self._convert,
             clock=self._clock,
@@ -282,7 +281,7 @@ class ApiServer:
             metrics=metrics,
             clock=self._clock,
             entropy=self._entropy,
-            namespace=self._read_namespace,
+            namespace=self._reads.namespace,
             allows=self._allows,
             convert=self._convert,
         )
@@ -297,8 +296,8 @@ class ApiServer:
             background=self._background,
             proxy=self._proxy,
             resolve=self._resolve,
-            service=self._read_service,
-            slices=self._read_slices,
+            service=self._reads.service,
+            slices=self._reads.slices,
             metrics=self._metrics,
         )
         return Aggregation(surroundings)
@@ -311,7 +310,7 @@ class ApiServer:
             config.authentication,
             AuthenticationSurroundings(
                 keys,
-                self._read_credential,
+                self._reads.credential,
                 self._amend_secret,
                 self._clock,
                 self._entropy,
@@ -388,7 +387,7 @@ class ApiServer:
     def _stream_handlers(self) -> dict[tuple[str, str, str], StreamHandler]:
         return {
             **stream_handlers(self._nodes, self._proxy),
-            **proxy_handlers(self._proxy, self._read_object, self._entropy),
+            **proxy_handlers(self._proxy, self._reads.object, self._entropy),
         }
 
     def _checks(self) -> dict[str, dict[str, Check]]:
@@ -408,12 +407,6 @@ class ApiServer:
         assert row is not None, f"no resource {plural} in {group}/{version}"
         return self._registries.of(row)
 
-    async def _read_namespace(self, name: str) -> Object | None:
-        """From the cache; a namespace that it does not know may have been created a moment ago."""
-        cache = self._registry("", "v1", "namespaces").cache
-        item = await cache.get("", name, at_least=0) or await cache.get("", name)
-        return codec.decode(item.wire) if item else None
-
     async def _allows(self, user: User, info: RequestInfo) -> bool:
         return (await self._authorizer.authorize(attributes_of(user, info))).allowed
 
@@ -423,40 +416,8 @@ class ApiServer:
             return await builtin_conversion(obj, there, here)
         return await self._registries.of(here).converted(duplicate(obj))
 
-    async def _read_service(self, namespace: str, name: str) -> Object | None:
-        cache = self._registry("", "v1", "services").cache
-        item = await cache.get(namespace, name, at_least=0)
-        return codec.decode(item.wire) if item else None
-
-    async def _read_slices(self, namespace: str, service: str) -> list[Object]:
-        def belongs(item: Item) -> bool:
-            return item.labels.get(SERVICE_NAME_LABEL) == service
-
-        cache = self._registry("discovery.k8s.io", "v1", "endpointslices").cache
-        listed = await cache.list(Selection(namespace=namespace, predicate=belongs), at_least=0)
-        return [codec.decode(item.wire) for item in listed.items]
-
-    async def _read_credential(self, plural: str, namespace: str, name: str) -> bytes | None:
-        """From the cache; what it does not know may have been created a moment ago."""
-        cache = self._registry("", "v1", plural).cache
-        item = await cache.get(namespace, name, at_least=0) or await cache.get(namespace, name)
-        return item.wire if item else None
-
-    async def _read_policy(self, plural: str, name: str) -> Object | None:
-        """An admission policy."""
-        item = await self._registry(ADMISSION_GROUP, "v1", plural).cache.get("", name)
-        return codec.decode(item.wire) if item else None
-
     async def _amend_secret(self, namespace: str, name: str, change: Callable[[Object], Object]) -> object:
         return await self._registry("", "v1", "secrets").amend(Key(namespace, name), change, SELF)
-
-    async def _read_object(self, plural: str, namespace: str, name: str) -> Object | None:
-        wire = await self._read_wire(plural, namespace, name)
-        return codec.decode(wire) if wire else None
-
-    async def _read_wire(self, plural: str, namespace: str, name: str) -> bytes | None:
-        item = await self._registry("", "v1", plural).cache.get(namespace, name)
-        return item.wire if item else None
 
 
 def advertised_address(config: ApiServerConfig) -> str:
