@@ -75,14 +75,14 @@ def class_warnings(storage_class: Object) -> Iterator[str]:
     for number, topology in enumerate(storage_class.get("allowedTopologies") or ()):
         here = Path("allowedTopologies")[number].matchLabelExpressions
         for index, expression in enumerate(topology.get("matchLabelExpressions") or ()):
-            if text := NODE_LABELS.get(expression["key"]):
+            if text := NODE_LABELS.get(expression.get("key", "")):
                 yield f"{here[index]}: {text}"
 
 
 def capacity_warnings(capacity: Object) -> Iterator[str]:
     topology, path = capacity.get("nodeTopology") or {}, Path("nodeTopology")
     for index, expression in enumerate(topology.get("matchExpressions") or ()):
-        if text := NODE_LABELS.get(expression["key"]):
+        if text := NODE_LABELS.get(expression.get("key", "")):
             yield f"{path.matchExpressions[index].key}: {expression['key']} is {text}"
     for label in topology.get("matchLabels") or ():
         if text := NODE_LABELS.get(label):
