@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
-from kplane.apiserver.endpoints import host_address
 from kplane.runtime import pki
 from kplane.runtime.serving import Serving, ServingConfig, hijack
 
-HOST = host_address()
+from ..addresses import own_address
+
+HOST = own_address()
 GROUP = "flowers.example.com"
 ROOT = f"/apis/{GROUP}/v1"
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"

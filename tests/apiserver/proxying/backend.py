@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
-from kplane.apiserver.endpoints import host_address
 from kplane.runtime import pki
 from kplane.runtime.serving import Serving, ServingConfig
 
-HOST = host_address()
+from ..addresses import own_address
+
+HOST = own_address()
 """This machine's own address: pods have none of the loopback range."""
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
