@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
+from kplane.client.kubeconfig import Credentials
+
 TIMEOUT = 30.0
 MAX_BODY = 1024 * 1024
 _CHUNK = 64 * 1024
@@ -34,6 +36,18 @@ class Answer:
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+
+
+def json_headers(credentials: Credentials) -> Mapping[str, str]:
+    """Of a request with a JSON body, as whom the credentials name. Raises RemoteError."""
+    headers = {"Content-Type": "application/json"}
+    token, file = credentials.token, credentials.token_file
+    if file is not None:
+        try:
+            token = file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RemoteError(f"cannot read the token file {file}: {type(error).__name__}") from error
+    return headers | ({"Authorization": f"Bearer {token}"} if token else {})
 
 
 class Remote:

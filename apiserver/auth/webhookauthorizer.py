@@ -38,7 +38,7 @@ from kplane.client.transport_https import tls_context
 
 from .authorizer import Attributes, Decision, Rules, Term, Verdict, aggregate
 from .flights import Flights
-from .remote import Answer, Remote, RemoteError, trusting
+from .remote import Answer, Remote, RemoteError, json_headers, trusting
 from .user import User
 
 ATTEMPTS = 5
@@ -172,19 +172,9 @@ class WebhookAuthorizer:
         url = f"{self._settings.credentials.server}?timeout={seconds:g}s"
         try:
             async with asyncio.timeout(seconds):
-                return await self._remote.post(url, body, self._headers())
+                return await self._remote.post(url, body, json_headers(self._settings.credentials))
         except TimeoutError as error:
             raise RemoteError(f'Post "{url}": context deadline exceeded') from error
-
-    def _headers(self) -> Mapping[str, str]:
-        headers = {"Content-Type": "application/json"}
-        token, file = self._settings.credentials.token, self._settings.credentials.token_file
-        if file is not None:
-            try:
-                token = file.read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise RemoteError(f"cannot read the token file {file}: {type(error).__name__}") from error
-        return headers | ({"Authorization": f"Bearer {token}"} if token else {})
 
     def _read(self, answer: Answer) -> _Status:
         if not 200 <= answer.status <= 206:

@@ -7,7 +7,6 @@ even one that the webhook sends back.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -18,7 +17,7 @@ from kplane.client.transport_https import tls_context
 from kplane.runtime.process import Fatal
 
 from .identity import Audiences, Identity, Refused, common
-from .remote import TIMEOUT, Answer, Remote, RemoteError, trusting
+from .remote import TIMEOUT, Answer, Remote, RemoteError, json_headers, trusting
 from .user import authenticated
 
 ATTEMPTS = 5
@@ -112,7 +111,7 @@ class WebhookTokens:
         pause = BACKOFF
         for _ in range(ATTEMPTS - 1):
             try:
-                answer = await self._remote.post(self._url, body, self._headers())
+                answer = await self._remote.post(self._url, body, json_headers(self._credentials))
             except RemoteError as error:
                 if not error.transient:
                     raise
@@ -121,17 +120,7 @@ class WebhookTokens:
                     return self._read(answer)
             await self._clock.sleep(pause * (1 + self._entropy.uniform(0, JITTER)))
             pause *= FACTOR
-        return self._read(await self._remote.post(self._url, body, self._headers()))
-
-    def _headers(self) -> Mapping[str, str]:
-        headers = {"Content-Type": "application/json"}
-        token, file = self._credentials.token, self._credentials.token_file
-        if file is not None:
-            try:
-                token = file.read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise RemoteError(f"cannot read the token file {file}: {type(error).__name__}") from error
-        return headers | ({"Authorization": f"Bearer {token}"} if token else {})
+        return self._read(await self._remote.post(self._url, body, json_headers(self._credentials)))
 
     def _read(self, answer: Answer) -> _Status:
         if not 200 <= answer.status <= 206:
