@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,6 +15,7 @@ from kplane.api.errors import BadRequest, Expired, Unreachable
 from kplane.api.resource import Key, Object
 from kplane.api.selectors import FieldSelector, Selector, SelectorError, parse_fields, parse_labels
 from kplane.client.codec import encode
+from kplane.testing.weather import Weather
 
 Table: TypeAlias = tuple[str, str]
 """Group and plural: objects are stored once, whatever version they were written in."""
@@ -110,7 +111,15 @@ class Watch:
                 raise self._end
             if self._end:
                 return
-            yield encode(self._frames.popleft())
+            async for frame in self._arriving():
+                yield encode(frame)
+
+    async def _arriving(self) -> AsyncIterator[Object]:
+        if self._state.weather is None:
+            yield self._frames.popleft()
+            return
+        async for frame in self._state.weather.deliver(self._frames):
+            yield frame
 
     async def chunks(self) -> AsyncIterator[bytes]:
         async for line in self.lines():
@@ -124,6 +133,8 @@ class State:
         self.revision = 1
         self.watches: set[Watch] = set()
         self.held = False
+        self.weather: Weather | None = None
+        """What happens to events on their way; None: nothing."""
         self._tables: dict[Table, dict[Key, Object]] = {}
         self._history: list[Change] = []
         self._forgotten = 0
@@ -167,9 +178,12 @@ class State:
         self.watches.add(watch)
         return watch
 
+    def history(self, table: Table) -> Sequence[Change]:
+        """Everything that ever happened to the objects of a table, oldest first."""
+        return [change for change in self._history if change.table == table]
+
     def compact(self) -> None:
-        """Forget the history: watches from a revision before this one get 410."""
-        self._history.clear()
+        """Forget the history for clients: watches from a revision before this one get 410."""
         self._forgotten = self.revision
 
     def _record(self, change: Change) -> None:

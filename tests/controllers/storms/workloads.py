@@ -1,0 +1,203 @@
+"""Stories of workloads: as many Pods as the spec says in the end, and never too many on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from kplane.api.resource import Object
+from kplane.api.types import CronJob, Deployment, Job, Pod, ReplicaSet
+from kplane.api.types.apps import DaemonSet, StatefulSet
+from kplane.testing.batch import TRACKING, make_cronjob, make_job
+from kplane.testing.cluster import FakeCluster
+from kplane.testing.objects import (
+    APP,
+    make_deployment,
+    make_node,
+    make_object,
+    make_replicaset,
+    make_template,
+)
+
+from .nodes import active, change, finish_pods, images, run_pods
+from .scenario import Scenario
+
+HOUR = 3600
+DAEMONS = [f"node-{number}" for number in range(4)]
+
+
+def _scale(cluster: FakeCluster, step: int) -> None:
+    """5 Pods, then 2, then 6."""
+    if step in (3, 5):
+        change(cluster, ReplicaSet.API, "web", replicas={3: 2, 5: 6}[step])
+    run_pods(cluster)
+
+
+def _replicaset(cluster: FakeCluster) -> Any:
+    [found] = cluster.list(ReplicaSet)
+    return len(cluster.list(Pod)), found.status.replicas, found.status.ready_replicas
+
+
+REPLICASET = Scenario(
+    controllers=["replicaset-controller"],
+    objects=lambda: [make_replicaset(replicas=5)],
+    world=_scale,
+    outcome=_replicaset,
+    expected=(6, 6, 6),
+)
+
+
+def _roll(cluster: FakeCluster, step: int) -> None:
+    if step == 3:
+        change(cluster, Deployment.API, "web", template=make_template(image="web:2"))
+    run_pods(cluster)
+
+
+def _within_surge(cluster: FakeCluster) -> None:
+    assert len(active(cluster)) <= 5, "4 replicas and one more, which is 25 %"
+
+
+def _deployment(cluster: FakeCluster) -> Any:
+    [found] = cluster.list(Deployment)
+    sizes = sorted(rs.spec.replicas for rs in cluster.list(ReplicaSet))
+    return Counter(images(cluster).values()), sizes, found.status.updated_replicas
+
+
+DEPLOYMENT = Scenario(
+    controllers=["deployment-controller", "replicaset-controller"],
+    objects=lambda: [make_deployment(replicas=4)],
+    world=_roll,
+    rule=_within_surge,
+    outcome=_deployment,
+    expected=({"web:2": 4}, [0, 4], 4),
+)
+
+
+def make_statefulset() -> Object:
+    claim = {"metadata": {"name": "data"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}
+    spec = {
+        "replicas": 3,
+        "serviceName": "headless",
+        "selector": {"matchLabels": dict(APP)},
+        "template": make_template(),
+        "podManagementPolicy": "OrderedReady",
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+        "revisionHistoryLimit": 10,
+        "volumeClaimTemplates": [claim],
+    }
+    return make_object("apps/v1", "StatefulSet", "web", "default", spec=spec, status={})
+
+
+def _roll_set(cluster: FakeCluster, step: int) -> None:
+    if step == 4:
+        change(cluster, StatefulSet.API, "web", template=make_template(image="web:2"))
+    run_pods(cluster)
+
+
+def _statefulset(cluster: FakeCluster) -> Any:
+    claims = cluster.server.state.history(("", "persistentvolumeclaims"))
+    return images(cluster), sorted(change.key.name for change in claims if change.old is None)
+
+
+STATEFULSET = Scenario(
+    controllers=["statefulset-controller"],
+    objects=lambda: [make_statefulset()],
+    world=_roll_set,
+    outcome=_statefulset,
+    expected=(
+        {"web-0": "web:2", "web-1": "web:2", "web-2": "web:2"},
+        ["data-web-0", "data-web-1", "data-web-2"],
+    ),
+)
+
+
+def make_daemonset() -> Object:
+    spec = {
+        "selector": {"matchLabels": dict(APP)},
+        "template": make_template(),
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}},
+        "revisionHistoryLimit": 10,
+    }
+    return make_object("apps/v1", "DaemonSet", "agent", "default", spec=spec, status={})
+
+
+def _roll_daemons(cluster: FakeCluster, step: int) -> None:
+    if step == 3:
+        change(cluster, DaemonSet.API, "agent", template=make_template(image="web:2"))
+    run_pods(cluster)
+
+
+def _one_a_node(cluster: FakeCluster) -> None:
+    assert len(active(cluster)) <= len(DAEMONS)
+
+
+def _daemonset(cluster: FakeCluster) -> Any:
+    [found] = cluster.list(DaemonSet)
+    return Counter(images(cluster).values()), found.status.updated_number_scheduled
+
+
+DAEMONSET = Scenario(
+    controllers=["daemonset-controller"],
+    objects=lambda: [make_daemonset(), *(make_node(name) for name in DAEMONS)],
+    world=_roll_daemons,
+    rule=_one_a_node,
+    outcome=_daemonset,
+    expected=({"web:2": 4}, 4),
+)
+
+
+def _job(cluster: FakeCluster) -> Any:
+    [found] = cluster.list(Job)
+    held = [pod for pod in cluster.list(Pod) if TRACKING in pod.metadata.finalizers]
+    assert found.finished is not None
+    return found.finished.type, found.status.succeeded, found.status.failed, held
+
+
+JOB = Scenario(
+    controllers=["job-controller"],
+    objects=lambda: [make_job(parallelism=3, completions=9)],
+    world=finish_pods,
+    outcome=_job,
+    expected=("Complete", 9, 0, []),
+)
+
+INDEXED_JOB = Scenario(
+    controllers=["job-controller"],
+    objects=lambda: [make_job(parallelism=3, completions=9, completionMode="Indexed")],
+    world=finish_pods,
+    outcome=_job,
+    expected=("Complete", 9, 0, []),
+)
+
+
+def _end_the_day(cluster: FakeCluster, step: int) -> None:
+    if step == 6:
+        change(cluster, CronJob.API, "tick", suspend=True)
+    finish_pods(cluster)
+
+
+def _runs(cluster: FakeCluster) -> Any:
+    """How often a Job was made for each of the hours."""
+    made = (entry.key.name for entry in cluster.server.state.history(("batch", "jobs")) if entry.old is None)
+    return sorted(Counter(made).values())
+
+
+CRONJOB = Scenario(
+    controllers=["cronjob-controller", "job-controller"],
+    objects=lambda: [make_cronjob(schedule="30 * * * *")],
+    world=_end_the_day,
+    outcome=_runs,
+    expected=[1] * 6,
+    steps=8,
+    pace=HOUR,
+)
+
+STORIES = {
+    "replicaset": REPLICASET,
+    "deployment": DEPLOYMENT,
+    "statefulset": STATEFULSET,
+    "daemonset": DAEMONSET,
+    "job": JOB,
+    "indexed job": INDEXED_JOB,
+    "cronjob": CRONJOB,
+}
