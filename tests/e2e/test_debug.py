@@ -53,3 +53,27 @@ async def test_debug_sees_the_processes_of_its_target_and_ends_once(node_cluster
     assert pod["status"]["phase"] == "Running"
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
     await node_cluster.kubectl("delete", "-f", "-", input=POD)
+
+
+async def test_input_that_ends_at_once_arrives_whole(node_cluster: Cluster) -> None:
+    """What a container with stdinOnce answers is shown to its end. Others are let go by the runtime as soon
+    as their input ends, as everywhere: what they still say is in their log."""
+    once = await node_cluster.kubectl(
+        "run", "counts", "-i", "--rm", "--restart=Never", f"--image={HELLO}", "--image-pull-policy=Never",
+        "--", "wc", "-c", input="x" * 1_000_000,
+    )  # fmt: skip
+    await node_cluster.kubectl("apply", "-f", "-", input=POD)
+    await node_cluster.kubectl("wait", "--for=condition=Ready", "pod/debugged", "--timeout=60s")
+    await node_cluster.kubectl(
+        "debug", "-i", "debugged", f"--image={HELLO}", "--image-pull-policy=Never", "--container=piped",
+        "--", "sh", input="echo said hello; exit 3\n",
+    )  # fmt: skip
+    await node_cluster.kubectl(
+        "wait", "pod/debugged", "--timeout=60s",
+        "--for=jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.exitCode}=3",
+    )  # fmt: skip
+    logs = await node_cluster.kubectl("logs", "debugged", "-c", "piped")
+
+    assert once.out.startswith("1000000\n")
+    assert logs.out == "said hello\n"
+    await node_cluster.kubectl("delete", "-f", "-", input=POD)
