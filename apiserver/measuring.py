@@ -19,16 +19,27 @@ SECONDS = (
 """Upstream's buckets for requests, to the API and to the store."""
 
 
+class Tally:
+    """Counts what takes no time."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class Series:
     """One combination of labels."""
 
-    __slots__ = ("_bounds", "counts", "sum")
+    __slots__ = ("_bounds", "counts", "instant", "sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         """How many observations fell into each bucket alone; the last has no bound."""
         self.sum = 0.0
+        self.instant: list[Tally] = []
+        """Observations of nothing that are counted elsewhere; one tally may stand in many series."""
 
     def observe(self, value: float) -> None:
         self.counts[bisect_left(self._bounds, value)] += 1
@@ -36,7 +47,7 @@ class Series:
 
     def buckets(self) -> Iterator[tuple[str, int]]:
         """Bounds and cumulative counts, as Prometheus has them."""
-        below = 0
+        below = sum(tally.count for tally in self.instant)
         for bound, count in zip([*map(str, map(float, self._bounds)), "+Inf"], self.counts, strict=True):
             below += count
             yield bound, below

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from .chain import Attributes
+from .chain import Attributes, on
 from .context import AdmissionContext, refused
 
 
 class AlwaysAdmit:
     name = "AlwaysAdmit"
+    handles = on()
 
     def __init__(self, context: AdmissionContext) -> None:
         """Needs nothing."""
 
-    async def admit(self, attributes: Attributes) -> None:
-        """Everything passes."""
-
-    async def validate(self, attributes: Attributes) -> None:
-        """Everything passes."""
-
 
 class AlwaysDeny:
     name = "AlwaysDeny"
+    handles = on()
 
     def __init__(self, context: AdmissionContext) -> None:
         """Needs nothing."""

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from kplane.api.field import Path
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation
-from .context import AdmissionContext, aggregate, concerns, refused
+from .chain import Attributes, Operation, on
+from .context import AdmissionContext, aggregate, refused
 
 ALWAYS = "Always"
 
 
 class AlwaysPullImages:
     name = "AlwaysPullImages"
+    handles = on(Operation.CREATE, Operation.UPDATE, to=("pods",))
 
     def __init__(self, context: AdmissionContext) -> None:
         """Needs nothing."""
@@ -45,11 +46,9 @@ class AlwaysPullImages:
 
 
 def _matters(attributes: Attributes) -> bool:
-    if not concerns(attributes, "pods") or attributes.object is None:
-        return False
-    if attributes.operation is Operation.UPDATE and attributes.old is not None:
-        return not _images(attributes.object["spec"]) <= _images(attributes.old["spec"])
-    return attributes.operation in (Operation.CREATE, Operation.UPDATE)
+    if attributes.object is None or attributes.old is None:
+        return attributes.object is not None
+    return not _images(attributes.object["spec"]) <= _images(attributes.old["spec"])
 
 
 def _images(spec: Object) -> set[str]:

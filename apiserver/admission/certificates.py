@@ -13,8 +13,8 @@ from cryptography.x509.oid import NameOID
 from kplane.api.resource import Object
 
 from ..auth.user import MASTERS_GROUP
-from .chain import Attributes, Operation
-from .context import AdmissionContext, concerns, refused
+from .chain import Attributes, Operation, on
+from .context import AdmissionContext, refused
 
 GROUP, PLURAL = "certificates.k8s.io", "certificatesigningrequests"
 CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
@@ -22,16 +22,12 @@ CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 
 class CertificateApproval:
     name = "CertificateApproval"
+    handles = on(Operation.UPDATE, to=(f"{PLURAL}.{GROUP}/approval",))
 
     def __init__(self, context: AdmissionContext) -> None:
         self._context = context
 
-    async def admit(self, attributes: Attributes) -> None:
-        """Decides in `validate`."""
-
     async def validate(self, attributes: Attributes) -> None:
-        if not _concerns(attributes, "approval"):
-            return
         signer = _signer(attributes.old)
         if not await may(self._context, attributes, "approve", signer):
             why = f'user not permitted to approve requests with signerName "{signer}"'
@@ -40,16 +36,14 @@ class CertificateApproval:
 
 class CertificateSigning:
     name = "CertificateSigning"
+    handles = on(Operation.UPDATE, to=(f"{PLURAL}.{GROUP}/status",))
 
     def __init__(self, context: AdmissionContext) -> None:
         self._context = context
 
-    async def admit(self, attributes: Attributes) -> None:
-        """Decides in `validate`."""
-
     async def validate(self, attributes: Attributes) -> None:
         """Only a change of the certificate or the conditions is signing."""
-        if not _concerns(attributes, "status") or _signed(attributes.object) == _signed(attributes.old):
+        if _signed(attributes.object) == _signed(attributes.old):
             return
         signer = _signer(attributes.old)
         if not await may(self._context, attributes, "sign", signer):
@@ -58,16 +52,12 @@ class CertificateSigning:
 
 class CertificateSubjectRestriction:
     name = "CertificateSubjectRestriction"
+    handles = on(Operation.CREATE, to=(f"{PLURAL}.{GROUP}",))
 
     def __init__(self, context: AdmissionContext) -> None:
         """Needs nothing."""
 
-    async def admit(self, attributes: Attributes) -> None:
-        """Decides in `validate`."""
-
     async def validate(self, attributes: Attributes) -> None:
-        if attributes.operation is not Operation.CREATE or not concerns(attributes, PLURAL, GROUP):
-            return
         assert attributes.object is not None
         spec = attributes.object["spec"]
         if spec.get("signerName") != CLIENT_SIGNER:
@@ -97,13 +87,6 @@ async def may(context: AdmissionContext, attributes: Attributes, verb: str, sign
         return True
     domain = signer.partition("/")[0]
     return await context.may(user, verb, GROUP, "signers", f"{domain}/*")
-
-
-def _concerns(attributes: Attributes, subresource: str) -> bool:
-    info = attributes.info
-    if (info.group, info.plural, attributes.subresource) != (GROUP, PLURAL, subresource):
-        return False
-    return attributes.operation is Operation.UPDATE
 
 
 def _signer(obj: Object | None) -> str:

@@ -3,14 +3,17 @@
 Mutating plug-ins run before the strategy prepares the object, validating ones after its validation, so that
 the latter see exactly what would be stored. A mutating plug-in may ask for a second round, in which others
 see what it changed (`Attributes.reinvocation`).
+
+A plug-in says what it handles; the chain works out once for every sort of request which plug-ins see it, so
+that a request pays for those alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo
@@ -95,16 +98,78 @@ class Attributes:
         return metadata.get("name") or metadata.get("generateName") or ""
 
 
+class Sort(NamedTuple):
+    """What requests have in common that the same plug-ins see."""
+
+    operation: Operation
+    group: str
+    plural: str
+    subresource: str
+
+
+@dataclass(frozen=True)
+class Handles:
+    """The requests that a plug-in sees; see `on`."""
+
+    operations: frozenset[Operation]
+    places: frozenset[tuple[str, str, str]]
+    """By group, plural and subresource; none: everything."""
+
+    def covers(self, sort: Sort) -> bool:
+        if sort.operation not in self.operations:
+            return False
+        _, group, plural, subresource = sort
+        return not self.places or not self.places.isdisjoint(
+            ((group, plural, subresource), (group, plural, "*"))
+        )
+
+
+def on(*operations: Operation, to: Sequence[str] = ()) -> Handles:
+    """Operations (none: all), and what they are done to: `pods`, `ingresses.networking.k8s.io`,
+    `pods/resize`, `pods/*` for the subresources as well as the resource itself; nothing: everything."""
+    return Handles(frozenset(operations or Operation), frozenset(map(_place, to)))
+
+
+def _place(text: str) -> tuple[str, str, str]:
+    resource, _, subresource = text.partition("/")
+    plural, _, group = resource.partition(".")
+    return group, plural, subresource
+
+
 class Plugin(Protocol):
-    """One admission plug-in. Both methods raise an ApiError to refuse."""
+    """One admission plug-in; it is a Mutator, a Validator, or both."""
 
     name: str
+    handles: Handles
 
+
+@runtime_checkable
+class Mutator(Plugin, Protocol):
     async def admit(self, attributes: Attributes) -> None:
-        """Change `attributes.object` in place."""
+        """Change `attributes.object` in place. Raises an ApiError to refuse."""
 
+
+@runtime_checkable
+class Validator(Plugin, Protocol):
     async def validate(self, attributes: Attributes) -> None:
-        """Change nothing."""
+        """Change nothing. Raises an ApiError to refuse."""
+
+
+Work = Callable[[Attributes], Awaitable[None]]
+
+SORTS = 4096
+"""Of which the chain remembers the plug-ins; custom resources come and go."""
+
+
+class Step:
+    """One phase of admission for one sort of request: what the plug-ins that see it do, in their order."""
+
+    def __init__(self, works: Sequence[Work]) -> None:
+        self._works = tuple(works)
+
+    async def run(self, attributes: Attributes) -> None:
+        for work in self._works:
+            await work(attributes)
 
 
 class Chain:
@@ -112,22 +177,38 @@ class Chain:
 
     def __init__(self, plugins: Sequence[Plugin] = ()) -> None:
         self._plugins = tuple(plugins)
+        self._mutators = tuple(plugin for plugin in plugins if isinstance(plugin, Mutator))
+        self._validators = tuple(plugin for plugin in plugins if isinstance(plugin, Validator))
+        self._steps: dict[Sort, tuple[Step, Step]] = {}
 
     @property
     def plugins(self) -> Sequence[Plugin]:
         return self._plugins
 
     async def admit(self, attributes: Attributes) -> None:
-        await self._admit(attributes)
+        step, _ = self._steps_of(attributes)
+        await step.run(attributes)
         again = attributes.reinvocation
         if again.wanted:
             again.running = True
-            await self._admit(attributes)
-
-    async def _admit(self, attributes: Attributes) -> None:
-        for plugin in self._plugins:
-            await plugin.admit(attributes)
+            await step.run(attributes)
 
     async def validate(self, attributes: Attributes) -> None:
-        for plugin in self._plugins:
-            await plugin.validate(attributes)
+        _, step = self._steps_of(attributes)
+        await step.run(attributes)
+
+    def _steps_of(self, attributes: Attributes) -> tuple[Step, Step]:
+        info = attributes.info
+        sort = Sort(attributes.operation, info.group, info.plural, attributes.subresource)
+        steps = self._steps.get(sort)
+        if steps is None:
+            if len(self._steps) >= SORTS:
+                self._steps.clear()
+            steps = self._steps[sort] = self._admitting(sort), self._validating(sort)
+        return steps
+
+    def _admitting(self, sort: Sort) -> Step:
+        return Step([plugin.admit for plugin in self._mutators if plugin.handles.covers(sort)])
+
+    def _validating(self, sort: Sort) -> Step:
+        return Step([plugin.validate for plugin in self._validators if plugin.handles.covers(sort)])

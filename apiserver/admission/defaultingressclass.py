@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .chain import Attributes, Operation
-from .context import AdmissionContext, concerns
+from .chain import Attributes, Operation, on
+from .context import AdmissionContext
 from .defaultstorageclass import newest_default
 
 GROUP = "networking.k8s.io"
@@ -13,13 +13,12 @@ CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 
 class DefaultIngressClass:
     name = "DefaultIngressClass"
+    handles = on(Operation.CREATE, to=(f"ingresses.{GROUP}",))
 
     def __init__(self, context: AdmissionContext) -> None:
         self._classes = context.read("ingressclasses", GROUP)
 
     async def admit(self, attributes: Attributes) -> None:
-        if attributes.operation is not Operation.CREATE or not concerns(attributes, "ingresses", GROUP):
-            return
         assert attributes.object is not None
         spec = attributes.object.setdefault("spec", {})
         annotations = attributes.object["metadata"].get("annotations") or {}
@@ -28,6 +27,3 @@ class DefaultIngressClass:
         found = newest_default(await self._classes.list(), (ANNOTATION,))
         if found is not None:
             spec["ingressClassName"] = found["metadata"]["name"]
-
-    async def validate(self, attributes: Attributes) -> None:
-        """Changes, and refuses nothing."""

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation
-from .context import AdmissionContext, concerns
+from .chain import Attributes, Operation, on
+from .context import AdmissionContext
 
 ANNOTATIONS = (
     "storageclass.kubernetes.io/is-default-class",
@@ -21,13 +21,12 @@ CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 
 class DefaultStorageClass:
     name = "DefaultStorageClass"
+    handles = on(Operation.CREATE, to=("persistentvolumeclaims",))
 
     def __init__(self, context: AdmissionContext) -> None:
         self._classes = context.read("storageclasses", "storage.k8s.io")
 
     async def admit(self, attributes: Attributes) -> None:
-        if attributes.operation is not Operation.CREATE or not concerns(attributes, "persistentvolumeclaims"):
-            return
         assert attributes.object is not None
         spec, annotations = attributes.object["spec"], attributes.object["metadata"].get("annotations")
         if spec.get("storageClassName") is not None or CLASS_ANNOTATION in (annotations or {}):
@@ -35,9 +34,6 @@ class DefaultStorageClass:
         found = newest_default(await self._classes.list(), ANNOTATIONS)
         if found is not None:
             spec["storageClassName"] = found["metadata"]["name"]
-
-    async def validate(self, attributes: Attributes) -> None:
-        """Changes, and refuses nothing."""
 
 
 def newest_default(classes: Sequence[Object], annotations: Sequence[str]) -> Object | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation
-from .context import AdmissionContext, concerns
+from .chain import Attributes, Operation, on
+from .context import AdmissionContext
 
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
@@ -14,15 +14,13 @@ NO_EXECUTE = "NoExecute"
 
 class DefaultTolerationSeconds:
     name = "DefaultTolerationSeconds"
+    handles = on(Operation.CREATE, Operation.UPDATE, to=("pods",))
 
     def __init__(self, context: AdmissionContext) -> None:
         self._seconds = {NOT_READY: context.not_ready_seconds, UNREACHABLE: context.unreachable_seconds}
 
     async def admit(self, attributes: Attributes) -> None:
-        if attributes.object is None or not concerns(attributes, "pods"):
-            return
-        if attributes.operation not in (Operation.CREATE, Operation.UPDATE):
-            return
+        assert attributes.object is not None
         spec = attributes.object["spec"]
         tolerations: list[Object] = spec.get("tolerations") or []
         added = [
@@ -32,9 +30,6 @@ class DefaultTolerationSeconds:
         ]
         if added:
             spec["tolerations"] = [*tolerations, *added]
-
-    async def validate(self, attributes: Attributes) -> None:
-        """Changes, and refuses nothing."""
 
 
 def _tolerates(toleration: Object, key: str) -> bool:

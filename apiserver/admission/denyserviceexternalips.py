@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from .chain import Attributes, Operation
-from .context import AdmissionContext, concerns, refused
+from .chain import Attributes, Operation, on
+from .context import AdmissionContext, refused
 
 
 class DenyServiceExternalIPs:
     name = "DenyServiceExternalIPs"
+    handles = on(Operation.CREATE, Operation.UPDATE, to=("services",))
 
     def __init__(self, context: AdmissionContext) -> None:
         """Needs nothing."""
 
-    async def admit(self, attributes: Attributes) -> None:
-        """Decides in `validate`."""
-
     async def validate(self, attributes: Attributes) -> None:
         """Addresses that are there may stay, and go."""
-        if attributes.object is None or not concerns(attributes, "services"):
-            return
-        if attributes.operation not in (Operation.CREATE, Operation.UPDATE):
-            return
+        assert attributes.object is not None
         old = ((attributes.old or {}).get("spec") or {}).get("externalIPs") or []
         new = attributes.object["spec"].get("externalIPs") or []
         if set(new) - set(old):

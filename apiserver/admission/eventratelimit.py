@@ -15,7 +15,7 @@ from kplane.api.resource import Object
 from kplane.client.backoff import TokenBucket
 from kplane.runtime.process import Fatal
 
-from .chain import Attributes, Operation
+from .chain import Attributes, Operation, on
 from .context import AdmissionContext, aggregate
 
 KEPT = 4096
@@ -42,6 +42,7 @@ KEYS: Mapping[str, Callable[[Attributes], str]] = {
 
 class EventRateLimit:
     name = "EventRateLimit"
+    handles = on(Operation.CREATE, Operation.UPDATE, to=("events",))
 
     def __init__(self, context: AdmissionContext) -> None:
         """Raises Fatal for a configuration that cannot be used, or none."""
@@ -51,15 +52,9 @@ class EventRateLimit:
         self._limits = [Limit(limit) for limit in limits]
         self._clock = context.clock
 
-    async def admit(self, attributes: Attributes) -> None:
-        """Decides in `validate`."""
-
     async def validate(self, attributes: Attributes) -> None:
         """Every limit counts every event, even one that another limit refuses."""
-        shape = attributes.shape
-        if (shape.group, shape.kind) != ("", "Event") or attributes.dry_run:
-            return
-        if attributes.operation not in (Operation.CREATE, Operation.UPDATE):
+        if attributes.dry_run:
             return
         now = self._clock.monotonic()
         if reached := [why for limit in self._limits if (why := limit.reached(attributes, now))]:

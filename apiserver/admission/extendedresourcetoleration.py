@@ -9,21 +9,19 @@ from collections.abc import Iterator
 
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation
-from .context import AdmissionContext, concerns
+from .chain import Attributes, Operation, on
+from .context import AdmissionContext
 
 
 class ExtendedResourceToleration:
     name = "ExtendedResourceToleration"
+    handles = on(Operation.CREATE, Operation.UPDATE, to=("pods",))
 
     def __init__(self, context: AdmissionContext) -> None:
         """Needs nothing."""
 
     async def admit(self, attributes: Attributes) -> None:
-        if attributes.object is None or not concerns(attributes, "pods"):
-            return
-        if attributes.operation not in (Operation.CREATE, Operation.UPDATE):
-            return
+        assert attributes.object is not None
         spec = attributes.object["spec"]
         tolerations = list(spec.get("tolerations") or [])
         for name in sorted(set(_extended(spec))):
@@ -32,9 +30,6 @@ class ExtendedResourceToleration:
                 tolerations.append(wanted)
         if tolerations:
             spec["tolerations"] = tolerations
-
-    async def validate(self, attributes: Attributes) -> None:
-        """Changes, and refuses nothing."""
 
 
 def _same(known: Object, wanted: Object) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kplane.api.errors import forbidden
 
-from .chain import Attributes, Operation
-from .context import AdmissionContext, concerns
+from .chain import Attributes, Operation, on
+from .context import AdmissionContext
 
 HOSTNAME = "kubernetes.io/hostname"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -13,19 +13,14 @@ REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 class LimitPodHardAntiAffinityTopology:
     name = "LimitPodHardAntiAffinityTopology"
+    handles = on(Operation.CREATE, Operation.UPDATE, to=("pods",))
 
     def __init__(self, context: AdmissionContext) -> None:
         """Needs nothing."""
 
-    async def admit(self, attributes: Attributes) -> None:
-        """Decides in `validate`."""
-
     async def validate(self, attributes: Attributes) -> None:
         pod = attributes.object
-        if pod is None or not concerns(attributes, "pods"):
-            return
-        if attributes.operation not in (Operation.CREATE, Operation.UPDATE):
-            return
+        assert pod is not None
         affinity = (pod["spec"].get("affinity") or {}).get("podAntiAffinity") or {}
         for term in affinity.get(REQUIRED) or []:
             if (key := term.get("topologyKey", "")) != HOSTNAME:

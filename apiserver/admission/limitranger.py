@@ -12,7 +12,7 @@ from kplane.api import quantity
 from kplane.api.quantity import Wire
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation
+from .chain import Attributes, Operation, on
 from .context import AdmissionContext, aggregate, refused
 
 ANNOTATION = "kubernetes.io/limit-ranger"
@@ -22,6 +22,7 @@ Amounts = Mapping[str, Wire]
 
 class LimitRanger:
     name = "LimitRanger"
+    handles = on(Operation.CREATE, Operation.UPDATE, to=("pods", "pods/resize", "persistentvolumeclaims"))
 
     def __init__(self, context: AdmissionContext) -> None:
         self._ranges = context.read("limitranges")
@@ -45,15 +46,9 @@ class LimitRanger:
 
 
 def _supported(attributes: Attributes) -> bool:
-    info = attributes.info
-    if info.group or attributes.object is None:
-        return False
     created = attributes.operation is Operation.CREATE
-    if info.plural == "pods":
-        # The resources of a pod only change through `resize`, which bounds apply to again.
-        return attributes.subresource == "resize" if not created else not attributes.subresource
-    written = created or attributes.operation is Operation.UPDATE
-    return info.plural == "persistentvolumeclaims" and not attributes.subresource and written
+    # The resources of a pod only change through `resize`, which bounds apply to again.
+    return attributes.info.plural != "pods" or created != (attributes.subresource == "resize")
 
 
 def set_defaults(pod: Object, limit_range: Object) -> None:

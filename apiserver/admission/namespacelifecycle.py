@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from kplane.api.errors import Forbidden, forbidden, not_found
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation
+from .chain import Attributes, Operation, on
 
 IMMORTAL = ("default", "kube-system", "kube-public", "kube-node-lease")
 
@@ -19,6 +19,7 @@ ReadNamespace = Callable[[str], Awaitable[Object | None]]
 
 class NamespaceLifecycle:
     name = "NamespaceLifecycle"
+    handles = on(Operation.CREATE, Operation.UPDATE, Operation.DELETE)
 
     def __init__(self, read: ReadNamespace) -> None:
         """`read` gives the namespace of a name as it is now, or None."""
@@ -30,16 +31,13 @@ class NamespaceLifecycle:
             if attributes.operation is Operation.DELETE and attributes.name in IMMORTAL:
                 raise forbidden("namespaces", "", attributes.name, "this namespace may not be deleted")
             return
-        if not attributes.namespace or attributes.operation in (Operation.DELETE, Operation.CONNECT):
+        if not attributes.namespace or attributes.operation is Operation.DELETE:
             return
         namespace = await self._read(attributes.namespace)
         if namespace is None:
             raise not_found("namespaces", "", attributes.namespace)
         if attributes.operation is Operation.CREATE and _terminating(namespace):
             raise _being_terminated(attributes)
-
-    async def validate(self, attributes: Attributes) -> None:
-        """Everything is decided in `admit`."""
 
 
 def _terminating(namespace: Object) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from kplane.api.errors import not_found
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation
+from .chain import Attributes, Operation, on
 from .context import AdmissionContext, refused
 
 USER, GROUP = "system:node:", "system:nodes"
@@ -31,6 +31,7 @@ CLAIM_STATUS = ("capacity", "conditions", "allocatedResourceStatuses", "allocate
 
 class NodeRestriction:
     name = "NodeRestriction"
+    handles = on(Operation.CREATE, Operation.UPDATE, Operation.DELETE)
 
     def __init__(self, context: AdmissionContext) -> None:
         self._pods = context.read("pods")
@@ -39,8 +40,6 @@ class NodeRestriction:
     async def admit(self, attributes: Attributes) -> None:
         user = attributes.user
         if not user.name.startswith(USER) or GROUP not in user.groups:
-            return
-        if attributes.operation is Operation.CONNECT:
             return
         node = user.name.removeprefix(USER)
         if not node:
@@ -60,9 +59,6 @@ class NodeRestriction:
                 if _name(attributes) != node:
                     why = "can only access CSINode with the same name as the requesting node"
                     raise refused(attributes, why)
-
-    async def validate(self, attributes: Attributes) -> None:
-        """Decides in `admit`."""
 
     async def _pod(self, attributes: Attributes, node: str) -> None:
         match attributes.subresource:

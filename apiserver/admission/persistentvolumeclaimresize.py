@@ -5,25 +5,21 @@ from __future__ import annotations
 from kplane.api import quantity
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation
-from .context import AdmissionContext, concerns, refused
+from .chain import Attributes, Operation, on
+from .context import AdmissionContext, refused
 
 CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 
 
 class PersistentVolumeClaimResize:
     name = "PersistentVolumeClaimResize"
+    handles = on(Operation.UPDATE, to=("persistentvolumeclaims",))
 
     def __init__(self, context: AdmissionContext) -> None:
         self._classes = context.read("storageclasses", "storage.k8s.io")
 
-    async def admit(self, attributes: Attributes) -> None:
-        """Decides in `validate`."""
-
     async def validate(self, attributes: Attributes) -> None:
         new, old = attributes.object, attributes.old
-        if attributes.operation is not Operation.UPDATE or not concerns(attributes, "persistentvolumeclaims"):
-            return
         if new is None or old is None or quantity.compare(_size(new), _size(old)) <= 0:
             return
         if (old.get("status") or {}).get("phase") != "Bound":

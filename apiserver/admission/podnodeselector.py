@@ -12,8 +12,8 @@ from typing import Any
 from kplane.api.errors import ApiError, InternalError, forbidden, not_found
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation
-from .context import AdmissionContext, concerns
+from .chain import Attributes, Operation, on
+from .context import AdmissionContext
 
 ANNOTATION = "scheduler.alpha.kubernetes.io/node-selector"
 DEFAULT = "clusterDefaultNodeSelector"
@@ -23,6 +23,7 @@ NOT_LISTED = "pod node label selector labels conflict with its namespace whiteli
 
 class PodNodeSelector:
     name = "PodNodeSelector"
+    handles = on(Operation.CREATE, to=("pods",))
 
     def __init__(self, context: AdmissionContext) -> None:
         self._namespace = context.namespace
@@ -30,8 +31,8 @@ class PodNodeSelector:
         self._configured: Mapping[str, Any] = configured
 
     async def admit(self, attributes: Attributes) -> None:
-        if (pod := _created(attributes)) is None:
-            return
+        pod = attributes.object
+        assert pod is not None
         selector = await self._selector(attributes.namespace)
         own = pod["spec"].get("nodeSelector") or {}
         if _conflict(selector, own):
@@ -41,8 +42,8 @@ class PodNodeSelector:
         await self.validate(attributes)
 
     async def validate(self, attributes: Attributes) -> None:
-        if (pod := _created(attributes)) is None:
-            return
+        pod = attributes.object
+        assert pod is not None
         own = pod["spec"].get("nodeSelector") or {}
         if _conflict(await self._selector(attributes.namespace), own):
             raise _refused(pod, CONFLICT)
@@ -67,11 +68,6 @@ def labels(text: str) -> dict[str, str]:
             raise InternalError(f"invalid selector: [{part}]")
         found[key.strip()] = value.strip()
     return found
-
-
-def _created(attributes: Attributes) -> Object | None:
-    create = attributes.operation is Operation.CREATE and concerns(attributes, "pods")
-    return attributes.object if create else None
 
 
 def _conflict(one: Mapping[str, str], other: Mapping[str, str]) -> bool:

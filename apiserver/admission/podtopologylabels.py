@@ -5,7 +5,7 @@ Domains of other names (`*.topology.kubernetes.io/…`) are left alone (KEP-4742
 
 from __future__ import annotations
 
-from .chain import Attributes, Operation
+from .chain import Attributes, Operation, on
 from .context import AdmissionContext
 
 LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
@@ -13,6 +13,7 @@ LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 
 class PodTopologyLabels:
     name = "PodTopologyLabels"
+    handles = on(Operation.CREATE, to=("pods", "pods/binding", "bindings"))
 
     def __init__(self, context: AdmissionContext) -> None:
         self._nodes = context.read("nodes")
@@ -20,15 +21,12 @@ class PodTopologyLabels:
     async def admit(self, attributes: Attributes) -> None:
         """The binding carries the labels to the pod; a pod that is created on a node gets them at once."""
         obj = attributes.object
-        if attributes.operation is not Operation.CREATE or obj is None or attributes.info.group:
-            return
-        if attributes.info.plural == "pods" and not attributes.subresource:
-            node = obj["spec"].get("nodeName")
-        elif attributes.shape.kind == "Binding":
+        assert obj is not None
+        if attributes.shape.kind == "Binding":
             target = obj.get("target") or {}
             node = target.get("name") if target.get("kind") in (None, "", "Node") else None
         else:
-            return
+            node = obj["spec"].get("nodeName")
         if not node or (found := await self._nodes.get("", node)) is None:
             return
         labels = found["metadata"].get("labels") or {}
@@ -36,6 +34,3 @@ class PodTopologyLabels:
         if wanted:
             metadata = obj["metadata"]
             metadata["labels"] = (metadata.get("labels") or {}) | wanted
-
-    async def validate(self, attributes: Attributes) -> None:
-        """Changes, and refuses nothing."""

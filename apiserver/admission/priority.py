@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation
+from .chain import Attributes, Operation, on
 from .context import AdmissionContext, Reader, concerns, refused
 
 GROUP = "scheduling.k8s.io"
@@ -33,6 +33,7 @@ SYSTEM_CLASSES: tuple[Object, ...] = (
 
 class Priority:
     name = "Priority"
+    handles = on(Operation.CREATE, Operation.UPDATE, to=("pods", f"priorityclasses.{GROUP}"))
 
     def __init__(self, context: AdmissionContext) -> None:
         self._classes = context.read("priorityclasses", GROUP)
@@ -42,7 +43,7 @@ class Priority:
             return
         if attributes.operation is Operation.CREATE:
             await self._resolve(attributes, attributes.object["spec"])
-        elif attributes.operation is Operation.UPDATE:
+        else:
             _keep(attributes.object["spec"], (attributes.old or {}).get("spec") or {})
 
     async def _resolve(self, attributes: Attributes, spec: Object) -> None:

@@ -21,7 +21,7 @@ from kplane.api.quota import Amounts, Evaluator, evaluator_for, quota_selectors
 from kplane.api.quota.amounts import added, exceeding, increase, masked, negative, shown, without_zeros
 from kplane.api.resource import Key, Object
 
-from .chain import Attributes, Operation
+from .chain import Attributes, Operation, on
 from .context import AdmissionContext, refused
 
 IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
@@ -53,6 +53,7 @@ class Charge:
 
 class ResourceQuota:
     name = "ResourceQuota"
+    handles = on(Operation.CREATE, Operation.UPDATE)
 
     def __init__(self, context: AdmissionContext) -> None:
         self._context = context
@@ -60,9 +61,6 @@ class ResourceQuota:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         configured = context.configuration(self.name) or {}
         self._limited: Sequence[Object] = configured.get("limitedResources") or ()
-
-    async def admit(self, attributes: Attributes) -> None:
-        """Charges in `validate`, when the object is final."""
 
     async def validate(self, attributes: Attributes) -> None:
         evaluator = _evaluator(attributes)

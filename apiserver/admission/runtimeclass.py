@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from kplane.api import quantity
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation
-from .context import AdmissionContext, concerns, refused
+from .chain import Attributes, Operation, on
+from .context import AdmissionContext, refused
 
 MISMATCH = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
 ALONE = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
@@ -19,13 +19,12 @@ ALONE = "pod rejected: Pod Overhead set without corresponding RuntimeClass defin
 
 class RuntimeClass:
     name = "RuntimeClass"
+    handles = on(Operation.CREATE, to=("pods",))
 
     def __init__(self, context: AdmissionContext) -> None:
         self._classes = context.read("runtimeclasses", "node.k8s.io")
 
     async def admit(self, attributes: Attributes) -> None:
-        if attributes.operation is not Operation.CREATE or not concerns(attributes, "pods"):
-            return
         found = await self._class_of(attributes)
         if found is None:
             return
@@ -63,8 +62,6 @@ class RuntimeClass:
             spec["tolerations"] = merged_tolerations(spec.get("tolerations") or [], tolerations)
 
     async def validate(self, attributes: Attributes) -> None:
-        if attributes.operation is not Operation.CREATE or not concerns(attributes, "pods"):
-            return
         assert attributes.object is not None
         fixed = _overhead(await self._class_of(attributes))
         overhead = attributes.object["spec"].get("overhead")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from kplane.api.errors import not_found
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation
-from .context import AdmissionContext, concerns, refused
+from .chain import Attributes, Operation, on
+from .context import AdmissionContext, refused
 
 DEFAULT = "default"
 MIRROR = "kubernetes.io/config.mirror"
@@ -23,14 +23,13 @@ ATTEMPTS = 10
 
 class ServiceAccount:
     name = "ServiceAccount"
+    handles = on(Operation.CREATE, to=("pods",))
 
     def __init__(self, context: AdmissionContext) -> None:
         self._context = context
         self._accounts = context.read("serviceaccounts")
 
     async def admit(self, attributes: Attributes) -> None:
-        if attributes.operation is not Operation.CREATE or not concerns(attributes, "pods"):
-            return
         assert attributes.object is not None
         spec, metadata = attributes.object["spec"], attributes.object["metadata"]
         if MIRROR in (metadata.get("annotations") or {}):
@@ -44,8 +43,6 @@ class ServiceAccount:
             spec["imagePullSecrets"] = [{"name": one["name"]} for one in account["imagePullSecrets"]]
 
     async def validate(self, attributes: Attributes) -> None:
-        if attributes.operation is not Operation.CREATE or not concerns(attributes, "pods"):
-            return
         assert attributes.object is not None
         spec, metadata = attributes.object["spec"], attributes.object["metadata"]
         if MIRROR not in (metadata.get("annotations") or {}):

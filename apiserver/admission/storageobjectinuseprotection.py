@@ -4,8 +4,8 @@ nobody uses them any more.
 
 from __future__ import annotations
 
-from .chain import Attributes, Operation
-from .context import AdmissionContext, concerns
+from .chain import Attributes, Operation, on
+from .context import AdmissionContext
 
 FINALIZERS = {
     "persistentvolumeclaims": "kubernetes.io/pvc-protection",
@@ -15,21 +15,15 @@ FINALIZERS = {
 
 class StorageObjectInUseProtection:
     name = "StorageObjectInUseProtection"
+    handles = on(Operation.CREATE, to=tuple(FINALIZERS))
 
     def __init__(self, context: AdmissionContext) -> None:
         """Needs nothing."""
 
     async def admit(self, attributes: Attributes) -> None:
-        finalizer = FINALIZERS.get(attributes.info.plural)
-        if finalizer is None or attributes.operation is not Operation.CREATE:
-            return
-        if not concerns(attributes, attributes.info.plural):
-            return
         assert attributes.object is not None
+        finalizer = FINALIZERS[attributes.info.plural]
         metadata = attributes.object["metadata"]
         finalizers = metadata.get("finalizers") or []
         if finalizer not in finalizers:
             metadata["finalizers"] = [*finalizers, finalizer]
-
-    async def validate(self, attributes: Attributes) -> None:
-        """Changes, and refuses nothing."""

@@ -8,18 +8,24 @@ from kplane.api.errors import invalid
 from kplane.api.resource import Object
 from kplane.runtime.process import Fatal
 
-from ..chain import Attributes, Operation
+from ..chain import Attributes, Operation, on
 from ..context import AdmissionContext, refused
 from .evaluation import TEMPLATES, findings, pod_of, violation
 from .levels import PREFIX, Policies, Policy, defaults_of, label_faults, policies_of
 
 EXAMINED = 3000
 """Pods of a namespace that are looked at when its label changes."""
-JUDGED_SUBRESOURCES = ("", "ephemeralcontainers", "resize")
+JUDGED = (
+    "namespaces",
+    "pods/ephemeralcontainers",
+    "pods/resize",
+    *(f"{plural}.{group}" for group, plural in TEMPLATES),
+)
 
 
 class PodSecurity:
     name = "PodSecurity"
+    handles = on(Operation.CREATE, Operation.UPDATE, to=JUDGED)
 
     def __init__(self, context: AdmissionContext) -> None:
         configured = context.configuration(self.name) or {}
@@ -34,24 +40,15 @@ class PodSecurity:
         self._read = context.read("namespaces")
         self._pods = context.read("pods")
 
-    async def admit(self, attributes: Attributes) -> None:
-        """Decides in `validate`."""
-
     async def validate(self, attributes: Attributes) -> None:
-        if attributes.operation not in (Operation.CREATE, Operation.UPDATE) or attributes.object is None:
-            return
-        info = attributes.info
-        if info.plural == "namespaces" and not info.group:
-            if not attributes.subresource:
-                await self._validate_namespace(attributes)
-        elif (info.group, info.plural) in TEMPLATES:
+        if attributes.info.plural == "namespaces":
+            await self._validate_namespace(attributes)
+        else:
             await self._validate_pods(attributes)
 
     async def _validate_pods(self, attributes: Attributes) -> None:
         info = attributes.info
-        is_pod = info.plural == "pods"
-        judged = JUDGED_SUBRESOURCES if is_pod else ("",)
-        if attributes.subresource not in judged or attributes.namespace in self._namespaces:
+        if attributes.namespace in self._namespaces:
             return
         namespace = await self._read.get("", attributes.namespace)
         labels = (namespace["metadata"].get("labels") if namespace else None) or {}
@@ -64,7 +61,7 @@ class PodSecurity:
             return
         if attributes.old is not None and not _matters(pod, pod_of(info.group, info.plural, attributes.old)):
             return
-        self._judge(attributes, pod, policies, enforced=is_pod)
+        self._judge(attributes, pod, policies, enforced=info.plural == "pods")
 
     def _judge(self, attributes: Attributes, pod: Object, policies: Policies, *, enforced: bool) -> None:
         if enforced:

@@ -19,7 +19,7 @@ from kplane.api.patches.copying import duplicate
 from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo
 
-from ..chain import Attributes, Operation
+from ..chain import Attributes, Operation, on
 from ..context import refused
 from ..webhooks.metrics import WebhookMetrics
 from .conditions import MatchConditions, Undecidable
@@ -126,6 +126,7 @@ class InvalidByPolicy(Forbidden):
 
 class MutatingAdmissionPolicy:
     name = "MutatingAdmissionPolicy"
+    handles = on()
 
     def __init__(
         self, source: Source[MutatingProgram], surroundings: Surroundings, metrics: MutatingMetrics
@@ -135,9 +136,6 @@ class MutatingAdmissionPolicy:
         self._invoker = Invoker(surroundings)
         self._patcher = Patcher()
         self._metrics = metrics
-
-    async def validate(self, attributes: Attributes) -> None:
-        """Everything happens in `admit`."""
 
     async def admit(self, attributes: Attributes) -> None:
         info = attributes.info

@@ -14,7 +14,7 @@ import msgspec
 
 from kplane.api.errors import ApiError, Forbidden, Invalid, RequestEntityTooLarge, Unauthorized
 
-from ..chain import Attributes
+from ..chain import Attributes, on
 from ..context import refused
 from .decisions import Annotation, Decided, Decision, ValidatingProgram
 from .invocations import Failure, Invocation, Invoker
@@ -48,6 +48,7 @@ class Outcome:
 
 class ValidatingAdmissionPolicy:
     name = "ValidatingAdmissionPolicy"
+    handles = on()
 
     def __init__(
         self, source: Source[ValidatingProgram], surroundings: Surroundings, metrics: ValidatingMetrics
@@ -56,9 +57,6 @@ class ValidatingAdmissionPolicy:
         self._with = surroundings
         self._invoker = Invoker(surroundings)
         self._metrics = metrics
-
-    async def admit(self, attributes: Attributes) -> None:
-        """Everything happens in `validate`."""
 
     async def validate(self, attributes: Attributes) -> None:
         if (attributes.info.group, attributes.info.plural) in EXEMPT:

@@ -20,7 +20,7 @@ from kplane.api.patches.copying import duplicate
 from kplane.api.resource import Object
 
 from ...http.decoding import check_custom
-from ..chain import Attributes
+from ..chain import Attributes, on
 from ..matching import exempt
 from .calls import ADMIT, Caller, Failed, Surroundings, internal
 from .configuration import Candidate, Configuration
@@ -51,6 +51,7 @@ class _Memory:
 
 class MutatingAdmissionWebhook:
     name = "MutatingAdmissionWebhook"
+    handles = on()
 
     def __init__(self, configuration: Configuration, surroundings: Surroundings) -> None:
         self._configuration = configuration
@@ -62,9 +63,6 @@ class MutatingAdmissionWebhook:
         candidates = await self._configuration.candidates(attributes)
         if candidates:
             await self._dispatch(candidates, attributes)
-
-    async def validate(self, attributes: Attributes) -> None:
-        """Everything happens in `admit`."""
 
     async def _dispatch(self, candidates: Sequence[Candidate], attributes: Attributes) -> None:
         rounds = attributes.reinvocation

@@ -9,7 +9,7 @@ import asyncio
 
 from kplane.api.errors import ApiError
 
-from ..chain import Attributes
+from ..chain import Attributes, on
 from ..matching import exempt
 from .calls import VALIDATING, Caller, Surroundings
 from .configuration import Candidate, Configuration, Webhook
@@ -20,13 +20,11 @@ FAILED_OPEN = "failed-open.validating.webhook.admission.k8s.io/"
 
 class ValidatingAdmissionWebhook:
     name = "ValidatingAdmissionWebhook"
+    handles = on()
 
     def __init__(self, configuration: Configuration, surroundings: Surroundings) -> None:
         self._configuration = configuration
         self._caller = Caller(surroundings, VALIDATING)
-
-    async def admit(self, attributes: Attributes) -> None:
-        """Everything happens in `validate`."""
 
     async def validate(self, attributes: Attributes) -> None:
         if exempt(attributes):

@@ -14,7 +14,7 @@ from kplane.api.clock import Entropy, SystemClock
 from kplane.api.errors import BadRequest
 from kplane.api.scheme import builtin
 from kplane.api.selectors import EVERYTHING
-from kplane.apiserver.admission.chain import Attributes, Chain, Operation
+from kplane.apiserver.admission.chain import Attributes, Chain, Operation, on
 from kplane.apiserver.admission.matching import Selectors
 from kplane.apiserver.admission.webhooks.calls import Surroundings
 from kplane.apiserver.admission.webhooks.configuration import Candidate, Webhook
@@ -84,13 +84,11 @@ class Counts:
     """A plug-in of the server itself, which changes the object each time it runs."""
 
     name = "Counts"
+    handles = on()
 
     async def admit(self, attributes: Attributes) -> None:
         assert attributes.object is not None
         attributes.object["data"]["runs"] += "x"
-
-    async def validate(self, attributes: Attributes) -> None:
-        return
 
 
 def surroundings(client: Any) -> Surroundings:
@@ -182,7 +180,7 @@ async def test_a_dry_run_fails_where_a_webhook_has_side_effects(plugin: Any) -> 
     hooks = Configured(webhook("acts.example.com", dry_runs=False, ignores_failures=True))
     attributes = creation()
     attributes.dry_run = True
-    asked = plugin(hooks, surroundings(client))
+    asked = Chain([plugin(hooks, surroundings(client))])
 
     async def decide() -> None:
         await asked.admit(attributes)
