@@ -14,6 +14,8 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from kplane.api.errors import AlreadyExists, NotFound
 from kplane.api.resource import Key, Object
 from kplane.api.selectors import Selector
@@ -113,9 +115,15 @@ def revision_body(owner: Revisioned, number: int, digest: str, hash_label: str) 
             "annotations": owner.metadata.annotations,
             "ownerReferences": [controller_reference(owner)],  # type: ignore[arg-type]
         },
-        "data": {"spec": {"template": {**template, "$patch": "replace"}}},
+        "data": _in_key_order({"spec": {"template": {**template, "$patch": "replace"}}}),
         "revision": number,
     }
+
+
+def _in_key_order(data: Object) -> Object:
+    """As Go prints maps: upstream's controllers recognise a revision by the bytes of its data."""
+    ordered: Object = msgspec.json.decode(msgspec.json.encode(data, order="deterministic"))
+    return ordered
 
 
 class History:
