@@ -9,9 +9,11 @@ from typing import Any, TypeAlias
 
 from kplane.api.errors import RequestEntityTooLarge
 
+from ..admission.chain import unrecorded
+from ..audit.recording import Recording
 from ..auth.user import User
 from .negotiation import Output, output_of
-from .requestinfo import RequestInfo, is_true
+from .requestinfo import RequestInfo, parses_true
 from .warnings import Warnings
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -38,6 +40,10 @@ class Call:
     warnings: Warnings = field(default_factory=Warnings)
     deadline: asyncio.Timeout | None = None
     """When the boundary gives up on the request."""
+    audit: Recording | None = None
+    """What the audit log will hold of the request; None where it holds nothing."""
+    annotate: Callable[[str, str], None] = unrecorded
+    """Adds an annotation to the audit event: key and value."""
 
     def outlive_deadline(self) -> None:
         """The connection left HTTP: it lasts for as long as both sides want it."""
@@ -54,8 +60,8 @@ class Call:
     def pretty(self) -> bool:
         """Whether JSON is to be indented: asked for, or read by a person with curl or a browser."""
         asked = self.info.query.get("pretty")
-        if asked is not None:
-            return is_true(asked)
+        if asked:
+            return parses_true(asked)
         return self.headers.get(b"user-agent", b"").startswith((b"curl", b"Wget", b"Mozilla/5.0"))
 
     def output(self, *, convertible: bool = True) -> Output:

@@ -43,8 +43,8 @@ def field_validation(call: Call, options_kind: str) -> str:
 
 def dry_run(call: Call, options_kind: str) -> bool:
     """Whether nothing is to be stored. Raises Invalid."""
-    value = call.query("dryRun")
-    if value not in ("", "All"):
+    value = call.info.query.get("dryRun")
+    if value not in (None, "All"):
         raise options_invalid(options_kind, "dryRun", value, ("All",))
     return value == "All"
 
@@ -74,6 +74,8 @@ async def read_object(call: Call, row: ResourceInfo, options_kind: str) -> Objec
     obj, repeated = _read(call, body, row.kind, row.definition, look=policy != "Ignore")
     _check_kind(obj, row, body)
     check_fields(call, obj, row, policy, repeated)
+    if call.audit is not None:
+        call.audit.requested(obj, row)
     return obj
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from kplane.api.errors import BadRequest
+from kplane.api.errors import BadRequest, invalid
+from kplane.api.field import Path
 from kplane.api.resource import Object
 from kplane.api.schema import META
 
@@ -16,9 +17,14 @@ from ..registry.deletion import DeleteOptions
 from .call import Call
 from .decoding import options_invalid, parse
 from .requestinfo import is_true
+from .revisions import parse_number
 
 _DEFINITION = f"{META}DeleteOptions"
-_POLICIES = ("Background", "Foreground", "Orphan")
+_POLICIES = ("Foreground", "Background", "Orphan")
+
+
+_VERSIONED: Object = {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/__internal"}
+"""What options that name no version are recorded as, by upstream, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,8 @@ async def read_delete(call: Call) -> DeleteRequest:
     fields = parse(call, body, "DeleteOptions", _DEFINITION) if body.strip() else _from_query(call)
     if fields.get("kind", "DeleteOptions") != "DeleteOptions":
         raise BadRequest(f"{fields['kind']} cannot be handled as a DeleteOptions: unknown conversion")
+    if call.audit is not None and body.strip():
+        call.audit.requested(_VERSIONED | fields, None)
     return read_options(fields)
 
 
@@ -47,16 +55,14 @@ def read_options(fields: Object) -> DeleteRequest:
 def _from_query(call: Call) -> Object:
     query = call.info.query
     fields: Object = {}
-    if seconds := query.get("gracePeriodSeconds"):
-        if not seconds.removeprefix("-").isdecimal():
-            raise BadRequest(f'strconv.ParseInt: parsing "{seconds}": invalid syntax')
-        fields["gracePeriodSeconds"] = int(seconds)
+    if "gracePeriodSeconds" in query:
+        fields["gracePeriodSeconds"] = parse_number(call, "gracePeriodSeconds")
     if policy := query.get("propagationPolicy"):
         fields["propagationPolicy"] = policy
     if "orphanDependents" in query:
         fields["orphanDependents"] = is_true(query["orphanDependents"])
-    if dry_run := query.get("dryRun"):
-        fields["dryRun"] = [dry_run]
+    if "dryRun" in query:
+        fields["dryRun"] = [query["dryRun"]]
     return fields
 
 
@@ -77,6 +83,10 @@ def _options(fields: Object) -> DeleteOptions:
 
 def _propagation(fields: Object) -> str:
     policy, orphan = fields.get("propagationPolicy"), fields.get("orphanDependents")
+    if policy is not None and orphan is not None:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        fault = Path("propagationPolicy").invalid(policy, why)
+        raise invalid("DeleteOptions", "meta.k8s.io", "", [fault])
     if policy is not None and policy not in _POLICIES:
         raise options_invalid("DeleteOptions", "propagationPolicy", policy, (*_POLICIES, "nil"))
     if orphan is not None:

@@ -9,7 +9,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from kplane.api.errors import BadRequest, Expired
+from kplane.api.errors import Expired
 from kplane.api.resource import Object
 
 from ..registry.generic import Registry
@@ -32,8 +32,10 @@ _LOOPBACK = ("127.", "::1", "::ffff:127.")
 
 async def read_page(call: Call, registry: Registry) -> Listing:
     """The page of objects that the request asks for. Raises BadRequest, Invalid, Expired, Timeout."""
+    limit = revisions.check_numbers(call)
     # As upstream, what the cache has at hand is given whole.
-    limit = 0 if call.query("resourceVersion") == "0" else _limit(call)
+    if call.query("resourceVersion") == "0":
+        limit = 0
     prefix = registry.cache.key("", "")
     start = revisions.list_from(call, prefix, limit)
     selection = selection_of(call, registry)
@@ -46,15 +48,6 @@ async def read_page(call: Call, registry: Registry) -> Listing:
             token = revisions.encode_continue(-1, start.start.removeprefix(prefix))
             raise revisions.ContinueExpired(token) from error
         raise Expired(revisions.LIST_EXPIRED) from error
-
-
-def _limit(call: Call) -> int:
-    text = call.query("limit")
-    if not text:
-        return 0
-    if not text.isascii() or not text.removeprefix("-").isdigit():
-        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-    return max(int(text), 0)
 
 
 async def list_response(call: Call, registry: Registry, output: Output, form: Form) -> Response:

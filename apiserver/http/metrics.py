@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from ..measuring import Histogram, Series
-from .requestinfo import RequestInfo, is_true
+from .requestinfo import RequestInfo
 
 _SIZES = tuple(1000.0 * 10**power for power in range(7))
 _EVENT_SIZES = tuple(1024.0 * 2**power for power in range(8))
@@ -166,5 +166,5 @@ def _labels(info: RequestInfo, known: bool) -> tuple[str, ...]:
 
 def _dry(info: RequestInfo, labels: tuple[str, ...]) -> tuple[str, ...]:
     value = info.query.get("dryRun")
-    dry_run = "All" if value is not None and (value == "All" or is_true(value)) else ""
+    dry_run = "" if value is None else value if value == "All" else "invalid"
     return (labels[0], dry_run, *labels[1:])

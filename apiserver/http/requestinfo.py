@@ -56,8 +56,13 @@ class RequestInfo:
 
 
 def is_true(value: str | None) -> bool:
-    """A boolean query parameter, read as Go's conversion does: present and not false."""
-    return value is not None and (value == "" or value in _TRUE)
+    """A boolean option in a query, read as Go's conversion does: anything but "false" and "0"."""
+    return value is not None and value != "0" and value.lower() != "false"
+
+
+def parses_true(value: str) -> bool:
+    """What Go's `strconv.ParseBool` takes for true; whatever it cannot read is false."""
+    return value in _TRUE
 
 
 def parse_query(raw: bytes) -> dict[str, str]:

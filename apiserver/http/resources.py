@@ -214,7 +214,7 @@ class ResourceApi:
 
 
 def author_of(call: Call, dry_run: bool) -> Author:
-    return Author(call.user, call.warn, dry_run)
+    return Author(call.user, call.warn, dry_run, annotate=call.annotate)
 
 
 def writer_of(call: Call, options_kind: str) -> Author:
@@ -291,7 +291,8 @@ def _check_place(call: Call, row: ResourceInfo) -> None:
         verbs = subresource.verbs
     elif bool(info.name) == (info.verb in _OF_COLLECTIONS) and info.verb != "watch":
         raise not_allowed()
-    if info.verb not in verbs:
+    # To authorisation HEAD is a get, and yet only proxied requests may be one.
+    if info.verb not in verbs or info.method == "HEAD":
         raise not_allowed()
 
 

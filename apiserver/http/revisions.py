@@ -61,12 +61,35 @@ def parse_revision(text: str) -> int | None:
     """None where the client named none. Raises BadRequest."""
     if not text:
         return None
-    if not (text.isascii() and text.isdigit()):
-        fault = Path("resourceVersion").invalid(
-            text, f"strconv.ParseUint: parsing {msgspec.json.encode(text).decode()}: invalid syntax"
-        )
+    if why := _unreadable(text, text, 2**64):
+        fault = Path("resourceVersion").invalid(text, f"strconv.ParseUint: {why}")
         raise BadRequest(f"invalid resource version: {fault}")
     return int(text)
+
+
+def parse_number(call: Call, name: str) -> int:
+    """An option that is a number; 0 where the client gave none. Raises BadRequest."""
+    text = call.info.query.get(name)
+    if text is None:
+        return 0
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if why := _unreadable(text, digits, 2**63 + text.startswith("-")):
+        raise BadRequest(f"strconv.ParseInt: {why}")
+    return int(text)
+
+
+def check_numbers(call: Call) -> int:
+    """The numbers among ListOptions, of which `limit` is returned (0: none). Raises BadRequest."""
+    parse_number(call, "timeoutSeconds")
+    return max(parse_number(call, "limit"), 0)
+
+
+def _unreadable(text: str, digits: str, bound: int) -> str:
+    """Why Go cannot read a number; empty if it can. `bound`: the first that is too large."""
+    shown = msgspec.json.encode(text).decode()
+    if not (digits.isascii() and digits.isdigit()):
+        return f"parsing {shown}: invalid syntax"
+    return f"parsing {shown}: value out of range" if len(digits) > 20 or int(digits) >= bound else ""
 
 
 def list_from(call: Call, prefix: str, limit: int) -> ListFrom:

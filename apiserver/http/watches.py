@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from kplane.api.clock import Clock, Entropy
-from kplane.api.errors import ApiError, BadRequest, Expired, NotAcceptable
+from kplane.api.errors import ApiError, Expired, NotAcceptable
 from kplane.api.resource import Object
 
 from ..registry.generic import Registry
@@ -45,11 +45,13 @@ async def watch_response(
 ) -> Response:
     """Raises BadRequest, Invalid, Timeout; history that is gone is told in the stream, as upstream does."""
     if call.output().media_type != JSON:
-        raise NotAcceptable(f"only the following media types are accepted: {JSON}, {JSON};stream=watch")
+        raise NotAcceptable(f"only the following media types are accepted: {JSON};stream=watch")
+    revisions.check_numbers(call)
     revisions.check_watch(call)
     selection = selection_of(call, registry)
     revision = revisions.parse_revision(call.query("resourceVersion"))
-    seconds = _timeout(call) or MIN_TIMEOUT * entropy.uniform(1, 2)
+    # One that is over before it begins is served, and ends at once.
+    seconds = revisions.parse_number(call, "timeoutSeconds") or MIN_TIMEOUT * entropy.uniform(1, 2)
     initial = revisions.wants_initial_events(call, revision)
     try:
         if revision and not initial:
@@ -62,13 +64,6 @@ async def watch_response(
     if initial:
         stream.begin_with(watcher.initial)
     return stream
-
-
-def _timeout(call: Call) -> float:
-    text = call.query("timeoutSeconds")
-    if text and not (text.isascii() and text.isdigit()):
-        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-    return float(text or 0)
 
 
 def _bookmark(registry: Registry, revision: int, *, initial_end: bool = False) -> bytes:

@@ -38,9 +38,9 @@ def json_patch(obj: Object, operations: Any) -> Object:
         KeyError,
         IndexError,
     ) as error:
-        raise Invalid(_REJECTED) from error
+        raise Invalid(_REJECTED, {}) from error
     if not isinstance(patched, dict):
-        raise Invalid(_REJECTED)
+        raise Invalid(_REJECTED, {})
     return patched
 
 
