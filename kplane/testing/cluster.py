@@ -212,7 +212,7 @@ class FakeCluster:
         try:
             yield watch
         finally:
-            self.server.state.watches.discard(watch)
+            self.server.state.watches.pop(watch, None)
 
     async def close(self) -> None:
         """Nothing is held between requests."""

@@ -118,7 +118,10 @@ class Watch:
         if self._state.weather is None:
             yield self._frames.popleft()
             return
-        async for frame in self._state.weather.deliver(self._frames):
+        await self._state.weather.delay()
+        if self._end:
+            return  # It broke in the meantime; what was under way is lost.
+        for frame in self._state.weather.take(self._frames):
             yield frame
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -131,7 +134,8 @@ class State:
 
     def __init__(self) -> None:
         self.revision = 1
-        self.watches: set[Watch] = set()
+        self.watches: dict[Watch, None] = {}
+        """In the order in which they were opened, so that a seed replays a story."""
         self.held = False
         self.weather: Weather | None = None
         """What happens to events on their way; None: nothing."""
@@ -175,7 +179,7 @@ class State:
             for change in self._history:
                 if change.revision > int(after):
                     watch.offer(change)
-        self.watches.add(watch)
+        self.watches[watch] = None
         return watch
 
     def history(self, table: Table) -> Sequence[Change]:

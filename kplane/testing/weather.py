@@ -7,7 +7,7 @@ the events of one object keep their order. Between objects, and between watches,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kplane.api.clock import Clock, Entropy
@@ -26,12 +26,13 @@ class Weather:
     twice: float = 0.2
     swapped: float = 0.2
 
-    async def deliver(self, frames: deque[Object]) -> AsyncIterator[Object]:
-        """The next events out of `frames`, which has one at least, as they arrive."""
+    async def delay(self) -> None:
+        """Wait as long as the next event takes."""
         if self._happens(self.late):
             await self.clock.sleep(self.dice.uniform(0, self.longest_delay))
-        if not frames:
-            return  # The connection broke in the meantime.
+
+    def take(self, frames: deque[Object]) -> Iterator[Object]:
+        """Take the next events out of `frames`, which has one at least, as they arrive: together."""
         batch = [frames.popleft()]
         if frames and _independent(batch[0], frames[0]) and self._happens(self.swapped):
             batch.insert(0, frames.popleft())
