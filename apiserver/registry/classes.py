@@ -80,10 +80,6 @@ class RuntimeClassStrategy(Strategy):
         yield from unchanged(new.get("handler"), old.get("handler"), path.handler)
 
 
-class GenerationStrategy(StatusStrategy):
-    """Kinds with generation and status about whose values only the schema speaks."""
-
-
 class MetadataStrategy(Strategy):
     """Kinds without generation and status about whose values only the schema speaks."""
 
@@ -95,16 +91,6 @@ class ClusterTrustBundleStrategy(MetadataStrategy):
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {"spec.signerName": obj["spec"].get("signerName", "")}
-
-
-class ResourceSliceStrategy(Strategy):
-    """A driver's kubelet plug-in watches the slices of its node alone."""
-
-    selectable = ("spec.driver", "spec.nodeName")
-    unselectable = "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {field}"
-
-    def fields(self, obj: Object) -> Mapping[str, str]:
-        return {f"spec.{name}": obj["spec"].get(name, "") for name in ("driver", "nodeName")}
 
 
 class FixedSpecStrategy(StatusStrategy):

@@ -18,10 +18,8 @@ from .certificates import CertificateSigningRequestStrategy
 from .classes import (
     ClusterTrustBundleStrategy,
     FixedSpecStrategy,
-    GenerationStrategy,
     PodCertificateRequestStrategy,
     PriorityClassStrategy,
-    ResourceSliceStrategy,
     RuntimeClassStrategy,
 )
 from .configmaps import ConfigMapStrategy
@@ -29,6 +27,7 @@ from .cronjobs import CronJobStrategy
 from .customresourcedefinitions import CustomResourceDefinitionStrategy
 from .daemonsets import DaemonSetStrategy
 from .deployments import DeploymentStrategy
+from .devicekinds import DeviceClassStrategy, DeviceTaintRuleStrategy, ResourceSliceStrategy
 from .endpoints import EndpointSliceStrategy, EndpointsStrategy
 from .events import EventStrategy, EventsV1Strategy
 from .flowcontrol import FlowSchemaStrategy, PriorityLevelConfigurationStrategy
@@ -123,8 +122,8 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
     (RBAC, "clusterroles"): ClusterRoleStrategy(),
     (RBAC, "rolebindings"): BindingStrategy(namespaced=True),
     (RBAC, "roles"): RoleStrategy(),
-    (DYNAMIC, "deviceclasses"): Strategy(),
-    (DYNAMIC, "devicetaintrules"): GenerationStrategy(),
+    (DYNAMIC, "deviceclasses"): DeviceClassStrategy(),
+    (DYNAMIC, "devicetaintrules"): DeviceTaintRuleStrategy(),
     (DYNAMIC, "resourceclaims"): ResourceClaimStrategy(),
     (DYNAMIC, "resourceclaimtemplates"): ResourceClaimTemplateStrategy(),
     (DYNAMIC, "resourceslices"): ResourceSliceStrategy(),

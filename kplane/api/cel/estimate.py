@@ -44,8 +44,9 @@ class _Estimator:
                 operand = self.visit(node.operand)
                 paid = not node.test and node.operand.type.kind in ("object", "map")
                 cost = operand.cost.plus(ONE) if paid else operand.cost
-                # Upstream looks up sizes by the names of fields, which a map's keys are not.
-                unnamed = node.operand.type.kind == "map"
+                # Upstream looks up sizes by the names of fields, which a map's keys are not, unless its type
+                # says that they are.
+                unnamed = node.operand.type.kind == "map" and node.operand.type.structure is None
                 return _Known(cost, (ONE if node.type.kind in SCALARS else UNKNOWN) if unnamed else None)
             case Call():
                 return self._call(node)

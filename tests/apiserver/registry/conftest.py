@@ -52,7 +52,7 @@ class Judge:
             str(fault)
             for fault in (
                 *metadata.validate_update(now["metadata"], was["metadata"], meta),
-                *strategy.validate(now, Path()),
+                *strategy.validate_change(now, was, Path()),
                 *strategy.validate_update(now, was, Path()),
             )
         ]

@@ -87,7 +87,7 @@ def claim(*requests: dict[str, Any], **more: Any) -> dict[str, Any]:
             " allocationMode is 'All'"),
         (DYNAMIC, "resourceclaims", claim({"exactly": CLASS}, constraints=[{"requests": ["b"]}]),
             'spec.devices.constraints[0].requests[0]: Invalid value: "b": must be the name of a request in'
-            " the claim"),
+            " the claim or the name of a request and a subrequest separated by '/'"),
     ],
 )  # fmt: skip
 def test_faults_are_worded_as_upstream(
