@@ -16,6 +16,8 @@ from typing import TypeAlias
 from kplane.runtime.process import Fatal, FlagParser
 
 from .admission.registry import check as check_plugins
+from .audit import flags as audit_flags
+from .audit.settings import AuditSettings
 from .auth import authorization
 from .auth import flags as auth_flags
 from .auth.authorization import AuthorizationSettings
@@ -73,6 +75,7 @@ class ApiServerConfig:
     default_unreachable_toleration_seconds: int = 300
     authentication: AuthenticationSettings = field(default_factory=AuthenticationSettings)
     authorization: AuthorizationSettings = field(default_factory=AuthorizationSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
     verbosity: int = 0
 
     @property
@@ -92,12 +95,16 @@ def parse(argv: Sequence[str] | None = None) -> ApiServerConfig:
     check_plugins(args.get("enable_admission_plugins", ()), args.get("disable_admission_plugins", ()))
     if ("proxy_client_cert_file" in args) != ("proxy_client_key_file" in args):
         raise Fatal("--proxy-client-cert-file and --proxy-client-key-file belong together: pass both")
-    plain = {name: value for name, value in args.items() if not name.startswith(auth_flags.PREFIX)}
+    prefixes = (auth_flags.PREFIX, audit_flags.PREFIX)
+    plain = {name: value for name, value in args.items() if not name.startswith(prefixes)}
     if ranges := args.get("service_cluster_ip_range"):
         names = ("service_cluster_ip_range", "secondary_service_cluster_ip_range")
         plain |= dict(zip(names, ranges, strict=False))
     return ApiServerConfig(
-        **plain, authentication=auth_flags.settings(args), authorization=authorization.settings(args)
+        **plain,
+        authentication=auth_flags.settings(args),
+        authorization=authorization.settings(args),
+        audit=audit_flags.settings(args),
     )
 
 
@@ -144,6 +151,7 @@ def _parser() -> FlagParser:
     flag("default-unreachable-toleration-seconds", int, "how long pods stay on an unreachable node")
     auth_flags.add_flags(parser, file=_file, seconds=_seconds)
     authorization.add_flags(parser, file=_file, seconds=_seconds)
+    audit_flags.add_flags(parser, file=_file, seconds=_seconds)
     flag("v", int, "verbosity of the log", field="verbosity")
     return parser
 

@@ -40,6 +40,7 @@ from .admission.webhooks.calls import Surroundings, builtin_conversion
 from .admission.webhooks.metrics import WebhookMetrics
 from .aggregation.assembly import Aggregation
 from .aggregation.assembly import Surroundings as AggregationSurroundings
+from .audit.assembly import build_auditor
 from .auth.assembly import Authentication
 from .auth.assembly import Surroundings as AuthenticationSurroundings
 from .auth.assembly import build as build_authentication
@@ -125,6 +126,7 @@ class ApiServer:
         self._resolve = ServiceResolver(self._reads.service, self._reads.slices, self._entropy)
         self._webhooks = WebhookClient(self._resolve)
         self._policy = PolicyIndex(lambda *path: self._registry(*path).cache)
+        self._auditor = build_auditor(config.audit, self._clock, self._entropy, self._metrics)
         makers = Makers(
             node=lambda: NodeAuthorizer(Graph(lambda *path: self._registry(*path).cache)),
             rbac=lambda: RBAC(self._policy),
@@ -152,6 +154,9 @@ class ApiServer:
             except StoreError as error:
                 raise Fatal(str(error)) from error
             stack.push_async_callback(self._store.close)
+            if self._auditor is not None:
+                await self._auditor.open()
+                stack.push_async_callback(self._auditor.close)
             # What runs in the background asks aggregated servers until it is cancelled.
             stack.push_async_callback(self._aggregation.connections.close)
             # Work in the background writes, and so calls webhooks, until it ends.
@@ -356,6 +361,7 @@ class ApiServer:
             max_inflight=config.max_requests_inflight,
             timeout=config.request_timeout,
             refuses_strangers=self._authorizer.types == (ALWAYS_ALLOW,),
+            auditor=self._auditor,
         )
         issuer = accounts.issuers[0] if accounts.issuers else ""
         documents = issuer_routes(issuer, accounts.jwks_uri, address, keys)

@@ -41,7 +41,10 @@ async def read_configuration(call: Call, row: ResourceInfo) -> Configuration:
     if not call.query("fieldManager"):
         fault = Path("fieldManager").required("is required for apply patch")
         raise invalid("PatchOptions", "meta.k8s.io", "", [fault])
-    config = _decode(call, await call.body(), row, policy)
+    body = await call.body()
+    if call.audit is not None:
+        call.audit.patched(body)
+    config = _decode(call, body, row, policy)
     _check_kind(config, row)
     # Its name may come from the URL alone.
     metadata = config.setdefault("metadata", {})

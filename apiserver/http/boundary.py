@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -20,6 +20,8 @@ from kplane.api.errors import ApiError, InternalError, Timeout, TooManyRequests,
 from kplane.api.scheme import Scheme
 from kplane.runtime.serving import peer_certificate
 
+from ..audit.auditor import Auditor
+from ..audit.recording import Recording
 from ..auth import impersonation
 from ..auth.authenticator import Authenticator
 from ..auth.authorizer import Authorizer, attributes_of, refusal
@@ -56,6 +58,7 @@ class Boundary:
         max_inflight: int,
         timeout: float,
         refuses_strangers: bool,
+        auditor: Auditor | None = None,
     ) -> None:
         self._app = app
         self._scheme = scheme
@@ -67,6 +70,7 @@ class Boundary:
         self._max_inflight = max_inflight
         self._timeout = timeout
         self._refuses_strangers = refuses_strangers
+        self._auditor = auditor
         self._inflight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,8 +80,10 @@ class Boundary:
         info = read(scope["method"], path, scope["query_string"])
         call = Call(scope, receive, info, dict(scope["headers"]), ANONYMOUS)
         attach(scope, call)
-        reply = _Reply(send, call, self._entropy.uid())
+        reply = _Reply(send, call, call.header(b"audit-id") or self._entropy.uid())
         began = self._clock.monotonic()
+        if self._auditor is not None:
+            reply.on_start = self._auditor.started
         known = self._scheme.by_path(info.group, info.version, info.resource) is not None
         counted = not _is_long_running(info)
         if info.verb == "watch" and known:
@@ -87,6 +93,8 @@ class Boundary:
             await self._answer(call, receive, reply)
         finally:
             self._leave(info, known, counted)
+            if self._auditor is not None and call.audit is not None:
+                await self._auditor.finish(call.audit)
             seconds = self._clock.monotonic() - began
             self._metrics.ended(info, known, reply.code, seconds, counted=counted, size=reply.size)
             if reply.terminated:
@@ -107,7 +115,7 @@ class Boundary:
 
     async def _answer(self, call: Call, receive: Receive, reply: _Reply) -> None:
         try:
-            await self._check(call)
+            await self._check(call, reply)
             limit = None if _is_long_running(call.info) else self._timeout
             async with asyncio.timeout(limit) as call.deadline:
                 await self._app(call.scope, receive, reply.send)
@@ -124,16 +132,21 @@ class Boundary:
         except StoreError as error:
             log.error("store failed method=%s path=%s error=%s", call.info.method, call.info.path, error)
             await reply.fail(InternalError(f"Internal error occurred: {error}"))
-        except Exception:
+        except Exception as error:
+            if call.audit is not None:
+                call.audit.panic = type(error).__name__
             log.exception("request failed method=%s path=%s", call.info.method, call.info.path)
             await reply.fail(InternalError(_PANIC))
 
-    async def _check(self, call: Call) -> None:
+    async def _check(self, call: Call, reply: _Reply) -> None:
         """Who asks, may they, is there room. Raises Unauthorized, Forbidden, TooManyRequests."""
-        user = await self._authenticate(call)
-        call.user = user
+        user = call.user = await self._authenticate(call, reply)
+        if self._auditor is not None:
+            await self._auditor.begin(call, reply.audit_id, long_running=_is_long_running(call.info))
         if (asked := impersonation.wanted(call.scope["headers"])) is not None:
             user = call.user = await impersonation.impersonated(user, asked, self._authorizer)
+            if call.audit is not None:
+                call.audit.impersonated(user)
         await self._authorize(user, call)
         if self._max_inflight and self._inflight > self._max_inflight and not _is_long_running(call.info):
             raise _NoRoom("too many requests, please try again later", retry_after=1)
@@ -141,6 +154,8 @@ class Boundary:
     async def _authorize(self, user: User, call: Call) -> None:
         attributes = attributes_of(user, call.info)
         verdict = await self._authorizer.authorize(attributes)
+        if call.audit is not None:
+            call.audit.authorized(verdict)
         if verdict.allowed:
             return
         if verdict.error:
@@ -149,11 +164,16 @@ class Boundary:
             raise Unauthorized
         raise refusal(attributes, verdict.reason)
 
-    async def _authenticate(self, call: Call) -> User:
+    async def _authenticate(self, call: Call, reply: _Reply) -> User:
         certificate, headers = peer_certificate(call.scope), call.scope["headers"]
-        return await self._authenticator.authenticate(
-            Credentials(certificate, headers, call.info.path, call.warn)
-        )
+        try:
+            return await self._authenticator.authenticate(
+                Credentials(certificate, headers, call.info.path, call.warn)
+            )
+        except Unauthorized:
+            if self._auditor is not None:
+                self._auditor.refused(call, reply.audit_id)
+            raise
 
 
 def _is_long_running(info: RequestInfo) -> bool:
@@ -170,7 +190,7 @@ class _Reply:
     def __init__(self, send: Send, call: Call, audit_id: str) -> None:
         self._send = send
         self._call = call
-        self._audit_id = audit_id.encode()
+        self.audit_id = audit_id
         self.code = 0
         self.size = 0
         """Bytes of the body so far."""
@@ -178,17 +198,26 @@ class _Reply:
         """Whether the server gave up on the request."""
         self.on_body: Callable[[bytes], None] | None = None
         """Is shown each part of the body."""
+        self.on_start: Callable[[Recording], Awaitable[None]] | None = None
+        """Is told when the head of a recorded request's answer goes out."""
 
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self.code = message["status"]
             headers = message["headers"]
-            headers.append((b"audit-id", self._audit_id))
+            headers.append((b"audit-id", self.audit_id.encode("latin-1")))
             if not any(name == b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", b"no-cache, private"))
             headers += [(b"warning", text) for text in self._call.warnings.headers()]
+            if (audit := self._call.audit) is not None:
+                media_type = next((value for name, value in headers if name == b"content-type"), b"")
+                audit.responds(self.code, media_type)
+                if self.on_start is not None:
+                    await self.on_start(audit)
         elif body := message.get("body"):
             self.size += len(body)
+            if self._call.audit is not None:
+                self._call.audit.body(body)
             if self.on_body is not None:
                 self.on_body(body)
         await self._send(message)

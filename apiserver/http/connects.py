@@ -48,6 +48,7 @@ class AdmittedStream:
             user=call.user,
             dry_run=False,
             warn=call.warn,
+            annotate=call.annotate,
             kind=self._kind,
         )
         await self._admission.admit(attributes)

@@ -44,7 +44,10 @@ async def read_patch(call: Call, row: ResourceInfo, *, custom: bool = False) -> 
         fault = Path("force").forbidden("may not be specified for non-apply patch")
         raise invalid("PatchOptions", "meta.k8s.io", "", [fault])
     policy = field_validation(call, "PatchOptions")
-    patch = _parse(await call.body(), kind)
+    body = await call.body()
+    if call.audit is not None:
+        call.audit.patched(body)
+    patch = _parse(body, kind)
 
     def change(obj: Object) -> Object:
         was = obj["metadata"]

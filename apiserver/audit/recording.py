@@ -1,0 +1,199 @@
+"""One request's audit event while it grows: from the request's head to the end of the response.
+
+The boundary and the decoders tell it what they see; `Auditor` sends what has become of it. A level below
+`Request` never holds a body, so a Secret's value cannot get into it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+import yaml
+
+from kplane.api.resource import Object
+from kplane.api.scheme import ResourceInfo
+
+from ..auth.authorizer import Verdict
+from ..auth.user import User
+from .event import Event, ObjectReference, ResponseStatus, info_of
+from .policy import Level, Rule, Stage
+
+PATCH = "patch.webhook.admission.k8s.io/"
+"""Annotations with parts of objects: for levels that have the objects as well."""
+_DECISION, _REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
+_STATUS_STARTS = (b'{"kind":"Status"', b'{\n  "kind": "Status"')
+_LONGEST_STATUS = 256 * 1024
+
+log = logging.getLogger(__name__)
+
+
+class Recording:
+    """`long_running`: has a stage when its response starts. `refused`: nobody was let in, so that there is no
+    other stage than that one."""
+
+    def __init__(self, event: Event, rule: Rule, *, long_running: bool, refused: bool = False) -> None:
+        self.event = event
+        self.rule = rule
+        self.level = rule.level
+        self.long_running = long_running
+        self.refused = refused
+        self.panic = ""
+        """What kind of fault broke the request off."""
+        self.started = False
+        self._media_type = b""
+        self._body: list[bytes] | None = None
+        self._collected = 0
+
+    def annotate(self, key: str, value: str) -> None:
+        """The first value of a key stays."""
+        if key.startswith(PATCH) and self.level < Level.REQUEST:
+            return
+        notes = self.event.annotations
+        if notes is None:
+            notes = self.event.annotations = {}
+        if notes.setdefault(key, value) != value:
+            log.warning("audit annotation set twice key=%s auditID=%s", key, self.event.audit_id)
+
+    def authorized(self, verdict: Verdict) -> None:
+        if verdict.allowed or not verdict.error:
+            self.annotate(_DECISION, "allow" if verdict.allowed else "forbid")
+            self.annotate(_REASON, verdict.reason)
+        else:
+            self.annotate(_REASON, "internal error")
+
+    def impersonated(self, user: User) -> None:
+        self.event.impersonated_user = info_of(user)
+
+    def requested(self, obj: Object, row: ResourceInfo | None) -> None:
+        """The object of the request's body, as it was decoded; `row` is None for options, which name no
+        object."""
+        if row is not None:
+            self._complete_reference(obj, row)
+        if self.level < Level.REQUEST:
+            return
+        if self.rule.omits_managed_fields:
+            obj = without_managed_fields(obj)
+        self.event.request_object = msgspec.Raw(msgspec.json.encode(obj))
+
+    def _complete_reference(self, obj: Object, row: ResourceInfo) -> None:
+        reference = self.event.object_ref
+        if reference is None:
+            reference = self.event.object_ref = ObjectReference()
+        meta = obj.get("metadata")
+        if isinstance(meta, dict):
+            reference.namespace = reference.namespace or str(meta.get("namespace") or "")
+            reference.name = reference.name or str(meta.get("name") or "")
+            reference.uid = reference.uid or str(meta.get("uid") or "")
+            reference.resource_version = reference.resource_version or str(meta.get("resourceVersion") or "")
+        if not reference.api_version:
+            reference.api_group, reference.api_version = row.group, row.version
+        reference.resource = reference.resource or row.plural
+
+    def patched(self, body: bytes) -> None:
+        """The patch in the request's body; an applied configuration may be YAML."""
+        if self.level >= Level.REQUEST:
+            self.event.request_object = _one_line(body) or _from_yaml(body)
+
+    def responds(self, code: int, media_type: bytes) -> None:
+        """The head of the response goes out."""
+        self.started = True
+        self._media_type = media_type
+        known = self.event.response_status
+        message = known.message if known is not None else ""
+        self.event.response_status = ResponseStatus({}, code=code, message=message)
+
+    def body(self, part: bytes) -> None:
+        """A part of the response goes out."""
+        if self.long_running or self.refused:
+            return
+        if self._body is None:
+            if self.level < Level.REQUEST_RESPONSE and not part.startswith(_STATUS_STARTS):
+                self._body = []
+                self._collected = _LONGEST_STATUS
+                return
+            self._body = []
+        self._collected += len(part)
+        if self.level >= Level.REQUEST_RESPONSE or self._collected <= _LONGEST_STATUS:
+            self._body.append(part)
+
+    def complete(self) -> None:
+        """The request has ended: what was sent is read."""
+        code = self.event.response_status.code if self.event.response_status else 0
+        if self._body:
+            self._read_answer(b"".join(self._body), code)
+        if self.event.response_status is None:
+            self.event.response_status = CLOSED_EARLY
+
+    def _read_answer(self, body: bytes, code: int) -> None:
+        raw = _from_yaml(body) if b"yaml" in self._media_type else _one_line(body)
+        if raw is None:
+            return
+        found = msgspec.json.decode(raw)
+        if not isinstance(found, dict) or not isinstance(found.get("kind"), str):
+            return
+        if found["kind"] == "Status" and found.get("apiVersion") == "v1":
+            self.event.response_status = _status(found, code)
+        if self.level < Level.REQUEST_RESPONSE:
+            return
+        if self.rule.omits_managed_fields:
+            raw = msgspec.Raw(msgspec.json.encode(without_managed_fields(found)))
+        self.event.response_object = raw
+
+    def panicked(self) -> None:
+        message = f"APIServer panic'd: {self.panic}"
+        self.event.response_status = ResponseStatus({}, "Failure", message, "InternalError", code=500)
+
+    def omits(self, stage: Stage) -> bool:
+        return stage in self.rule.omits
+
+
+CLOSED_EARLY = ResponseStatus({}, "Success", "Connection closed early", code=200)
+"""Of a request that ended without an answer."""
+
+
+def _status(found: Object, code: int) -> ResponseStatus:
+    return ResponseStatus(
+        {},
+        found.get("status") or "",
+        found.get("message") or "",
+        found.get("reason") or "",
+        found.get("details") or None,
+        found.get("code") or code,
+    )
+
+
+def without_managed_fields(obj: Object) -> Object:
+    """An object, a list or a Table without `metadata.managedFields`; what is given stays as it is."""
+    shown = dict(obj)
+    if isinstance(obj.get("metadata"), dict) and "managedFields" in obj["metadata"]:
+        shown["metadata"] = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    if isinstance(obj.get("items"), list):
+        shown["items"] = [_stripped(item) for item in obj["items"]]
+    if obj.get("kind") == "Table" and isinstance(obj.get("rows"), list):
+        shown["rows"] = [
+            row | {"object": _stripped(row["object"])} if isinstance(row, dict) and "object" in row else row
+            for row in obj["rows"]
+        ]
+    return shown
+
+
+def _stripped(item: Any) -> Any:
+    return without_managed_fields(item) if isinstance(item, dict) else item
+
+
+def _one_line(body: bytes) -> msgspec.Raw | None:
+    """JSON without line ends; None where it is none."""
+    try:
+        msgspec.json.decode(body)
+        return msgspec.Raw(msgspec.json.format(body, indent=-1))
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _from_yaml(body: bytes) -> msgspec.Raw | None:
+    try:
+        return msgspec.Raw(msgspec.json.encode(yaml.safe_load(body)))
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, RecursionError):
+        return None
