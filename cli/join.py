@@ -72,7 +72,9 @@ async def join(layout: Layout, wish: Wish, clock: Clock, console: Console) -> No
             await make_bridge(BRIDGE, options.pod_cidr, options.service_cidr)
         ports = Ports(0, etcd=0, etcd_peer=0, kubelet=wish.port or free_port(options.address))
         if wish.port != Ports.kubelet:
-            ports = replace(ports, proxy_health=free_port(), proxy_metrics=free_port())
+            ports = replace(
+                ports, kubelet_health=free_port(), proxy_health=free_port(), proxy_metrics=free_port()
+            )
         await _run(layout, options, ports, clock, console)
 
 

@@ -16,7 +16,7 @@ from kplane.runtime import pause
 from .containers import clean_node, cri_answers, import_image, remove_socket, run_quietly, stop_pods
 from .layout import Layout
 from .options import Options, Runtime, StoreKind, find_program
-from .probes import Probe, accepts, http_ok
+from .probes import Probe, http_ok
 from .rights import grant
 from .supervisor import ProcessSpec
 
@@ -42,6 +42,7 @@ class Ports:
     etcd_peer: int
     etcd_metrics: int = 2381
     kubelet: int = 10250
+    kubelet_health: int = 10248
     scheduler: int = 10259
     controller_manager: int = 10257
     proxy_health: int = 10256
@@ -194,8 +195,12 @@ def _kubelet(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
         if options.runtime is Runtime.HOLLOW:
             yield f"--hollow-nodes={options.nodes}"
 
-    ready = http_ok(f"https://{options.address}:{ports.kubelet}/healthz", layout.pki)
-    return _kubelet_spec(layout, options, flags(), AFTER_API, ready)
+    return _kubelet_spec(layout, options, flags(), AFTER_API, _kubelet_ready(ports))
+
+
+def _kubelet_ready(ports: Ports) -> Probe:
+    """Its health port asks nobody who they are; the node server does."""
+    return http_ok(f"http://127.0.0.1:{ports.kubelet_health}/healthz")
 
 
 def _kubelet_flags(layout: Layout, options: Options, ports: Ports) -> Iterator[str]:
@@ -205,7 +210,11 @@ def _kubelet_flags(layout: Layout, options: Options, ports: Ports) -> Iterator[s
     yield f"--address={options.address}"
     yield f"--port={ports.kubelet}"
     yield f"--node-ip={options.address}"
+    yield f"--healthz-port={ports.kubelet_health}"
     yield f"--client-ca-file={layout.pki / 'ca.crt'}"
+    yield "--anonymous-auth=false"
+    yield "--authentication-token-webhook=true"
+    yield "--authorization-mode=Webhook"
     yield f"--pod-cidr={options.pod_cidr}"
     if options.runtime is Runtime.HOLLOW:
         yield "--container-runtime-endpoint=hollow://"
@@ -241,9 +250,7 @@ def node_processes(layout: Layout, options: Options, ports: Ports) -> list[Proce
         yield "--rotate-server-certificates=true"
         yield from _kubelet_flags(layout, options, ports)
 
-    # Its serving certificate is nobody's yet, so that it cannot be asked over verified TLS.
-    ready = accepts(options.address, ports.kubelet)
-    kubelet = _kubelet_spec(layout, options, flags(), (), ready)
+    kubelet = _kubelet_spec(layout, options, flags(), (), _kubelet_ready(ports))
     if options.runtime is not Runtime.CONTAINERD:
         return [kubelet]
     proxy = _proxy(layout, options, ports, "kubelet", ("kubelet",))

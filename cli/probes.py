@@ -13,21 +13,6 @@ PROBE_SECONDS = 2.0
 Probe = Callable[[], Awaitable[bool]]
 
 
-def accepts(host: str, port: int) -> Probe:
-    """Whether something accepts connections there."""
-
-    async def probe() -> bool:
-        try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                _, writer = await asyncio.open_connection(host, port)
-        except (OSError, TimeoutError):
-            return False
-        writer.close()
-        return True
-
-    return probe
-
-
 def http_ok(url: str, pki: Path | None = None) -> Probe:
     """Whether a GET of the URL answers 200. HTTPS verifies against the cluster's CA in `pki`.
 

@@ -3,6 +3,7 @@
 - People with `admin.kubeconfig` are in the group `kubeadm:cluster-admins`, which is cluster-admin.
 - The controller manager works under one name, so that name holds what each controller's role holds.
 - The process of the hollow nodes is no node itself: it holds the role `system:node`.
+- The API server's client certificate for kubelets holds `system:kubelet-api-admin`, as kubeadm has it.
 
 Elsewhere: the rights of nodes that join (clusterinfo.py).
 Invariant: written as a member of `system:masters`, whom no policy can lock out, and safe to repeat.
@@ -66,7 +67,10 @@ def _object(kind: str, name: str) -> Object:
     return {"apiVersion": f"{GROUP}/v1", "kind": kind, "metadata": {"name": name}}
 
 
+KUBELET_CLIENT = "kube-apiserver-kubelet-client"
+
 BOUND = (
+    _binding("kubeadm:apiserver-kubelet-client", "system:kubelet-api-admin", "User", KUBELET_CLIENT),
     _binding(ADMINS, "cluster-admin", "Group", ADMINS),
     _binding(HOLLOW_USER, "system:node", "User", HOLLOW_USER),
 )

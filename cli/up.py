@@ -42,6 +42,7 @@ def choose_ports(options: Options) -> Ports:
     return replace(
         ports,
         kubelet=free_port(),
+        kubelet_health=free_port(),
         scheduler=free_port(),
         controller_manager=free_port(),
         proxy_health=free_port(),

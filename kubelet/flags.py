@@ -6,14 +6,18 @@ import argparse
 import ipaddress
 import re
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from kplane.api.resource import Object
 from kplane.runtime import addresses
-from kplane.runtime.process import Fatal, FlagParser, flag_bool
+from kplane.runtime.process import Fatal, FlagParser, flag_bool, flag_duration
 
+from . import configfile
 from .config import KubeletConfig
+from .server.authentication import AuthenticationSettings
+from .server.authorization import AuthorizationSettings, Mode
 
 DEFAULT_ROOT = Path("/var/lib/kubelet")
 DEFAULT_LOGS = Path("/var/log/pods")
@@ -28,6 +32,7 @@ def parser() -> FlagParser:
     flags = FlagParser("kubelet", "Runs the Pods that are bound to this node.")
     add = flags.add_argument
     add("--kubeconfig", type=Path, help="how to reach the API server")
+    add("--config", type=Path, help="KubeletConfiguration; flags that are given count more")
     add("--hostname-override", default="", help="name of the node (default: the host name)")
     add("--root-dir", type=Path, default=DEFAULT_ROOT, help="folder for pods' volumes and other state")
     add(
@@ -46,6 +51,21 @@ def parser() -> FlagParser:
     add("--tls-cert-file", type=Path, help="serving certificate")
     add("--tls-private-key-file", type=Path, help="key of the serving certificate")
     add("--client-ca-file", type=Path, help="CA of the clients that may use the node server")
+    add("--anonymous-auth", type=flag_bool, nargs="?", const=True, default=True,
+        help="let in those who prove no identity, as system:anonymous")  # fmt: skip
+    add("--authentication-token-webhook", type=flag_bool, nargs="?", const=True, default=False,
+        help="take bearer tokens, which the API server judges")  # fmt: skip
+    add("--authentication-token-webhook-cache-ttl", type=flag_duration, default=120.0,
+        help="how long its verdicts are kept")  # fmt: skip
+    add("--authorization-mode", default=Mode.ALWAYS_ALLOW.value,
+        help=f"{' or '.join(Mode)}: who decides who may use the node server")  # fmt: skip
+    add("--authorization-webhook-cache-authorized-ttl", type=flag_duration, default=300.0,
+        help="how long its decisions to allow are kept")  # fmt: skip
+    add("--authorization-webhook-cache-unauthorized-ttl", type=flag_duration, default=30.0,
+        help="how long its other decisions are kept")  # fmt: skip
+    add("--read-only-port", type=int, default=0, help="0: there is no port without authentication")
+    add("--healthz-port", type=int, default=10248, help="port for /healthz alone, in plain HTTP; 0 for none")
+    add("--healthz-bind-address", default="127.0.0.1", help="address of the same")
     add("--bootstrap-kubeconfig", type=Path, help="with what to ask for --kubeconfig where that is missing")
     add("--cert-dir", type=Path, help="folder for certificates of the kubelet's own (default: in --root-dir)")
     add("--rotate-certificates", type=flag_bool, nargs="?", const=True, default=False,
@@ -63,7 +83,40 @@ def parser() -> FlagParser:
     add("--resolv-conf", type=Path, default=Path("/etc/resolv.conf"))
     add("--cgroup-root", default="/", help="cgroup below which the pods' cgroups are made")
     add("--v", type=int, default=0, help="verbosity of the log")
+    # Of the configuration file alone.
+    flags.set_defaults(node_status_report_frequency=300.0, node_lease_duration_seconds=40)
     return flags
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The flags, over the configuration file that they name. Raises Fatal."""
+    flags = parser()
+    given = flags.parse_args(argv)
+    if given.config is not None:
+        flags.set_defaults(**configfile.load(given.config))
+        given = flags.parse_args(argv)
+    if given.read_only_port:
+        raise Fatal("--read-only-port must be 0: there is no port without authentication")
+    if given.authorization_mode not in list(Mode):
+        raise Fatal(f"Unknown authorization mode {given.authorization_mode}: give {' or '.join(Mode)}")
+    return given
+
+
+def authentication(given: argparse.Namespace) -> AuthenticationSettings:
+    return AuthenticationSettings(
+        client_ca_file=given.client_ca_file,
+        anonymous=given.anonymous_auth,
+        webhook=given.authentication_token_webhook,
+        cache_ttl=given.authentication_token_webhook_cache_ttl,
+    )
+
+
+def authorization(given: argparse.Namespace) -> AuthorizationSettings:
+    return AuthorizationSettings(
+        mode=Mode(given.authorization_mode),
+        authorized_ttl=given.authorization_webhook_cache_authorized_ttl,
+        unauthorized_ttl=given.authorization_webhook_cache_unauthorized_ttl,
+    )
 
 
 def duration(text: str) -> float:
@@ -121,6 +174,8 @@ def _config(flags: argparse.Namespace, name: str, cidr: str, server: str) -> Kub
         register_with_taints=[_taint(text) for text in _listed(flags.register_with_taints)],
         max_pods=flags.max_pods,
         node_status_update_frequency=flags.node_status_update_frequency,
+        node_status_report_frequency=flags.node_status_report_frequency,
+        node_lease_duration_seconds=flags.node_lease_duration_seconds,
         serialize_image_pulls=flags.serialize_image_pulls,
     )
 

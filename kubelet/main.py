@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from kplane.api.clock import Clock, Entropy, SystemClock
 from kplane.api.types import Service
@@ -21,9 +23,9 @@ from kplane.client.informer import Informer, InformerFactory
 from kplane.client.rest import Client
 from kplane.client.transport_https import HttpsTransport
 from kplane.runtime import logs, process
-from kplane.runtime.health import component_app
+from kplane.runtime.health import component_app, respond
 from kplane.runtime.process import Fatal
-from kplane.runtime.serving import Serving, ServingConfig
+from kplane.runtime.serving import Scope, Serving, ServingConfig
 
 from . import dns, flags, machine, node
 from .cgroups import Cgroups
@@ -43,8 +45,13 @@ from .runtime.hollow import HollowRuntime
 from .runtime.interface import Runtime, RuntimeFailure
 from .server.app import NodeServer
 from .server.containers import NodePods
+from .server.gate import build as build_gate
 from .status_manager import StatusManager
 from .tokens import TokenCache
+
+log = logging.getLogger(__name__)
+
+HEALTH_RETRY_SECONDS = 5.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +72,7 @@ class Shared:
 
 
 async def run(argv: Sequence[str] | None) -> None:
-    given = flags.parser().parse_args(argv)
+    given = flags.parse(argv)
     logs.setup(given.v)
     clock, entropy = SystemClock(), Entropy()
     identity = NodeIdentity(given)
@@ -107,15 +114,45 @@ async def _run_nodes(
         lambda pod: by_name[pod.spec.node_name],
         configs[0].pod_logs_dir,
     )
-    app = NodeServer(pods, clock, component_app({}))
+    gate = build_gate(
+        configs[0].node_name,
+        flags.authentication(given),
+        flags.authorization(given),
+        client,
+        clock,
+        entropy,
+    )
+    component = component_app({})
+    app = NodeServer(pods, gate, clock, component)
     certificate, key = identity.serving_files(configs[0], clock)
     serving = ServingConfig(given.address, given.port, certificate, key, given.client_ca_file)
     async with Serving(app, serving) as server, asyncio.TaskGroup() as tasks:
+        if given.healthz_port:
+            health = ServingConfig(given.healthz_bind_address, given.healthz_port)
+            tasks.create_task(serve_health(component, health, clock))
         for rotation in identity.rotations(configs[0], client, clock, entropy):
             tasks.create_task(rotation.run())
         for config, runtime in zip(configs, runtimes, strict=True):
             by_node[config.node_name] = build(config, runtime, shared, server.port, hollow=hollow)
         await run_kubelets(by_node, shared, tasks)
+
+
+async def serve_health(component: Callable[..., Any], serving: ServingConfig, clock: Clock) -> None:
+    """Health without a question who asks; a port that is taken is tried again, as upstream does."""
+
+    async def app(scope: Scope, receive: Any, send: Any) -> None:
+        if scope["path"].partition("/healthz")[0]:
+            await respond(send, 404, b"404 page not found\n")
+            return
+        await component(scope, receive, send)
+
+    while True:
+        try:
+            async with Serving(app, serving):
+                await asyncio.Event().wait()
+        except Fatal as fault:
+            log.error("health is not served error=%s", fault)
+        await clock.sleep(HEALTH_RETRY_SECONDS)
 
 
 def _find(kubelets: dict[str, Kubelet], namespace: str, name: str) -> Pod | None:

@@ -12,13 +12,14 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from kplane.api.clock import Clock, Entropy
+from kplane.runtime.authorities import Authorities
 from kplane.runtime.process import Fatal
 
 from ..storage.background import Background
 from .anonymous import Anonymous
 from .authenticator import Authenticator
 from .bootstraptokens import BootstrapTokens
-from .certificates import Authorities, ClientCertificates
+from .certificates import ClientCertificates
 from .identity import RequestAuthenticator, TokenAuthenticator
 from .metrics import AuthenticationMetrics, TokenCacheMetrics
 from .oidc.configuration import AuthenticationConfiguration, ConfigurationError, from_flags, parse

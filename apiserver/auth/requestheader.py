@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import unquote
 
-from .certificates import Authorities, common_name
+from kplane.runtime.authorities import Authorities
+
+from .certificates import common_name, verified
 from .identity import Credentials, Refused
 from .settings import RequestHeaderSettings
 from .user import User, authenticated
@@ -23,7 +25,7 @@ class RequestHeaders:
     async def authenticate(self, credentials: Credentials) -> User | None:
         if credentials.certificate is None:
             return None
-        certificate = self._authorities.verified(credentials.certificate)
+        certificate = verified(self._authorities, credentials.certificate)
         names = self._settings.allowed_names
         if names and common_name(certificate) not in names:
             raise Refused(f"x509: subject with cn={common_name(certificate)} is not in the allowed list")

@@ -11,8 +11,8 @@ from hashlib import sha256
 from typing import TypeAlias
 
 from kplane.api.clock import Clock
+from kplane.client.flights import Flights
 
-from .flights import Flights
 from .identity import Audiences, Identity, Refused, TokenAuthenticator
 from .metrics import TokenCacheMetrics
 

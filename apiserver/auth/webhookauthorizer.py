@@ -33,11 +33,11 @@ from kplane.api.cel import (
     object_of,
 )
 from kplane.api.clock import Clock, Entropy
+from kplane.client.flights import Flights
 from kplane.client.kubeconfig import Credentials
 from kplane.client.transport_https import tls_context
 
 from .authorizer import Attributes, Decision, Rules, Term, Verdict, aggregate
-from .flights import Flights
 from .remote import Answer, Remote, RemoteError, json_headers, trusting
 from .user import User
 

@@ -56,7 +56,7 @@ COMPONENTS = (
     Request("kube-scheduler", "system:kube-scheduler"),
     Request("kube-controller-manager", "system:kube-controller-manager"),
     Request("kube-proxy", "system:kube-proxy", ("system:node-proxier",)),
-    Request("apiserver-kubelet-client", "kube-apiserver-kubelet-client", ("kubeadm:cluster-admins",)),
+    Request("apiserver-kubelet-client", "kube-apiserver-kubelet-client"),
     Request("front-proxy-client", "front-proxy-client", authority="front-proxy-ca"),
 )
 """Client certificates that every cluster has, under the names that upstream's roles are bound to."""

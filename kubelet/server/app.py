@@ -1,7 +1,6 @@
 """The node server's HTTP interface: routes, who may use them, and errors as plain text (upstream's form).
 
-Callers prove who they are with a client certificate of the cluster's CA. Only the API server's own identity
-and cluster administrators may read logs and run commands.
+Elsewhere: who may pass (gate.py).
 """
 
 from __future__ import annotations
@@ -11,24 +10,21 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 from starlette.responses import StreamingResponse
 
 from kplane.api.clock import Clock, rfc3339
-from kplane.api.errors import ApiError, BadRequest, Forbidden, NotFound, Unauthorized
+from kplane.api.errors import ApiError, BadRequest, NotFound
 from kplane.client.streams.duplex import SocketDuplex
 from kplane.client.streams.websocket import HandshakeRefused
 from kplane.runtime.health import respond
-from kplane.runtime.serving import Hijack, Scope, hijack, peer_certificate
+from kplane.runtime.serving import Hijack, Scope, hijack
 
 from ..runtime.interface import RuntimeFailure
 from . import portforward, remote
 from .containers import NodePods
+from .gate import Gate
 from .logreader import LogOptions, read_log
 
-ADMINISTRATORS = frozenset({"system:masters", "kubeadm:cluster-admins"})
-OPEN_PATH = "/healthz"
 RELAYED_HEADERS = (b"connection", b"upgrade", b"x-stream-protocol-version", b"content-length")
 
 Query = Mapping[str, Sequence[str]]
@@ -37,8 +33,9 @@ Query = Mapping[str, Sequence[str]]
 class NodeServer:
     """The ASGI application. `component` answers health and metrics."""
 
-    def __init__(self, pods: NodePods, clock: Clock, component: Callable[..., Any]) -> None:
+    def __init__(self, pods: NodePods, gate: Gate, clock: Clock, component: Callable[..., Any]) -> None:
         self._pods = pods
+        self._gate = gate
         self._clock = clock
         self._component = component
         self._routes = {
@@ -58,9 +55,8 @@ class NodeServer:
 
     async def _serve(self, scope: Scope, receive: Any, send: Any) -> None:
         path: str = scope["raw_path"].decode()
-        if path != OPEN_PATH:
-            authorise(peer_certificate(scope))
         root, *rest = [unquote(part) for part in path.strip("/").split("/")]
+        await self._gate.admit(scope, root)
         route = self._routes.get(root)
         if route is None:
             await self._component(scope, receive, send)
@@ -136,17 +132,6 @@ async def _remote(scope: Scope, url: str, wanted: remote.Wanted) -> None:
         return  # the client has been told
     finally:
         await duplex.close()
-
-
-def authorise(certificate: bytes | None) -> None:
-    """Raises Unauthorized without a certificate, Forbidden for identities that may not use a node."""
-    if certificate is None:
-        raise Unauthorized
-    subject = x509.load_der_x509_certificate(certificate).subject
-    groups = {str(name.value) for name in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)}
-    if not groups & ADMINISTRATORS:
-        user = subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
-        raise Forbidden(f"Forbidden (user={user!s}, verb=get, resource=nodes, subresource=[proxy])")
 
 
 def flag(query: Query, name: str) -> bool:

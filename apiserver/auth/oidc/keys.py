@@ -18,8 +18,8 @@ from jwt.api_jwk import PyJWK
 from jwt.exceptions import PyJWTError
 
 from kplane.api.clock import Clock
+from kplane.client.flights import Flights
 
-from ..flights import Flights
 from ..remote import Answer, RemoteError
 
 PAUSE = 10.0

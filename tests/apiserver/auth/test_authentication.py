@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kplane.api.errors import Unauthorized
 from kplane.apiserver.auth.anonymous import NOBODY
 from kplane.apiserver.auth.authenticator import Authenticator
-from kplane.apiserver.auth.certificates import Authorities, ClientCertificates, user_of
+from kplane.apiserver.auth.certificates import ClientCertificates, user_of
 from kplane.apiserver.auth.identity import Credentials, Refused
 from kplane.apiserver.auth.settings import AuthenticationSettings
 from kplane.apiserver.auth.statictokens import StaticTokens, load_tokens
@@ -22,6 +22,7 @@ from kplane.apiserver.config import ApiServerConfig
 from kplane.apiserver.server import ApiServer
 from kplane.client.transport_asgi import AsgiTransport
 from kplane.runtime import pki
+from kplane.runtime.authorities import Authorities, Untrusted
 from kplane.runtime.process import Fatal
 from kplane.testing.clock import VirtualClock
 
@@ -185,5 +186,5 @@ async def test_a_replaced_client_authority_counts_without_a_restart(keys: Path, 
     pki.write_private(file, (keys / "front-proxy-ca.crt").read_bytes())
     await clock.advance(2)
 
-    with pytest.raises(Refused, match="certificate signed by unknown authority"):
+    with pytest.raises(Untrusted, match="certificate signed by unknown authority"):
         authorities.verified(certificate)

@@ -10,12 +10,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from kplane.apiserver.auth.certificates import Authorities
 from kplane.apiserver.auth.identity import Credentials, Refused
 from kplane.apiserver.auth.requestheader import RequestHeaders
 from kplane.apiserver.auth.settings import RequestHeaderSettings
 from kplane.apiserver.auth.user import User
 from kplane.runtime import pki
+from kplane.runtime.authorities import Authorities
 from kplane.testing.clock import VirtualClock
 
 SETTINGS = RequestHeaderSettings(

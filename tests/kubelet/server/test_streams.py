@@ -23,8 +23,12 @@ from kplane.kubelet.pod import Container, Pod, PodSpec
 from kplane.kubelet.runtime.cri import CriRuntime
 from kplane.kubelet.runtime.interface import ContainerConfig, SandboxConfig
 from kplane.kubelet.server.app import NodeServer
+from kplane.kubelet.server.authentication import Authentication
+from kplane.kubelet.server.authorization import AlwaysAllow
 from kplane.kubelet.server.containers import NodePods
+from kplane.kubelet.server.gate import Gate
 from kplane.runtime import pki
+from kplane.runtime.authorities import Authorities
 from kplane.runtime.health import component_app
 from kplane.runtime.serving import Serving, ServingConfig
 from kplane.testing.containerd import containerd
@@ -46,7 +50,6 @@ WEB = "mkdir /w; echo served >/w/index.html; httpd -p 8080 -h /w; echo started; 
 class Node:
     port: int
     tls: ssl.SSLContext
-    other: ssl.SSLContext
 
     def url(self, path: str, scheme: str = "wss") -> str:
         return f"{scheme}://localhost:{self.port}{path}"
@@ -62,7 +65,9 @@ async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
         await runtime.version()
         pod = await start_pod(runtime, logs)
         pods = NodePods(lambda namespace, name: pod if name == "web" else None, lambda pod: runtime, logs)
-        app = NodeServer(pods, SystemClock(), component_app({}))
+        authorities = Authorities.load(certificates / "ca.crt", SystemClock())
+        gate = Gate("node", Authentication(authorities, None, anonymous=False), AlwaysAllow())
+        app = NodeServer(pods, gate, SystemClock(), component_app({}))
         config = ServingConfig(
             "127.0.0.1",
             0,
@@ -74,7 +79,6 @@ async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
             yield Node(
                 serving.port,
                 context(certificates, "apiserver-kubelet-client"),
-                context(certificates, "kube-scheduler"),
             )
         await runtime.close()
 
@@ -300,17 +304,11 @@ async def test_bad_requests_are_told_why(node: Node, path: str, status: int, tex
     assert (answered, text in body) == (status, True)
 
 
-async def test_other_identities_of_the_cluster_may_not_use_the_node(node: Node) -> None:
-    status, body = await get(node, "/containerLogs/default/web/c", node.other)
-
-    assert status == 403
-    assert b"system:kube-scheduler" in body
-
-
 async def test_client_without_certificate_is_unauthorized(node: Node) -> None:
     bare = ssl.create_default_context()
     bare.check_hostname = False
     bare.verify_mode = ssl.CERT_NONE
 
     assert (await get(node, "/containerLogs/default/web/c", bare))[0] == 401
-    assert (await get(node, "/healthz", bare))[0] == 200
+    assert (await get(node, "/healthz", bare))[0] == 401
+    assert (await get(node, "/healthz", node.tls))[0] == 200
