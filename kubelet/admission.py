@@ -5,12 +5,15 @@ Source: the kubelet's `lifecycle/predicate.go`. A refused pod fails with the rea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from kplane.api import quantity
 
-from .pod import Container, Pod
+from .pod import Container, ContainerPort, Pod
 from .status import Waiting
+
+NO_FREE_PORTS = "node(s) didn't have free ports for the requested pod ports"
+ANY_ADDRESS = ("", "0.0.0.0")  # noqa: S104 - compared with, not listened on
 
 
 def refusal(pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, str]) -> Waiting | None:
@@ -26,7 +29,22 @@ def refusal(pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, str]) -> 
             return Waiting(
                 f"OutOf{name}", f"Pod was rejected: Node didn't have enough resource: {name}, {why}"
             )
+    taken = [port for other in neighbours for port in host_ports(other)]
+    if any(clash(mine, theirs) for mine in host_ports(pod) for theirs in taken):
+        return Waiting("NodePorts", f"Pod was rejected: Predicate NodePorts failed: {NO_FREE_PORTS}")
     return None
+
+
+def host_ports(pod: Pod) -> Iterator[ContainerPort]:
+    """The ports that the pod takes on the node itself."""
+    sidecars = (container for container in pod.spec.init_containers if container.sidecar)
+    for container in (*sidecars, *pod.spec.containers):
+        yield from (port for port in container.ports if port.host_port)
+
+
+def clash(a: ContainerPort, b: ContainerPort) -> bool:
+    same_address = a.host_ip == b.host_ip or a.host_ip in ANY_ADDRESS or b.host_ip in ANY_ADDRESS
+    return same_address and (a.host_port, a.protocol) == (b.host_port, b.protocol)
 
 
 def request(pod: Pod, name: str) -> int:

@@ -54,6 +54,12 @@ class DeploymentStrategy(StatusStrategy):
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         yield from unchanged(new["spec"].get("selector"), old["spec"].get("selector"), path.spec.selector)
 
+    def prepare_status(self, new: Object, old: Object) -> None:
+        """Of all kinds, only this one's labels are not the status's business."""
+        new["metadata"].pop("labels", None)
+        if "labels" in old["metadata"]:
+            new["metadata"]["labels"] = old["metadata"]["labels"]
+
     def validate_status(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         status, here = new.get("status") or {}, path.status
         yield from validate_counts(

@@ -306,6 +306,27 @@ async def test_pod_that_does_not_fit_is_refused(cluster: FakeCluster, tmp_path: 
     )
 
 
+async def test_pod_whose_host_port_is_taken_is_refused(cluster: FakeCluster, tmp_path: Path) -> None:
+    def listening(name: str, **port: Any) -> Any:
+        made = make_pod(name, node=NODE)
+        made["spec"]["containers"][0]["ports"] = [{"containerPort": 80, "hostPort": 8080, **port}]
+        return made
+
+    cluster.load(listening("first"))
+    async with hollow_kubelet(cluster, tmp_path):
+        await until_phase(cluster, "Running", "first")
+        cluster.load(listening("same"), listening("other", protocol="UDP"))
+        await until_phase(cluster, "Failed", "same")
+        await until_phase(cluster, "Running", "other")
+
+    refused = status_of(cluster, "same")
+    assert (refused["reason"], refused["message"]) == (
+        "NodePorts",
+        "Pod was rejected: Predicate NodePorts failed: "
+        "node(s) didn't have free ports for the requested pod ports",
+    )
+
+
 async def test_sandbox_that_cannot_be_made_is_tried_again(cluster: FakeCluster, tmp_path: Path) -> None:
     cluster.load(web())
     async with hollow_kubelet(cluster, tmp_path) as runtime:
