@@ -41,6 +41,9 @@ class Backend(Protocol):
     async def write(self, events: Sequence[Event]) -> None:
         """Return once they are written. Raises BackendError."""
 
+    def hurry(self) -> None:
+        """The server closes: make no pauses."""
+
     async def close(self) -> None: ...
 
 
@@ -165,6 +168,7 @@ class Batching:
     async def close(self) -> None:
         """Write what waits, without pauses."""
         self._closing = True
+        self._backend.hurry()
         self._grown.set()
         self._full.set()
         if self._task is not None:
@@ -185,7 +189,7 @@ class Batching:
         while True:
             await self._grown.wait()
             if self._settings.max_wait:
-                await self._until_full()
+                await at_most(self._settings.max_wait, self._full, self._clock)
             while len(self._buffer) >= self._settings.max_size:
                 await self._throttle()
                 await self._write(self._settings.max_size)
@@ -198,17 +202,6 @@ class Batching:
             self._full.clear()
             if self._closing:
                 return
-
-    async def _until_full(self) -> None:
-        """Wait for a full batch, but no longer than `max_wait`."""
-        if self._full.is_set():
-            return
-        async with asyncio.TaskGroup() as group:
-            full = group.create_task(self._full.wait())
-            late = group.create_task(self._clock.sleep(self._settings.max_wait))
-            await asyncio.wait((full, late), return_when=asyncio.FIRST_COMPLETED)
-            full.cancel()
-            late.cancel()
 
     async def _throttle(self) -> None:
         """A token bucket: `throttle_qps` batches a second, `throttle_burst` at once."""
@@ -229,6 +222,17 @@ class Batching:
                 await self._backend.write(batch)
             except BackendError as error:
                 self._losses.lost(self._backend.name, batch, str(error))
+
+
+async def at_most(seconds: float, event: asyncio.Event, clock: Clock) -> None:
+    """Wait for an event, but no longer than that."""
+    if event.is_set():
+        return
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(event.wait()), group.create_task(clock.sleep(seconds))]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
 
 
 def sink_for(

@@ -5,6 +5,7 @@ Source: apiserver `plugin/pkg/audit/webhook`, `pkg/util/webhook`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -18,7 +19,7 @@ from ..auth.remote import TIMEOUT, Remote, RemoteError, json_headers, trusting
 from ..storage.background import Background
 from .event import VERSION, Event
 from .settings import WebhookSettings
-from .sinks import BackendError
+from .sinks import BackendError, at_most
 
 NAME = "webhook"
 ATTEMPTS = 5
@@ -50,10 +51,13 @@ class WebhookBackend:
         self._backoff = settings.initial_backoff
         self._clock = clock
         self._entropy = entropy
-        self._closing = False
+        self._closing = asyncio.Event()
 
     async def open(self, background: Background) -> None:
         """Connections are made when the first events go out."""
+
+    def hurry(self) -> None:
+        self._closing.set()
 
     async def close(self) -> None:
         await self._remote.close()
@@ -64,7 +68,8 @@ class WebhookBackend:
         for _ in range(ATTEMPTS - 1):
             if await self._post(body, final=False):
                 return
-            await self._clock.sleep(pause * (1 + self._entropy.uniform(0, JITTER)))
+            longer = 1 + self._entropy.uniform(0, JITTER)
+            await at_most(pause * longer, self._closing, self._clock)
             pause *= FACTOR
         await self._post(body, final=True)
 

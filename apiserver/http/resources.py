@@ -87,7 +87,9 @@ class ResourceApi:
         if row is None:
             raise unknown_resource(info, self._scheme)
         _check_place(call, row)
-        call.warn(row.deprecation)
+        if row.deprecation:
+            call.warn(row.deprecation)
+            call.annotate("k8s.io/deprecated", "true")
         if row.custom:
             _check_custom(call, row)
             key = (CUSTOM, "", info.subresource)

@@ -40,6 +40,8 @@ TOKEN_REQUEST = ResourceInfo(
     namespaced=True,
     definition="io.k8s.api.authentication.v1.TokenRequest",
 )
+ISSUED = "authentication.kubernetes.io/issued-credential-id"
+"""Audit annotation: which token was issued; never the token."""
 _BINDABLE = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
 
 
@@ -85,6 +87,7 @@ class TokenRequests:
             now=now,
             token_id=self._entropy.uid(),
         )
+        call.annotate(ISSUED, f"JTI={claims['jti']}")
         request["status"] = {
             "token": sign(claims, self._key),
             "expirationTimestamp": rfc3339(now + timedelta(seconds=wish.seconds)),

@@ -20,13 +20,14 @@ from kplane.api.patches.copying import duplicate
 from kplane.api.resource import Object
 
 from ...http.decoding import check_custom
-from ..chain import Attributes, on
+from ..chain import Attributes, on, unrecorded
 from ..matching import exempt
 from .calls import ADMIT, Caller, Failed, Surroundings, internal
 from .configuration import Candidate, Configuration
 from .review import JSON_PATCH, Shown, Verdict
 
 MUTATION = "mutation.webhook.admission.k8s.io/"
+PATCH = "patch.webhook.admission.k8s.io/"
 FAILED_OPEN = "failed-open." + MUTATION
 BAD_MANAGERS = (
     ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated "
@@ -109,6 +110,7 @@ class MutatingAdmissionWebhook:
                 "operation"
             )
         patched = _patched(name, shown, operations)
+        _annotate_patch(attributes, candidate, operations)
         if fault := _spoilt_managers(shown.object, patched):
             attributes.warn(BAD_MANAGERS + fault)
         changed = patched != shown.object
@@ -149,6 +151,19 @@ def _entry_fault(entry: Object, index: int) -> str:
 def _annotate(attributes: Attributes, prefix: str, candidate: Candidate, value: str) -> None:
     number = 1 if attributes.reinvocation.running else 0
     attributes.annotate(f"{prefix}round_{number}_index_{candidate.position}", value)
+
+
+def _annotate_patch(attributes: Attributes, candidate: Candidate, operations: list[Any]) -> None:
+    if attributes.annotate is unrecorded:
+        return
+    webhook = candidate.webhook
+    said = {
+        "configuration": webhook.configuration,
+        "webhook": webhook.name,
+        "patch": operations,
+        "patchType": JSON_PATCH,
+    }
+    _annotate(attributes, PATCH, candidate, msgspec.json.encode(said).decode())
 
 
 def _operations(name: str, verdict: Verdict) -> list[Any]:

@@ -167,6 +167,10 @@ async def test_the_audit_log_is_told_who_changed_what_and_who_failed() -> None:
     mutation = "mutation.webhook.admission.k8s.io/round_0_index_"
     assert noted == {
         "changes/why": "because",
+        "patch.webhook.admission.k8s.io/round_0_index_0": (
+            '{"configuration":"conf","webhook":"changes","patch":[{"op":"add","path":"/data/added",'
+            '"value":"yes"}],"patchType":"JSONPatch"}'
+        ),
         f"{mutation}0": '{"configuration":"conf","webhook":"changes","mutated":true}',
         f"{mutation}1": '{"configuration":"conf","webhook":"down","mutated":false}',
         f"failed-open.{mutation}1": "down",

@@ -57,12 +57,14 @@ def write_policy(folder: Path, policy: dict[str, Any]) -> Path:
 @pytest.fixture
 def serve(config: ApiServerConfig, tmp_path: Path) -> Serve:
     @asynccontextmanager
-    async def serve(policy: dict[str, Any], **log: Any) -> AsyncIterator[Audited]:
+    async def serve(
+        policy: dict[str, Any], server: ApiServerConfig = config, **log: Any
+    ) -> AsyncIterator[Audited]:
         path = tmp_path / "logs" / "audit.log"
         settings = AuditSettings(
             policy_file=write_policy(tmp_path, policy), log=LogSettings(path=str(path), **log)
         )
-        async with ApiServer(replace(config, audit=settings)) as server:
-            yield Audited(server, Api(server.app), path)
+        async with ApiServer(replace(server, audit=settings)) as running:
+            yield Audited(running, Api(running.app), path)
 
     return serve

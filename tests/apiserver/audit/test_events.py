@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import stat
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from kplane.apiserver.auth.serviceaccounts.settings import ServiceAccountSettings
+from kplane.apiserver.auth.settings import AuthenticationSettings
+from kplane.apiserver.config import ApiServerConfig
 from kplane.client.transport_asgi import AsgiTransport
 
+from ..auth.conftest import ACCOUNTS, claims, pem
 from ..conftest import Api, configmap
+from ..webhookserver import Received, Reply, WebhookServer
 from .conftest import METADATA, Serve
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -342,3 +351,106 @@ async def test_a_line_is_whole_json_whatever_the_client_sends(serve: Serve) -> N
         lines = audited.path.read_text().splitlines()
 
     assert all(isinstance(json.loads(line), dict) for line in lines)
+
+
+async def test_patches_of_webhooks_are_noted_where_bodies_are(
+    config: ApiServerConfig, tmp_path: Path, serve: Serve
+) -> None:
+    async def labelling(received: Received) -> Reply:
+        patch = base64.b64encode(b'[{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]').decode()
+        response = {
+            "uid": received.body["request"]["uid"],
+            "allowed": True,
+            "patch": patch,
+            "patchType": "JSONPatch",
+            "auditAnnotations": {"why": "because"},
+        }
+        head = {key: received.body[key] for key in ("kind", "apiVersion")}
+        return Reply(body=json.dumps(head | {"response": response}).encode())
+
+    rules = [
+        {"level": "Request", "resources": [{"group": "", "resources": ["configmaps"]}]},
+        {"level": "Metadata"},
+    ]
+    async with WebhookServer(tmp_path / "pki", labelling) as hook, serve({"rules": rules}) as audited:
+        rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"]}
+        webhook = {
+            "name": "hook.example.com",
+            "clientConfig": hook.by_url(),
+            "rules": [rule | {"resources": ["configmaps", "secrets"]}],
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }
+        path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+        await audited.api.make(path, {"metadata": {"name": "m"}, "webhooks": [webhook]})
+        await audited.api("GET", f"{path}/m")
+        await audited.api.make(MAPS, configmap())
+        await audited.api.make(SECRETS, {"metadata": {"name": "s"}, "data": {"k": VALUE}})
+
+        shown = audited.complete("configmaps")["annotations"]
+        hidden = audited.complete("secrets")["annotations"]
+
+    mutation = '{"configuration":"m","webhook":"hook.example.com","mutated":true}'
+    assert shown["mutation.webhook.admission.k8s.io/round_0_index_0"] == mutation
+    assert hidden["mutation.webhook.admission.k8s.io/round_0_index_0"] == mutation
+    assert shown["hook.example.com/why"] == "because"
+    assert json.loads(shown["patch.webhook.admission.k8s.io/round_0_index_0"]) == {
+        "configuration": "m",
+        "webhook": "hook.example.com",
+        "patch": [{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}],
+        "patchType": "JSONPatch",
+    }
+    assert "patch.webhook.admission.k8s.io/round_0_index_0" not in hidden
+
+
+async def test_a_fault_of_the_server_is_recorded_without_what_it_said(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_down(*_: Any) -> None:
+        raise KeyError(VALUE)
+
+    async with serve(METADATA) as audited:
+        monkeypatch.setattr(audited.server.admission, "admit", break_down)
+        answer = await audited.api("POST", SECRETS, {"metadata": {"name": "s"}, "data": {"k": VALUE}})
+
+        (event,) = audited.events(stage="Panic")
+        text = audited.path.read_text()
+
+    assert answer.code == 500
+    assert VALUE not in json.dumps(answer.body)
+    assert event["responseStatus"] == {
+        "metadata": {},
+        "status": "Failure",
+        "message": "APIServer panic'd: KeyError",
+        "reason": "InternalError",
+        "code": 500,
+    }
+    assert VALUE not in text
+
+
+async def test_a_deprecated_resource_is_noted(serve: Serve) -> None:
+    async with serve(METADATA) as audited:
+        await audited.api("GET", "/api/v1/namespaces/default/endpoints")
+
+        assert audited.complete("endpoints")["annotations"]["k8s.io/deprecated"] == "true"
+
+
+async def test_which_token_was_issued_is_noted_and_never_the_token(
+    serve: Serve, config: ApiServerConfig, tmp_path: Path
+) -> None:
+    key = tmp_path / "sa.key"
+    key.write_bytes(pem(ec.generate_private_key(ec.SECP256R1())))
+    accounts = ServiceAccountSettings(issuers=("https://issuer",), signing_key_file=key)
+    authentication = AuthenticationSettings(service_accounts=accounts)
+    async with serve(METADATA, server=replace(config, authentication=authentication)) as audited:
+        await audited.api.make(ACCOUNTS, {"metadata": {"name": "robot"}})
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        answer = await audited.api("POST", f"{ACCOUNTS}/robot/token", body)
+        token = answer.body["status"]["token"]
+
+        events = audited.events(stage="ResponseComplete", resource="serviceaccounts")
+        text = audited.path.read_text()
+
+    notes = events[-1]["annotations"]
+    assert notes["authentication.kubernetes.io/issued-credential-id"] == f"JTI={claims(token)['jti']}"
+    assert token not in text

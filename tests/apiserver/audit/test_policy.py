@@ -20,7 +20,7 @@ def policy(*rules: dict[str, Any]) -> Policy:
 
 
 def about(
-    resource: str = "pods", verb: str = "get", namespace: str = "default", group: str = "", **more: str
+    resource: str = "pods", verb: str = "get", namespace: str = "default", group: str = "", **more: Any
 ) -> Attributes:
     return Attributes(JANE, verb, True, group, "v1", resource, namespace=namespace, **more)
 
