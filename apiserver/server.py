@@ -59,8 +59,10 @@ from .auth.user import User
 from .bootstrap import SELF, Bootstrap
 from .config import ApiServerConfig
 from .endpoints import ServerEndpoints, host_address
+from .extensions.conversion import Surroundings as ConversionSurroundings
 from .extensions.conversion import converter_for
 from .extensions.loop import Extensions
+from .extensions.metrics import ConversionMetrics
 from .http.app import build_app
 from .http.boundary import Boundary
 from .http.componentstatuses import ComponentStatuses
@@ -242,6 +244,8 @@ class ApiServer:
         params = ParamGuard(self._scheme, self._authorizer.authorize, self._reads.policy)
         admission = self._admission = ParamGuardedChain(GuardedChain(plugins, guard), params)
         backing = Backing(self._store, admission, self._clock, self._entropy)
+        counted = ConversionMetrics(self._metrics)
+        conversion = ConversionSurroundings(self._webhooks, self._entropy, self._clock, counted)
         event_ttl = self._config.event_ttl
         ttls = {("", "events"): event_ttl, ("events.k8s.io", "events"): event_ttl}
         return Registries(
@@ -249,7 +253,7 @@ class ApiServer:
             backing,
             claims={("", "services"): self._services.claims},
             ttls=ttls,
-            converter=lambda row: converter_for(row, self._webhooks, self._entropy),
+            converter=lambda row: converter_for(row, conversion),
         )
 
     def _admission_context(self) -> AdmissionContext:

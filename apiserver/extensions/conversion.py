@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from kplane.api.clock import Entropy
+from kplane.api.clock import Clock, Entropy
 from kplane.api.errors import InternalError
 from kplane.api.field import Path
 from kplane.api.resource import Object
@@ -19,6 +20,7 @@ from ..registry.labels import validate_annotations, validate_labels
 from ..registry.versions import Converter
 from ..webhooks.client import WebhookClient
 from ..webhooks.errors import CallError
+from .metrics import ConversionMetrics, Failure
 
 REVIEW_VERSIONS = ("v1", "v1beta1")
 TIMEOUT = 30.0
@@ -29,13 +31,31 @@ class _Refused(Exception):
     """The answer cannot be used; the text says why."""
 
 
-def converter_for(row: ResourceInfo, client: WebhookClient, entropy: Entropy) -> Converter:
+class _Failed(Exception):
+    """Nothing was converted: why, and what that is counted as."""
+
+    def __init__(self, text: str, kind: Failure) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What webhooks that convert are called with."""
+
+    client: WebhookClient
+    entropy: Entropy
+    clock: Clock
+    metrics: ConversionMetrics
+
+
+def converter_for(row: ResourceInfo, surroundings: Surroundings) -> Converter:
     """The converter that the definition of this row asks for."""
     assert row.custom is not None
     conversion = row.custom.conversion
     if conversion.get("strategy") != "Webhook":
         return rename
-    return WebhookConverter(row, conversion.get("webhook") or {}, client, entropy)
+    return WebhookConverter(row, conversion.get("webhook") or {}, surroundings)
 
 
 async def rename(objects: Sequence[Object], api_version: str) -> list[Object]:
@@ -46,17 +66,45 @@ async def rename(objects: Sequence[Object], api_version: str) -> list[Object]:
 
 
 class WebhookConverter:
-    def __init__(self, row: ResourceInfo, webhook: Object, client: WebhookClient, entropy: Entropy) -> None:
-        self._group = row.group
-        self._kind = row.kind
+    def __init__(self, row: ResourceInfo, webhook: Object, surroundings: Surroundings) -> None:
+        self._crd = f"{row.plural}.{row.group}"
         self._config: Object = webhook.get("clientConfig") or {}
         self._versions: Sequence[str] = webhook.get("conversionReviewVersions") or ()
-        self._client = client
-        self._entropy = entropy
+        self._around = surroundings
 
     async def __call__(self, objects: Sequence[Object], api_version: str) -> list[Object]:
-        name = f"{objects[0]['apiVersion']}, Kind={objects[0].get('kind', '')}"
-        uid = self._entropy.uid()
+        was = str(objects[0]["apiVersion"])
+        versions = (was.rpartition("/")[2], api_version.rpartition("/")[2])
+        around, kind = self._around, Failure.CALL
+        began = around.clock.monotonic()
+        try:
+            converted = await self._convert(objects, api_version)
+            kind = Failure.NONE
+        except _Failed as error:
+            kind = error.kind
+            name = f"{was}, Kind={objects[0].get('kind', '')}"
+            text = f"Internal error occurred: conversion webhook for {name} {error}"
+            raise InternalError(text) from error
+        finally:
+            around.metrics.converted(self._crd, versions, around.clock.monotonic() - began, kind)
+        return converted
+
+    async def _convert(self, objects: Sequence[Object], api_version: str) -> list[Any]:
+        converted = await self._ask(objects, api_version)
+        if len(converted) != len(objects):
+            text = f"returned {len(converted)} objects, expected {len(objects)}"
+            raise _Failed(text, Failure.PARTIAL)
+        for index, (before, after) in enumerate(zip(objects, converted, strict=True)):
+            try:
+                _accept(before, after, api_version)
+            except _Refused as error:
+                text = f"returned invalid converted object at index {index}: {error}"
+                raise _Failed(text, Failure.INVALID) from error
+        return converted
+
+    async def _ask(self, objects: Sequence[Object], api_version: str) -> list[Any]:
+        """What the webhook makes of them, as it says. Raises _Failed."""
+        uid = self._around.entropy.uid()
         review = next((known for known in self._versions if known in REVIEW_VERSIONS), None)
         if review is None:
             raise InternalError("Internal error occurred: no supported conversion review versions")
@@ -66,25 +114,11 @@ class WebhookConverter:
             "request": {"uid": uid, "desiredAPIVersion": api_version, "objects": list(objects)},
         }
         try:
-            answer = await self._client.call(self._config, body, TIMEOUT)
-            converted = _converted(answer, review, uid)
-        except (CallError, _Refused) as error:
-            raise _failure(f"conversion webhook for {name} failed: {error}") from error
-        if len(converted) != len(objects):
-            raise _failure(
-                f"conversion webhook for {name} returned {len(converted)} objects, expected {len(objects)}"
-            )
-        for index, (before, after) in enumerate(zip(objects, converted, strict=True)):
-            try:
-                _accept(before, after, api_version)
-            except _Refused as error:
-                which = f"invalid converted object at index {index}"
-                raise _failure(f"conversion webhook for {name} returned {which}: {error}") from error
-        return converted
-
-
-def _failure(text: str) -> InternalError:
-    return InternalError(f"Internal error occurred: {text}")
+            return _converted(await self._around.client.call(self._config, body, TIMEOUT), review, uid)
+        except CallError as error:
+            raise _Failed(f"failed: {error}", Failure.CALL) from error
+        except _Refused as error:
+            raise _Failed(f"failed: {error}", Failure.MALFORMED) from error
 
 
 def _converted(answer: Object, version: str, uid: str) -> list[Any]:

@@ -20,7 +20,7 @@ from . import revisions
 from .call import Call
 from .negotiation import JSON, Output
 from .output import render
-from .selection import selection_of
+from .selection import converted_fields, selection_of
 from .transforms import Form
 
 CHUNK = 256
@@ -38,16 +38,18 @@ async def read_page(call: Call, registry: Registry) -> Listing:
         limit = 0
     prefix = registry.cache.key("", "")
     start = revisions.list_from(call, prefix, limit)
-    selection = selection_of(call, registry)
+    selection, converted = selection_of(call, registry), converted_fields(call, registry)
+    asked = 0 if converted else limit
     try:
-        return await registry.cache.list(
-            selection, at_least=start.at_least, exact=start.exact, limit=limit, start=start.start
+        page = await registry.cache.list(
+            selection, at_least=start.at_least, exact=start.exact, limit=asked, start=start.start
         )
     except Compacted as error:
         if call.query("continue"):
             token = revisions.encode_continue(-1, start.start.removeprefix(prefix))
             raise revisions.ContinueExpired(token) from error
         raise Expired(revisions.LIST_EXPIRED) from error
+    return await converted.page(page, limit) if converted else page
 
 
 async def list_response(call: Call, registry: Registry, output: Output, form: Form) -> Response:

@@ -11,12 +11,14 @@ from kplane.api.selectors import FieldSelector, Selector, SelectorError, parse_f
 from ..registry.generic import Registry
 from ..storage.events import Item, Selection
 from .call import Call
+from .converted import ConvertedFields
 
 _METADATA = ("metadata.name", "metadata.namespace")
 
 
 def selection_of(call: Call, registry: Registry) -> Selection:
-    """Raises BadRequest for selectors that cannot be parsed, or fields that cannot be selected."""
+    """Raises BadRequest for selectors that cannot be parsed, or fields that cannot be selected. What
+    `converted_fields` finds is no part of it."""
     info, strategy = call.info, registry.strategy
     labels, fields = _labels(call.query("labelSelector")), _fields(call.query("fieldSelector"))
     fields = FieldSelector(
@@ -25,6 +27,8 @@ def selection_of(call: Call, registry: Registry) -> Selection:
         )
     )
     _check_supported(fields, registry)
+    if _must_convert(registry):
+        fields = FieldSelector(tuple(need for need in fields.requirements if need.field in _METADATA))
     asked = fields.exact("metadata.name")
     if info.name and not fields.empty and asked != info.name:
         raise BadRequest("fieldSelector metadata.name doesn't match requested name")
@@ -33,6 +37,21 @@ def selection_of(call: Call, registry: Registry) -> Selection:
         need.field: need.value for need in fields.requirements if need.equal and need.field not in _METADATA
     }
     return Selection(namespace, info.name or asked or "", equals, _predicate(labels, fields))
+
+
+def converted_fields(call: Call, registry: Registry) -> ConvertedFields | None:
+    """What can be said of objects only in the version that is asked for. Raises BadRequest."""
+    if not _must_convert(registry):
+        return None
+    asked = _fields(call.query("fieldSelector")).requirements
+    late = tuple(need for need in asked if need.field not in _METADATA)
+    return ConvertedFields(registry, FieldSelector(late)) if late else None
+
+
+def _must_convert(registry: Registry) -> bool:
+    """Whether a webhook gives objects other fields than those that are stored."""
+    custom = registry.info.custom
+    return custom is not None and not custom.single and custom.conversion.get("strategy") == "Webhook"
 
 
 def is_selective(selection: Selection) -> bool:

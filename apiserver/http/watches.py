@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import msgspec
 from starlette.responses import Response
@@ -24,10 +25,11 @@ from ..storage.store import Compacted
 from ..storage.watcher import Overrun, Watcher
 from . import revisions
 from .call import Call
+from .converted import ConvertedFields, ConvertedWatch
 from .lists import CHUNK
 from .negotiation import JSON
 from .requestinfo import is_true
-from .selection import selection_of
+from .selection import converted_fields, selection_of
 from .transforms import Form
 
 MIN_TIMEOUT = 1800.0
@@ -48,7 +50,7 @@ async def watch_response(
         raise NotAcceptable(f"only the following media types are accepted: {JSON};stream=watch")
     revisions.check_numbers(call)
     revisions.check_watch(call)
-    selection = selection_of(call, registry)
+    selection, converted = selection_of(call, registry), converted_fields(call, registry)
     revision = revisions.parse_revision(call.query("resourceVersion"))
     # One that is over before it begins is served, and ends at once.
     seconds = revisions.parse_number(call, "timeoutSeconds") or MIN_TIMEOUT * entropy.uniform(1, 2)
@@ -58,12 +60,30 @@ async def watch_response(
             watcher = await registry.cache.watch(selection, after=revision)
         else:
             watcher = await registry.cache.watch(selection, at_least=revision)
+        narrowed = await _narrowed(converted, registry, watcher, revision) if converted else None
     except Compacted as error:
         return _Refusal(Expired(f"too old resource version: {revision} ({error.oldest})"))
     stream = _Stream(call, registry, watcher, form, clock, seconds)
+    stream.narrowed = narrowed
+    there = narrowed.initial if narrowed else watcher.initial
     if initial:
-        stream.begin_with(watcher.initial)
+        stream.begin_with(there)
     return stream
+
+
+async def _narrowed(
+    converted: ConvertedFields, registry: Registry, watcher: Watcher, revision: int | None
+) -> ConvertedWatch:
+    """Which objects a watch has shown: those it begins with, or that were there at the revision from which it
+    goes on. Closes the watcher where that cannot be told."""
+    with ExitStack() as undo:
+        undo.callback(watcher.close)
+        there = watcher.initial
+        if revision and not there:
+            there = (await registry.cache.list(watcher.selection, exact=revision)).items
+        narrowed = await converted.watch(there)
+        undo.pop_all()
+    return narrowed
 
 
 def _bookmark(registry: Registry, revision: int, *, initial_end: bool = False) -> bytes:
@@ -102,6 +122,8 @@ class _Stream(Response):
         self._initial: Sequence[Item] = ()
         self._bookmarks = is_true(call.info.query.get("allowWatchBookmarks"))
         self._marks_end = False
+        self.narrowed: ConvertedWatch | None = None
+        """Says what the watcher's events mean, where that takes a conversion."""
 
     def begin_with(self, items: Sequence[Item]) -> None:
         """Send these first and then, to clients that want bookmarks, one that says that this was all. As
@@ -129,7 +151,9 @@ class _Stream(Response):
         try:
             await self._send_initial(send)
             async for batch in self._watcher:
-                await _write(send, await self._join(batch))
+                told = await self.narrowed.seen(batch) if self.narrowed else batch
+                if told:
+                    await _write(send, await self._join(told))
         except Overrun:
             # The client sees the stream end and resumes from its last revision, or lists again.
             return

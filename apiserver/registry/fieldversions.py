@@ -1,18 +1,28 @@
 """The versions in which fields of a resource may be managed: their shapes, and conversion between them.
 
-Custom resources are converted by renaming the version, also where their definition names a webhook: what the
-webhook would rename is then compared under the names of the version that is written to.
+Who manages what is decided in plain functions, while a webhook that converts custom resources has to be
+awaited. So what they cannot know yet they raise as ForeignVersion; the registry has it converted and starts
+over.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import cache, partial
+
+import msgspec
 
 from kplane.api.apply.shape import Shape, custom_shape, shape_of
 from kplane.api.apply.versions import SameVersion, Versions
 from kplane.api.conversion import from_stored, to_stored
 from kplane.api.resource import Object
 from kplane.api.scheme import CustomVersion, ResourceInfo, builtin
+
+from ..storage import codec
+
+_KNOWN = 256
+"""Conversions that one version of a resource remembers; a write needs but a few."""
 
 
 def versions_of(info: ResourceInfo) -> Versions:
@@ -50,11 +60,24 @@ class _BuiltinVersions:
         return from_stored(self._rows[api_version], to_stored(source, obj))
 
 
+class ForeignVersion(Exception):
+    """An object is needed in another version. Give it to `settle`, and try again."""
+
+    def __init__(self, obj: Object, api_version: str, settle: Callable[[Object], None]) -> None:
+        super().__init__(f"needed in {api_version}")
+        self.object = obj
+        self.api_version = api_version
+        self.settle = settle
+
+
 class _CustomVersions:
     def __init__(self, info: ResourceInfo, custom: CustomVersion) -> None:
         self._group = info.group
         self._schemas = custom.schemas
         self._shapes: dict[str, Shape] = {}
+        self._by_webhook = custom.conversion.get("strategy") == "Webhook"
+        self._known: OrderedDict[tuple[bytes, str], bytes] = OrderedDict()
+        """What the webhook made of objects lately."""
 
     def shape(self, api_version: str) -> Shape | None:
         group, _, version = api_version.rpartition("/")
@@ -65,4 +88,19 @@ class _CustomVersions:
         return self._shapes[version]
 
     def convert(self, obj: Object, api_version: str) -> Object:
-        return obj | {"apiVersion": api_version}
+        """Raises ForeignVersion."""
+        # Without a kind it is what stands for no object, which is empty in every version.
+        if obj.get("apiVersion") == api_version or not self._by_webhook or not obj.get("kind"):
+            return obj | {"apiVersion": api_version}
+        # Managers are no part of what is compared, and would make every object another one.
+        metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
+        plain = obj | {"metadata": metadata}
+        key = (msgspec.json.encode(plain), api_version)
+        if (found := self._known.get(key)) is None:
+            raise ForeignVersion(codec.decode(key[0]), api_version, partial(self._remember, key))
+        return codec.decode(found)
+
+    def _remember(self, key: tuple[bytes, str], obj: Object) -> None:
+        self._known[key] = msgspec.json.encode(obj)
+        if len(self._known) > _KNOWN:
+            self._known.popitem(last=False)

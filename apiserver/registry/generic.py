@@ -39,6 +39,7 @@ from ..storage.store import CompareFailed, Entry
 from . import deletion, metadata
 from .deletion import DeleteOptions, Outcome
 from .fields import Fields
+from .fieldversions import ForeignVersion
 from .strategy import Strategy, Subresource
 from .versions import BuiltinVersions, StoredVersions
 from .writing import Author, Backing, Change, Claim, Removed, View, Written, no_claim
@@ -117,7 +118,12 @@ class Registry:
 
     async def create(self, obj: Object, namespace: str, author: Author) -> Written:
         """Store a new object, under a generated name where it has only metadata.generateName."""
-        attributes = await self._admit_new(obj, namespace, author)
+        while True:
+            try:
+                attributes = await self._admit_new(obj, namespace, author)
+                break
+            except ForeignVersion as need:
+                await self._settle(need)
         meta = obj["metadata"]
         generate = meta.get("generateName") if not meta.get("name") else None
         for attempt in range(1, GENERATE_ATTEMPTS + 1):
@@ -131,6 +137,9 @@ class Registry:
                 if not generate or attempt == GENERATE_ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
+
+    async def _settle(self, need: ForeignVersion) -> None:
+        need.settle(await self._versions.convert(need.object, need.api_version))
 
     async def _admit_new(self, obj: Object, namespace: str, author: Author) -> Attributes:
         """Up to mutating admission, which sees no generated name yet."""
@@ -158,7 +167,7 @@ class Registry:
         self._refuse(meta.get("name", ""), self._faults(obj))
         async with self._claim(obj, None, author.dry_run):
             await self._backing.admission.validate(attributes)
-            self._warn(obj, author)
+            self._warn(self.strategy.warnings(obj), author)
             return await self._insert(obj, self.cache.key(namespace, meta["name"]), author)
 
     async def _insert(self, obj: Object, key: str, author: Author) -> Written:
@@ -208,6 +217,8 @@ class Registry:
                 current = await self._current(failed.current)
                 if current is None:
                     raise self.missing(key.name) from failed
+            except ForeignVersion as need:
+                await self._settle(need)
             except ApiError as refusal:
                 current = await self._later(key, current, refusal)
         if create is None or not (self.strategy.allow_create_on_update or author.applies):
@@ -303,9 +314,10 @@ class Registry:
             if view is not None:
                 attributes.object = view.show(new)
             await self._backing.admission.validate(attributes)
-            changed = new["metadata"].get("generation") != old["metadata"].get("generation")
-            if changed and self.strategy.warns_updates:
-                self._warn(new, author)
+            if subresource is None and view is None:
+                self._warn(self.strategy.update_warnings(new, old), author)
+            elif subresource and subresource.warnings:
+                self._warn(subresource.warnings(new), author)
             settle(new, old)
             return await self._swap(key, current, new, old, author)
 
@@ -498,8 +510,8 @@ class Registry:
         if (first := next(faults, None)) is not None:
             raise invalid(self.info.kind, self.info.group, name, chain([first], faults))
 
-    def _warn(self, obj: Object, author: Author) -> None:
-        for text in self.strategy.warnings(obj):
+    def _warn(self, texts: Iterator[str], author: Author) -> None:
+        for text in texts:
             author.warn(text)
 
     async def _current(self, entry: Entry | None) -> _Current | None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from kplane.api.resource import Object
 from kplane.api.scheme import CustomVersion, ResourceInfo
 
+from ..storage.cache import Fields
 from ..storage.hub import Hub
 from .customresources import CustomResourceStrategy
 from .generic import Registry
 from .strategies import STRATEGIES
 from .strategy import Strategy
-from .versions import Converter, CustomVersions, normaliser
+from .versions import Converter, CustomVersions, default, normaliser
 from .writing import Backing, Claim, no_claim
 
 PLAIN = Strategy()
@@ -56,10 +58,21 @@ class Registries:
 
     def _make_custom(self, row: ResourceInfo, custom: CustomVersion) -> Registry:
         strategy = CustomResourceStrategy(custom)
-        fields = strategy.fields if custom.all_selectable else None
+        fields = self._fields_of(strategy, custom) if custom.all_selectable else None
         cache = self._hub.cache(row.storage_prefix, fields, normaliser(row, custom))
         versions = CustomVersions(row, custom, self._converter(row))
         return Registry(row, strategy, cache, self._backing, versions=versions)
+
+    def _fields_of(self, strategy: CustomResourceStrategy, custom: CustomVersion) -> Fields:
+        """Of a stored object, whose defaults the cache fills in itself only where there is one version."""
+        if custom.single:
+            return strategy.fields
+
+        def fields(obj: Object) -> Mapping[str, str]:
+            default(custom, obj)
+            return strategy.fields(obj)
+
+        return fields
 
     def _make(self, row: ResourceInfo) -> Registry:
         if row.custom:

@@ -32,6 +32,9 @@ class StoredVersions(Protocol):
     async def write(self, obj: Object) -> Object:
         """An object in the version that is stored."""
 
+    async def convert(self, obj: Object, api_version: str) -> Object:
+        """An object in that version, which `ForeignVersion` asked for. May change what it is given."""
+
 
 class BuiltinVersions:
     def __init__(self, info: ResourceInfo) -> None:
@@ -47,6 +50,9 @@ class BuiltinVersions:
 
     async def write(self, obj: Object) -> Object:
         return to_stored(self._info, obj)
+
+    async def convert(self, obj: Object, api_version: str) -> Object:
+        raise AssertionError("built-in versions are converted on the spot")
 
 
 class CustomVersions:
@@ -74,6 +80,9 @@ class CustomVersions:
         if self._info.api_version == self._storage:
             return obj
         return (await self._converted([codec.decode(codec.encode(obj))], self._storage))[0]
+
+    async def convert(self, obj: Object, api_version: str) -> Object:
+        return (await self._converted([obj], api_version))[0]
 
     async def _converted(self, objects: Sequence[Object], api_version: str) -> list[Object]:
         result = list(objects)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from kplane.testing.waiting import eventually
 
 from ..conftest import Api
+from ..webhookserver import WebhookServer
+from .converter import NEW, OLD, Converter
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 GROUP = "example.com"
@@ -103,3 +106,21 @@ def define(api: Api) -> Callable[..., Any]:
         return await established(api, made["metadata"]["name"])
 
     return make
+
+
+@pytest.fixture
+def converter() -> Converter:
+    return Converter()
+
+
+@pytest.fixture
+async def hook(tmp_path: Path, converter: Converter) -> AsyncIterator[WebhookServer]:
+    async with WebhookServer(tmp_path / "hook", converter) as server:
+        yield server
+
+
+async def converting(define: Callable[..., Any], hook: WebhookServer, **more: Any) -> Any:
+    """`more`: of the second version."""
+    webhook = {"clientConfig": hook.by_url(), "conversionReviewVersions": ["v1"]}
+    versions = [version(spec=OLD), version("v2", spec=NEW, storage=False, **more)]
+    return await define(versions=versions, conversion={"strategy": "Webhook", "webhook": webhook})

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,63 +11,14 @@ import pytest
 from kplane.testing.waiting import eventually
 
 from ..conftest import Api
-from ..webhookserver import Received, Reply, WebhookServer
-from .conftest import CRDS, WIDGETS, version, widget
+from ..webhookserver import WebhookServer
+from .conftest import CRDS, WIDGETS, converting, version, widget
+from .converter import NEW, OLD, Converter
 
 Define = Callable[..., Any]
 V2 = WIDGETS.replace("/v1/", "/v2/")
 NAME = "widgets.example.com"
 MERGE = "application/merge-patch+json"
-OLD = {"type": "object", "properties": {"hostPort": {"type": "string"}}}
-NEW = {
-    "type": "object",
-    "properties": {"host": {"type": "string"}, "port": {"type": "string"}},
-}
-
-
-class Converter:
-    """`hostPort` of v1 is `host` and `port` of v2."""
-
-    def __init__(self) -> None:
-        self.spoil: Callable[[dict[str, Any]], None] = lambda response: None
-
-    async def __call__(self, received: Received) -> Reply:
-        request = received.body["request"]
-        wanted = request["desiredAPIVersion"]
-        response = {
-            "uid": request["uid"],
-            "result": {"status": "Success"},
-            "convertedObjects": [self.convert(copy.deepcopy(obj), wanted) for obj in request["objects"]],
-        }
-        self.spoil(response)
-        kind = {name: received.body[name] for name in ("kind", "apiVersion")}
-        return Reply(200, json.dumps(kind | {"response": response}).encode())
-
-    @staticmethod
-    def convert(obj: dict[str, Any], wanted: str) -> dict[str, Any]:
-        spec = obj["spec"]
-        if wanted.endswith("/v2"):
-            spec["host"], _, spec["port"] = spec.pop("hostPort").partition(":")
-        else:
-            spec["hostPort"] = f"{spec.pop('host')}:{spec.pop('port')}"
-        return obj | {"apiVersion": wanted}
-
-
-@pytest.fixture
-def converter() -> Converter:
-    return Converter()
-
-
-@pytest.fixture
-async def hook(tmp_path: Path, converter: Converter) -> AsyncIterator[WebhookServer]:
-    async with WebhookServer(tmp_path / "hook", converter) as server:
-        yield server
-
-
-async def converting(define: Define, hook: WebhookServer) -> Any:
-    webhook = {"clientConfig": hook.by_url(), "conversionReviewVersions": ["v1"]}
-    versions = [version(spec=OLD), version("v2", spec=NEW, storage=False)]
-    return await define(versions=versions, conversion={"strategy": "Webhook", "webhook": webhook})
 
 
 def modern(name: str = "one") -> dict[str, Any]:
