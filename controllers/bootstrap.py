@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 
 from kplane.api import bootstraptokens as tokens
-from kplane.api.errors import Conflict, NotFound
+from kplane.api.errors import NotFound
 from kplane.api.resource import Key
 from kplane.api.types import ConfigMap, Secret
 from kplane.client.controller import Context
@@ -64,8 +64,8 @@ class BootstrapSigner:
         }
         try:
             await self._client.patch(ConfigMap, key.name, key.namespace, body)
-        except (Conflict, NotFound):
-            return None  # It has changed, which wakes us again.
+        except NotFound:
+            return None
         log.info("signed cluster-info tokens=%d", len(wanted))
         return None
 
@@ -101,8 +101,8 @@ class TokenCleaner:
         meta = secret.metadata
         try:
             await self._client.delete(Secret, meta.name, meta.namespace, uid=meta.uid)
-        except (Conflict, NotFound):
-            return None  # Gone already, or another one of that name by now.
+        except NotFound:
+            return None  # Gone already.
         log.info("deleted expired bootstrap token secret=%s", key)
         return None
 

@@ -7,14 +7,16 @@ at one write. All three must end in the same state.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kplane.api.clock import Entropy
 from kplane.api.errors import ApiError, Conflict, InternalError, Timeout, TooManyRequests
 from kplane.api.resource import Object
 from kplane.client.rest import Client
+from kplane.client.transport import Transport
 from kplane.controllers.config import Config
 from kplane.controllers.manager import Manager
 from kplane.testing.cluster import FakeCluster
@@ -36,6 +38,15 @@ def in_order(cluster: FakeCluster) -> None:
     """No rule beside the outcome."""
 
 
+def no_options(cluster: FakeCluster, folder: Path) -> Mapping[str, Any]:
+    """The defaults."""
+    return {}
+
+
+def nothing_in_front(cluster: FakeCluster) -> Transport:
+    return cluster
+
+
 @dataclass(frozen=True)
 class Scenario:
     controllers: Sequence[str]
@@ -52,8 +63,10 @@ class Scenario:
     steps: int = 8
     pace: float = 10.0
     """Seconds of a step."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """The manager's configuration."""
+    options: Callable[[FakeCluster, Path], Mapping[str, Any]] = no_options
+    """The manager's configuration; the folder is there for its files."""
+    front: Callable[[FakeCluster], Transport] = nothing_in_front
+    """What the manager's requests go through."""
 
 
 @dataclass(frozen=True)
@@ -66,33 +79,35 @@ class Life:
     """Whether that write is carried out."""
 
 
-async def calm(scenario: Scenario) -> int:
+async def calm(scenario: Scenario, folder: Path) -> int:
     """Play it without faults; how many writes the manager needs."""
-    return await _play(scenario, lives=[Life()])
+    return await _play(scenario, folder, lives=[Life()])
 
 
-async def killed(scenario: Scenario, last: int, *, done: bool) -> None:
+async def killed(scenario: Scenario, folder: Path, last: int, *, done: bool) -> None:
     """Play it with a manager that is killed at write number `last`, and started anew."""
-    await _play(scenario, lives=[Life(last, done), Life()])
+    await _play(scenario, folder, lives=[Life(last, done), Life()])
 
 
-async def storm(scenario: Scenario, seed: int) -> None:
+async def storm(scenario: Scenario, folder: Path, seed: int) -> None:
     """Play it with late, doubled and swapped events, lost watches, failing writes and short lives."""
     dice = Entropy(seed)
     lives = [Life(int(dice.uniform(2, 12)), dice.choice([True, False])) for _ in range(4)]
-    await _play(scenario, lives=[*lives, Life()], seed=seed, dice=dice)
+    await _play(scenario, folder, lives=[*lives, Life()], seed=seed, dice=dice)
 
 
 async def _play(
-    scenario: Scenario, *, lives: Sequence[Life], seed: int = 0, dice: Entropy | None = None
+    scenario: Scenario, folder: Path, *, lives: Sequence[Life], seed: int = 0, dice: Entropy | None = None
 ) -> int:
     """How many writes the last life made."""
     async with DiscoverableCluster(seed=seed) as cluster:
-        mortals = [Mortal(cluster, last=life.last, done=life.done) for life in lives]
+        front = scenario.front(cluster)
+        mortals = [Mortal(front, last=life.last, done=life.done) for life in lives]
+        config = Config(controllers=tuple(scenario.controllers), **scenario.options(cluster, folder))
         cluster.load(*scenario.objects())
         if dice is not None:
             cluster.server.state.weather = Weather(dice, cluster.clock)
-        cluster.start(_live(cluster, scenario, mortals))
+        cluster.start(_live(cluster, config, mortals))
         for step in range(scenario.steps):
             if dice is not None:
                 _strike(cluster, dice)
@@ -109,9 +124,8 @@ async def _play(
         return mortals[-1].writes
 
 
-async def _live(cluster: FakeCluster, scenario: Scenario, lives: Sequence[Mortal]) -> None:
+async def _live(cluster: FakeCluster, config: Config, lives: Sequence[Mortal]) -> None:
     """One manager after another; each has caches and queues of its own, as a new process has."""
-    config = Config(controllers=tuple(scenario.controllers), **scenario.options)
     for life in lives:
         client = Client(life, clock=cluster.clock)
         manager = Manager(client, cluster.clock, cluster.entropy, config)

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from . import cleanup, identity, network, nodeplane, policies, storage, workloads
 from .scenario import Scenario, calm, killed, storm
-from .workloads import STORIES as WORKLOADS
 
-STORIES = {**WORKLOADS}
+STORIES = {
+    **workloads.STORIES,
+    **network.STORIES,
+    **cleanup.STORIES,
+    **nodeplane.STORIES,
+    **storage.STORIES,
+    **policies.STORIES,
+    **identity.STORIES,
+}
 
 every_story = pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 
 
 @every_story
 @pytest.mark.slow
-async def test_a_manager_killed_at_any_write_ends_where_a_calm_one_does(story: Scenario) -> None:
-    writes = await calm(story)
+async def test_a_manager_killed_at_any_write_ends_where_a_calm_one_does(
+    story: Scenario, tmp_path: Path
+) -> None:
+    writes = await calm(story, tmp_path)
 
     assert writes > 0
     for last in range(1, writes + 1):
-        await killed(story, last, done=False)
-        await killed(story, last, done=True)
+        await killed(story, tmp_path, last, done=False)
+        await killed(story, tmp_path, last, done=True)
 
 
 @every_story
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-async def test_a_storm_ends_where_calm_does(story: Scenario, seed: int) -> None:
-    await storm(story, seed)
+async def test_a_storm_ends_where_calm_does(story: Scenario, seed: int, tmp_path: Path) -> None:
+    await storm(story, tmp_path, seed)

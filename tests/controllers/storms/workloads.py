@@ -19,7 +19,7 @@ from kplane.testing.objects import (
     make_template,
 )
 
-from .nodes import active, change, finish_pods, images, run_pods
+from .kubelets import active, change, finish_pods, images, run_pods
 from .scenario import Scenario
 
 HOUR = 3600

@@ -1,0 +1,166 @@
+"""Stories of accounts, certificates and tokens."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from kplane.api import bootstraptokens as tokens
+from kplane.api.resource import Key, Object
+from kplane.api.types import ConfigMap
+from kplane.client.codec import encode
+from kplane.client.transport import Response, Stream, Transport
+from kplane.controllers.bootstrap import CLUSTER_INFO
+from kplane.controllers.certificates.request import SigningRequest
+from kplane.controllers.root_ca import CONFIG_MAP
+from kplane.controllers.serviceaccount import ACCOUNTS
+from kplane.testing.cluster import FakeCluster
+from kplane.testing.objects import make_namespace, make_object
+
+from ..certificates.requests import APPROVED, authority, config, make_request
+from .scenario import Scenario
+
+
+def _add_namespace(cluster: FakeCluster, step: int) -> None:
+    """Two more namespaces; somebody deletes what the first one was given."""
+    if step in (1, 3):
+        cluster.load(make_namespace(f"more-{step}"))
+    if step == 4:
+        for path in ("serviceaccounts/default", f"configmaps/{CONFIG_MAP}"):
+            group = ("", path.partition("/")[0])
+            if cluster.server.state.get(group, Key("default", path.partition("/")[2])):
+                cluster.server.handle("DELETE", f"/api/v1/namespaces/default/{path}", {}, b"", "")
+
+
+ACCOUNT = Scenario(
+    controllers=["serviceaccount-controller"],
+    objects=lambda: [make_namespace()],
+    world=_add_namespace,
+    outcome=lambda cluster: sorted(found.metadata.namespace for found in cluster.list(ACCOUNTS)),
+    expected=["default", "more-1", "more-3"],
+)
+
+
+def _with_root(cluster: FakeCluster, folder: Path) -> Mapping[str, Any]:
+    path = folder / "root.crt"
+    path.write_text("CERTIFICATE")
+    return {"root_ca_file": path}
+
+
+ROOT_CA = Scenario(
+    controllers=["root-ca-certificate-publisher-controller"],
+    objects=lambda: [make_namespace()],
+    world=_add_namespace,
+    outcome=lambda cluster: {
+        found.metadata.namespace: found.data["ca.crt"]
+        for found in cluster.list(ConfigMap)
+        if found.metadata.name == CONFIG_MAP
+    },
+    expected=dict.fromkeys(["default", "more-1", "more-3"], "CERTIFICATE"),
+    options=_with_root,
+)
+
+
+def _info() -> Object:
+    data = {"kubeconfig": "apiVersion: v1\nkind: Config\n"}
+    return make_object("v1", "ConfigMap", CLUSTER_INFO.name, CLUSTER_INFO.namespace, data=data)
+
+
+def _token(identity: str) -> Object:
+    said = tokens.TokenSecret(identity, "0123456789abcdef", usages=tokens.USAGES)
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in tokens.secret_data(said).items()}
+    name = tokens.Token(identity, said.secret).secret_name
+    return make_object("v1", "Secret", name, "kube-system", type=tokens.SECRET_TYPE, data=data)
+
+
+def _add_token(cluster: FakeCluster, step: int) -> None:
+    if step == 3:
+        cluster.load(_token("zzzzzz"))
+
+
+SIGNER = Scenario(
+    controllers=["bootstrap-signer-controller"],
+    objects=lambda: [_info(), _token("abcdef")],
+    world=_add_token,
+    outcome=lambda cluster: [sorted(found.data) for found in cluster.list(ConfigMap)],
+    expected=[["jws-kubeconfig-abcdef", "jws-kubeconfig-zzzzzz", "kubeconfig"]],
+)
+
+
+@dataclass
+class Granting:
+    """A Transport in front of a cluster in which everybody may do everything."""
+
+    below: Transport
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout: float | None = None,
+    ) -> Response:
+        if path.endswith("/subjectaccessreviews"):
+            return Response(201, {}, encode(msgspec.json.decode(body) | {"status": {"allowed": True}}))
+        return await self.below.request(
+            method, path, query=query, headers=headers, body=body, timeout=timeout
+        )
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AbstractAsyncContextManager[Stream]:
+        return self.below.stream(method, path, query=query, headers=headers)
+
+    async def close(self) -> None:
+        await self.below.close()
+
+
+def _decisions(cluster: FakeCluster) -> Any:
+    return [[entry.type for entry in found.status.conditions] for found in cluster.list(SigningRequest)]
+
+
+APPROVAL = Scenario(
+    controllers=["certificatesigningrequest-approving-controller"],
+    objects=lambda: [make_request("one"), make_request("two")],
+    front=Granting,
+    outcome=_decisions,
+    expected=[["Approved"], ["Approved"]],
+    steps=4,
+)
+
+
+def _with_authority(cluster: FakeCluster, folder: Path) -> Mapping[str, Any]:
+    authority(folder, cluster.clock)
+    return {"signing_files": config(folder).signing_files}
+
+
+SIGNING = Scenario(
+    controllers=["certificatesigningrequest-signing-controller"],
+    objects=lambda: [make_request("one", status=APPROVED), make_request("two", status=APPROVED)],
+    outcome=lambda cluster: [bool(found.status.certificate) for found in cluster.list(SigningRequest)],
+    expected=[True, True],
+    options=_with_authority,
+    steps=4,
+)
+
+STORIES = {
+    "service account": ACCOUNT,
+    "root certificate": ROOT_CA,
+    "bootstrap signer": SIGNER,
+    "csr approval": APPROVAL,
+    "csr signing": SIGNING,
+}

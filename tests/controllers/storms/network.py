@@ -1,0 +1,123 @@
+"""Stories of Services: their endpoints are the Pods that are there, no more and no fewer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kplane.api.resource import Key, Object
+from kplane.api.types import Endpoints, EndpointSlice, Pod
+from kplane.api.types.networking import IPAddress, ServiceCIDR
+from kplane.controllers.servicecidrs import FINALIZER
+from kplane.testing.cluster import FakeCluster
+from kplane.testing.objects import make_node, make_object, make_pod, make_service
+
+from .scenario import Scenario
+
+
+def _pod(number: int) -> Object:
+    return make_pod(f"web-{number}", node="node-1", ready=True, ip=f"10.0.0.{number}")
+
+
+def _come_and_go(cluster: FakeCluster, step: int) -> None:
+    """A Pod more at each step up to 6, and from the fourth on the oldest goes."""
+    if step < 6:
+        cluster.load(_pod(step))
+    if 3 <= step < 6:
+        cluster.delete(Pod, Key("default", f"web-{step - 3}"))
+
+
+def _slices(cluster: FakeCluster) -> Any:
+    slices = cluster.list(EndpointSlice)
+    return sorted(entry.addresses[0] for found in slices for entry in found.endpoints or ()), len(slices)
+
+
+def _endpoints(cluster: FakeCluster) -> Any:
+    [found] = cluster.list(Endpoints)
+    return [address.ip for subset in found.subsets for address in subset.addresses]
+
+
+ENDPOINT_SLICE = Scenario(
+    controllers=["endpointslice-controller"],
+    objects=lambda: [make_service(), make_node("node-1")],
+    world=_come_and_go,
+    outcome=_slices,
+    expected=(["10.0.0.3", "10.0.0.4", "10.0.0.5"], 1),
+)
+
+ENDPOINTS = Scenario(
+    controllers=["endpoints-controller"],
+    objects=lambda: [make_service()],
+    world=_come_and_go,
+    outcome=_endpoints,
+    expected=["10.0.0.3", "10.0.0.4", "10.0.0.5"],
+)
+
+
+def _written(*addresses: str) -> Object:
+    subset = {"addresses": [{"ip": ip} for ip in addresses], "ports": [{"port": 80, "protocol": "TCP"}]}
+    return make_object("v1", "Endpoints", "web", "default", subsets=[subset])
+
+
+def _rewrite(cluster: FakeCluster, step: int) -> None:
+    if step < 4:
+        cluster.load(_written("10.0.0.1", f"10.0.0.{step + 2}", f"fd00::{step + 1}"))
+
+
+def _mirrored(cluster: FakeCluster) -> Any:
+    return {
+        found.address_type: sorted(entry.addresses[0] for entry in found.endpoints or ())
+        for found in cluster.list(EndpointSlice)
+    }
+
+
+MIRRORING = Scenario(
+    controllers=["endpointslice-mirroring-controller"],
+    objects=lambda: [make_service(selector=None)],
+    world=_rewrite,
+    outcome=_mirrored,
+    expected={"IPv4": ["10.0.0.1", "10.0.0.5"], "IPv6": ["fd00::4"]},
+)
+
+
+def _range(name: str, network: str) -> Object:
+    return make_object("networking.k8s.io/v1", "ServiceCIDR", name, spec={"cidrs": [network]}, status={})
+
+
+def _address() -> Object:
+    labels = {"ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"}
+    return make_object("networking.k8s.io/v1", "IPAddress", "10.2.0.7", labels=labels, spec={})
+
+
+def _give_up_ranges(cluster: FakeCluster, step: int) -> None:
+    """Two of three ranges are to go; one of them is in use until later."""
+    if step == 2:
+        for name in ("unused", "used"):
+            cluster.server.handle("DELETE", f"/apis/networking.k8s.io/v1/servicecidrs/{name}", {}, b"", "")
+    if step == 5:
+        cluster.delete(IPAddress, Key("", "10.2.0.7"))
+
+
+def _ranges(cluster: FakeCluster) -> Any:
+    return {
+        found.metadata.name: (found.metadata.finalizers, found.status.conditions[0].status)
+        for found in cluster.list(ServiceCIDR)
+    }
+
+
+SERVICE_CIDR = Scenario(
+    controllers=["service-cidr-controller"],
+    objects=lambda: [
+        _range("kept", "10.0.0.0/24"), _range("unused", "10.1.0.0/24"), _range("used", "10.2.0.0/24"),
+        _address(),
+    ],
+    world=_give_up_ranges,
+    outcome=_ranges,
+    expected={"kept": ((FINALIZER,), "True")},
+)  # fmt: skip
+
+STORIES = {
+    "endpointslice": ENDPOINT_SLICE,
+    "endpoints": ENDPOINTS,
+    "mirroring": MIRRORING,
+    "servicecidr": SERVICE_CIDR,
+}
