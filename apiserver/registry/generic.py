@@ -314,9 +314,9 @@ class Registry:
             if view is not None:
                 attributes.object = view.show(new)
             await self._backing.admission.validate(attributes)
-            if subresource is None and view is None:
+            if subresource is None:
                 self._warn(self.strategy.update_warnings(new, old), author)
-            elif subresource and subresource.warnings:
+            elif subresource.warnings:
                 self._warn(subresource.warnings(new), author)
             settle(new, old)
             return await self._swap(key, current, new, old, author)

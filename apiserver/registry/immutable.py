@@ -18,6 +18,11 @@ def unchanged(new: Any, old: Any, path: Path) -> Iterator[FieldError]:
         yield path.invalid(new, IMMUTABLE)
 
 
+def unsaid(path: Path, detail: str) -> FieldError:
+    """An invalid value that is not worth showing."""
+    return FieldError(str(path), "FieldValueInvalid", f"Invalid value: {detail}")
+
+
 def non_negative(obj: Object, path: Path, *names: str) -> Iterator[FieldError]:
     """Integer fields of `obj`, absent or at least 0."""
     for name in names:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from kplane.api import names
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
+from kplane.api.selectors import SelectorError, from_label_selector
 
 from .immutable import non_negative, unchanged
-from .jobpolicies import validate_policies
-from .labels import validate_selector
+from .jobpolicies import default_policies, validate_limits, validate_policies
+from .jobstatuses import is_true, validate_job_status
+from .kindwarnings import name_warnings
+from .labels import validate_domain_path, validate_selector
 from .podspec.defaults import default_template
 from .podspec.validation import validate_template
+from .podspec.warnings import pod_warnings
 from .status import StatusStrategy
+from .strategy import changed
 from .workloads import validate_match
 
 UID_LABEL = "batch.kubernetes.io/controller-uid"
@@ -35,7 +41,9 @@ _FIXED = (
     "managedBy",
     "successPolicy",
 )
-_DIRECTIVES = ("nodeSelector", "affinity", "tolerations", "schedulingGates")
+_DIRECTIVES = ("nodeSelector", "tolerations", "schedulingGates")
+_MANY, _LONG, _WIDE = 100_000, 63, 10_000
+"""Completions that are many; the length of a manager's name; how wide a Job with many may be."""
 
 
 class JobStrategy(StatusStrategy):
@@ -59,6 +67,7 @@ class JobStrategy(StatusStrategy):
         spec.setdefault("manualSelector", False)
         if not spec["manualSelector"]:
             del spec["manualSelector"]
+        default_policies(spec)
         template = spec.setdefault("template", {})
         default_template(template)
         labels = template["metadata"].get("labels")
@@ -73,29 +82,42 @@ class JobStrategy(StatusStrategy):
     def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
         spec, here = obj["spec"], path.spec
         yield from validate_job_spec(spec, here)
+        yield from _validate_generated(obj, here)
         selector = spec.get("selector")
         if selector is None:
             yield here.selector.required()
         else:
             yield from validate_selector(selector, here.selector)
             yield from validate_match(selector, spec["template"], here.template)
+        if spec.get("completionMode") == "Indexed" and (completions := spec.get("completions") or 0) > 0:
+            name = obj["metadata"].get("name", "")
+            last = f"{name}-{completions - 1}"
+            if names.dns_label(last):
+                text = f"will not able to create pod with invalid DNS label: {last}"
+                yield path.metadata.name.invalid(name, text)
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         now, was = new["spec"], old["spec"]
-        if not _is_elastic(now, was):
-            yield from unchanged(now.get("completions"), was.get("completions"), path.spec.completions)
+        yield from _validate_completions(now, was, path.spec)
         for name in _FIXED:
             yield from unchanged(now.get(name), was.get(name), path.spec.child(name))
         template = now.get("template")
-        if was.get("suspend") and not (old.get("status") or {}).get("startTime"):
+        if was.get("suspend") and _is_at_rest(old.get("status") or {}):
             template = _with_directives(template or {}, was.get("template") or {})
         if template != was.get("template"):
             yield path.spec.template.invalid(now.get("template"), "field is immutable")
 
     def validate_status(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
-        yield from non_negative(
-            new.get("status") or {}, path.status, "active", "succeeded", "failed", "ready", "terminating"
-        )
+        now, was = new.get("status") or {}, old.get("status") or {}
+        yield from validate_job_status(now, was, new["spec"], path.status)
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        yield from name_warnings(obj)
+        yield from job_warnings(obj["spec"], Path("spec"))
+
+    def update_warnings(self, new: Object, old: Object) -> Iterator[str]:
+        if changed(new, old):
+            yield from job_warnings(new["spec"], Path("spec"))
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {"status.successful": str((obj.get("status") or {}).get("succeeded", 0))}
@@ -113,47 +135,120 @@ def _generate_selector(obj: Object) -> None:
     selector.setdefault("matchLabels", {}).setdefault(UID_LABEL, metadata["uid"])
 
 
-def _is_elastic(new: Object, old: Object) -> bool:
+def _validate_generated(obj: Object, path: Path) -> Iterator[FieldError]:
+    """Labels that the client gave must be those that the server would have given."""
+    spec, meta = obj["spec"], obj["metadata"]
+    selector = spec.get("selector")
+    if spec.get("manualSelector") or selector is None:
+        return
+    labels = (spec["template"].get("metadata") or {}).get("labels") or {}
+    uid, name = meta.get("uid", ""), meta.get("name", "")
+    wanted = {_OLD_LABELS[0]: uid, _OLD_LABELS[1]: name, UID_LABEL: uid, NAME_LABEL: name}
+    if "resourceVersion" in meta and not labels.keys() >= {UID_LABEL, NAME_LABEL}:
+        # It was made before these labels were.
+        wanted = {_OLD_LABELS[0]: uid, _OLD_LABELS[1]: name}
+    for label, value in wanted.items():
+        here = path.template.metadata.labels[label]
+        if label not in labels:
+            yield here.required(f"must be '{value}'")
+        elif labels[label] != value:
+            yield here.invalid(labels, f"must be '{value}'")
+    try:
+        fits = from_label_selector(selector).matches(wanted)
+    except SelectorError:
+        return
+    if not fits:
+        yield path.selector.invalid(selector, "`selector` not auto-generated")
+
+
+def _validate_completions(new: Object, old: Object, path: Path) -> Iterator[FieldError]:
     """An Indexed Job may be resized as long as completions and parallelism move together."""
-    return (
-        old.get("completionMode") == "Indexed"
-        and new.get("completionMode") == "Indexed"
-        and new.get("completions") == new.get("parallelism")
-        and new.get("completions") is not None
-    )
+    now, was = new.get("completions"), old.get("completions")
+    if new.get("completionMode") != "Indexed":
+        yield from unchanged(now, was, path.completions)
+    elif now is not None and now not in (was, new.get("parallelism")):
+        # Upstream names the field from the root of the spec.
+        yield path.completions.invalid(now, "can only be modified in tandem with spec.parallelism")
+
+
+def _is_at_rest(status: Object) -> bool:
+    """Whether nothing of a suspended Job runs."""
+    return not status.get("active") and (not status.get("startTime") or is_true(status, "Suspended"))
 
 
 def _with_directives(new: Object, old: Object) -> Object:
-    """The new template with the old one's scheduling directives, which may change while suspended."""
-    spec = dict(new.get("spec") or {})
+    """The new template with what may change while the Job is suspended as the old one has it: where its pods
+    may run, and what their containers ask for."""
+    spec, was = dict(new.get("spec") or {}), old.get("spec") or {}
     for name in _DIRECTIVES:
-        spec.pop(name, None)
-        if name in (old.get("spec") or {}):
-            spec[name] = old["spec"][name]
-    return {**new, "spec": spec, "metadata": old.get("metadata", {})}
+        _restore(spec, was, name)
+    affinity, before = dict(spec.get("affinity") or {}), was.get("affinity") or {}
+    _restore(affinity, before, "nodeAffinity")
+    spec.pop("affinity", None)
+    if affinity or "affinity" in was:
+        spec["affinity"] = affinity
+    for name in ("containers", "initContainers"):
+        olds = was.get(name) or []
+        if len(spec.get(name) or ()) == len(olds) > 0:
+            spec[name] = [dict(container) for container in spec[name]]
+            for container, old_one in zip(spec[name], olds, strict=True):
+                _restore(container, old_one, "resources")
+    metadata = dict(new.get("metadata") or {})
+    for name in ("labels", "annotations"):
+        _restore(metadata, old.get("metadata") or {}, name)
+    result = {**new, "spec": spec}
+    if metadata or "metadata" in old:
+        result["metadata"] = metadata
+    return result
+
+
+def _restore(new: Object, old: Object, name: str) -> None:
+    new.pop(name, None)
+    if name in old:
+        new[name] = old[name]
+
+
+def job_warnings(spec: Object, path: Path) -> Iterator[str]:
+    """Of a Job's spec, or of a CronJob's template of one."""
+    many = (spec.get("completions") or 0) > _MANY and (spec.get("parallelism") or 0) > _WIDE
+    if spec.get("completionMode") == "Indexed" and many:
+        yield (
+            f"{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher"
+            " than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes"
+            " fail"
+        )
+    yield from pod_warnings(spec.get("template") or {}, path.template)
 
 
 def validate_job_spec(spec: Object, path: Path) -> Iterator[FieldError]:
     """What holds for a Job and for a CronJob's template of one."""
     yield from non_negative(spec, path, *_COUNTS)
-    mode = spec.get("completionMode")
-    if mode not in (None, "NonIndexed", "Indexed"):
-        yield path.completionMode.not_supported(mode, ("Indexed", "NonIndexed"))
-    if mode == "Indexed" and spec.get("completions") is None:
-        yield path.completions.required("when completion mode is Indexed")
-    if mode != "Indexed" and spec.get("backoffLimitPerIndex") is not None:
-        yield path.backoffLimitPerIndex.invalid(
-            spec["backoffLimitPerIndex"], "requires indexed completion mode"
-        )
-    replacement = spec.get("podReplacementPolicy")
-    if replacement not in (None, "Failed", "TerminatingOrFailed"):
-        yield path.podReplacementPolicy.not_supported(replacement, ("Failed", "TerminatingOrFailed"))
+    if (manager := spec.get("managedBy")) is not None:
+        yield from validate_domain_path(manager, path.managedBy)
+        if len(manager) > _LONG:
+            yield path.managedBy.too_long(_LONG)
+    yield from _validate_mode(spec, path)
     yield from validate_policies(spec, path)
     yield from validate_template(spec.get("template") or {}, path.template)
     restart = ((spec.get("template") or {}).get("spec") or {}).get("restartPolicy", "")
-    if restart == "Always":
-        yield path.template.spec.restartPolicy.required('valid values: "OnFailure", "Never"')
-    if spec.get("podFailurePolicy") and restart != "Never":
-        yield path.template.spec.restartPolicy.invalid(
-            restart, 'only "Never" is supported when podFailurePolicy is specified'
-        )
+    here = path.template.spec.restartPolicy
+    if restart in ("", "Always"):
+        yield here.required('valid values: "OnFailure", "Never"')
+    elif restart not in ("OnFailure", "Never"):
+        yield here.not_supported(restart, ("OnFailure", "Never"))
+    elif spec.get("podFailurePolicy") is not None and restart != "Never":
+        yield here.invalid(restart, 'only "Never" is supported when podFailurePolicy is specified')
+
+
+def _validate_mode(spec: Object, path: Path) -> Iterator[FieldError]:
+    mode = spec.get("completionMode")
+    if mode not in (None, "NonIndexed", "Indexed"):
+        yield path.completionMode.not_supported(mode, ("NonIndexed", "Indexed"))
+    if mode == "Indexed" and spec.get("completions") is None:
+        yield path.completions.required("when completion mode is Indexed")
+    if mode == "Indexed":
+        yield from validate_limits(spec, path)
+    if mode in (None, "NonIndexed"):
+        for name in ("backoffLimitPerIndex", "maxFailedIndexes"):
+            if spec.get(name) is not None:
+                yield path.child(name).invalid(spec[name], "requires indexed completion mode")

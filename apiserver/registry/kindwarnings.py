@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kplane.api import names
 from kplane.api.field import Path
 from kplane.api.resource import Object
 
@@ -16,6 +17,15 @@ _HINTS = "service.kubernetes.io/topology-aware-hints"
 _MODE = "service.kubernetes.io/topology-mode"
 _BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 _BETA_OPTIONS = "volume.beta.kubernetes.io/mount-options"
+
+
+def name_warnings(obj: Object) -> Iterator[str]:
+    """Of a kind whose name its Pods inherit."""
+    if faults := names.dns_label(obj["metadata"].get("name", "")):
+        yield (
+            "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior;"
+            f" a DNS label is recommended: [{' '.join(faults)}]"
+        )
 
 
 def service_warnings(service: Object) -> Iterator[str]:

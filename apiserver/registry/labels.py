@@ -1,10 +1,11 @@
-"""Labels and label selectors inside objects: validation shared by the strategies.
+"""Labels, label selectors and names of controllers inside objects: validation shared by the strategies.
 
 Rules and wording: apimachinery `apis/meta/v1/validation`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from kplane.api import names
@@ -29,6 +30,24 @@ def validate_annotations(annotations: Object, path: Path) -> Iterator[FieldError
 def validate_key(key: str, path: Path) -> Iterator[FieldError]:
     for text in names.qualified_name(key):
         yield path.invalid(key, text)
+
+
+_is_http_path = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+").fullmatch
+_NO_HTTP_PATH = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')"
+
+
+def validate_domain_path(text: str, path: Path) -> Iterator[FieldError]:
+    """`acme.io/foo`: the name of a controller."""
+    domain, _, rest = text.partition("/")
+    if not text:
+        yield path.required()
+    elif not domain or not rest:
+        yield path.invalid(text, 'must be a domain-prefixed path (such as "acme.io/foo")')
+    else:
+        for fault in names.dns_subdomain(domain):
+            yield path.invalid(domain, fault)
+        if not _is_http_path(rest):
+            yield path.invalid(rest, _NO_HTTP_PATH)
 
 
 def validate_selector(selector: Object, path: Path) -> Iterator[FieldError]:

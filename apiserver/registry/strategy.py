@@ -40,9 +40,16 @@ class Subresource:
     """`restrict(new, old)` puts back, within the fields above, what this endpoint does not write."""
     validate: Callable[[Object, Object, Path], Iterator[FieldError]] | None = None
     """Faults of a write through this subresource; None: the strategy's `validate_status`."""
+    warnings: Callable[[Object], Iterator[str]] | None = None
+    """Texts for `Warning:` headers of such a write."""
 
 
 STATUS = Subresource("status", ("status",))
+
+
+def changed(new: Object, old: Object) -> bool:
+    """Whether more than metadata and status differs: upstream counts a generation then."""
+    return bool(new["metadata"].get("generation") != old["metadata"].get("generation"))
 
 
 class Strategy:
@@ -123,12 +130,17 @@ class Strategy:
         yield from ()
 
     def warnings(self, obj: Object) -> Iterator[str]:
-        """Texts for `Warning:` headers of a write that creates the object, or changes its generation."""
+        """Texts for `Warning:` headers of a write that creates the object."""
         template: Any = obj
         for name in self.pod_template:
             template = (template or {}).get(name)
         if self.pod_template and template:
             yield from pod_warnings(template, Path(".".join(self.pod_template)))
+
+    def update_warnings(self, new: Object, old: Object) -> Iterator[str]:
+        """Texts for a write that changed the object, not through a subresource."""
+        if self.warns_updates and changed(new, old):
+            yield from self.warnings(new)
 
     def grace_period(self, obj: Object, asked: int | None) -> int:
         """Seconds of graceful deletion for a DELETE that asked for `asked`; 0 deletes at once."""

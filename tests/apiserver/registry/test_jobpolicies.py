@@ -26,7 +26,7 @@ def test_good_policies_pass() -> None:
     spec = {
         **rules(
             {"action": "FailIndex", "onExitCodes": EXIT | {"containerName": "work"}},
-            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         ),
         "completionMode": "Indexed",
         "completions": 3,

@@ -390,6 +390,6 @@ def test_cronjobs_have_short_names_and_known_zones(judge: Any) -> None:
     spec = {"schedule": "@daily", "timeZone": "Mars/Base", "jobTemplate": job}
 
     assert judge("batch", "cronjobs").faults({"metadata": {"name": "a" * 53}, "spec": spec}) == [
-        f'metadata.name: Invalid value: "{"a" * 53}": must be no more than 52 characters',
         'spec.timeZone: Invalid value: "Mars/Base": unknown time zone Mars/Base',
+        f'metadata.name: Invalid value: "{"a" * 53}": must be no more than 52 characters',
     ]
