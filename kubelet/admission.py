@@ -47,8 +47,24 @@ def clash(a: ContainerPort, b: ContainerPort) -> bool:
     return same_address and (a.host_port, a.protocol) == (b.host_port, b.protocol)
 
 
+def resize_refusal(pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, str]) -> Waiting | None:
+    """None where the pod, which runs here already, may have what it asks for now. Infeasible: it never may;
+    Deferred: not beside these others."""
+    for name in ("cpu", "memory"):
+        wanted, capacity = request(pod, name), _measure(name, allocatable[name])
+        if wanted > capacity:
+            why = f"requested: {wanted}, capacity: {capacity}"
+            return Waiting("Infeasible", f"Node didn't have enough capacity: {name}, {why}")
+    found = refusal(pod, others, allocatable)
+    return None if found is None else Waiting("Deferred", found.message.removeprefix("Pod was rejected: "))
+
+
 def request(pod: Pod, name: str) -> int:
-    """What the pod asks for, as the scheduler counts it: the sum, or the peak of its initialization."""
+    """What the pod asks for, as the scheduler counts it: what it says itself, else the sum, or the peak of
+    its initialization."""
+    overhead = _measure(name, pod.spec.overhead[name]) if name in pod.spec.overhead else 0
+    if pod.spec.resources is not None and name in pod.spec.resources.requests:
+        return _measure(name, pod.spec.resources.requests[name]) + overhead
     sidecars = 0
     peak = 0
     for container in pod.spec.init_containers:
@@ -58,7 +74,6 @@ def request(pod: Pod, name: str) -> int:
         else:
             peak = max(peak, sidecars + wanted)
     total = sidecars + sum(_wanted(container, name) for container in pod.spec.containers)
-    overhead = _measure(name, pod.spec.overhead[name]) if name in pod.spec.overhead else 0
     return max(total, peak) + overhead
 
 

@@ -45,7 +45,14 @@ class Cgroups:
                 folder.mkdir(parents=True)
                 if top.name == "cpuset" and self._v1:
                     _inherit_cpuset(top, folder)
-        limits = resources.for_pod(pod)
+        self._write(path, resources.for_pod(pod))
+
+    def limit(self, pod: Pod, also: Pod) -> None:
+        """Bring the pod's limits to the larger of what the two need. Raises OSError."""
+        path = pod_cgroup(self._root, pod).lstrip("/")
+        self._write(path, resources.larger(resources.for_pod(pod), resources.for_pod(also)))
+
+    def _write(self, path: str, limits: Resources) -> None:
         if self._v1:
             self._write_v1(path, limits)
         else:

@@ -11,11 +11,18 @@ from kplane.api.resource import Object
 from .pod import Pod
 
 READY_TO_START = "PodReadyToStartContainers"
-OWNED = (READY_TO_START, "Initialized", "Ready", "ContainersReady", "PodScheduled")
+RESIZES = ("PodResizePending", "PodResizeInProgress")
+"""They exist only while they are true."""
+OWNED = (*RESIZES, READY_TO_START, "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 
 def conditions(
-    pod: Pod, status: Object, has_network: bool, now: datetime, old: Iterable[Object]
+    pod: Pod,
+    status: Object,
+    has_network: bool,
+    now: datetime,
+    old: Iterable[Object],
+    resizes: Iterable[Object] = (),
 ) -> list[Object]:
     """In upstream's order; those of others come after, as they are.
 
@@ -24,6 +31,7 @@ def conditions(
     before = {entry["type"]: entry for entry in old}
     ready = _containers_ready(pod, status)
     computed = [
+        *resizes,
         _of(READY_TO_START, has_network),
         _initialized(pod, status),
         _pod_ready(pod, ready, before),
@@ -49,7 +57,7 @@ def _dated(pod: Pod, entry: Object, before: Object | None, now: datetime) -> Obj
     dates: Object = {"lastProbeTime": None, "lastTransitionTime": moved or rfc3339(now)}
     if pod.metadata.generation:
         dates["observedGeneration"] = pod.metadata.generation
-    return entry | dates
+    return dates | entry
 
 
 def _initialized(pod: Pod, status: Object) -> Object:

@@ -33,6 +33,7 @@ class KubeletConfig:
     """Seconds after which an unchanged status is sent all the same."""
     node_lease_duration_seconds: int = 40
     serialize_image_pulls: bool = True
+    allowed_unsafe_sysctls: Sequence[str] = ()
 
     def pod_dir(self, uid: str) -> Path:
         return self.root_dir / "pods" / uid

@@ -28,6 +28,9 @@ from .volumes import mounts, subpath
 from .volumes.registry import KINDS
 from .volumes.volume import Request, VolumeFailure
 
+NOTE = "allocation.json"
+"""In the pod's folder: what `allocation.py` keeps."""
+
 PROPAGATIONS = {
     "None": Propagation.PRIVATE,
     "HostToContainer": Propagation.HOST_TO_CONTAINER,
@@ -69,6 +72,15 @@ class Disk(Protocol):
 
     def renew_at(self, uid: str) -> datetime | None:
         """When a volume of the pod must be set up again (its token is old); None if never."""
+
+    def limit(self, pod: Pod, also: Pod) -> None:
+        """Bring the pod's cgroup to the larger of what the two need: two sizes of the same pod."""
+
+    def remember(self, uid: str, data: bytes) -> None:
+        """Keep a note about the pod as long as the pod."""
+
+    def recall(self, uid: str) -> bytes | None:
+        """The note kept last."""
 
 
 class NodeDisk:
@@ -184,6 +196,23 @@ class NodeDisk:
 
     def renew_at(self, uid: str) -> datetime | None:
         return self._tokens.renewal(uid)
+
+    def limit(self, pod: Pod, also: Pod) -> None:
+        if self._cgroups is not None:
+            self._cgroups.limit(pod, also)
+
+    def remember(self, uid: str, data: bytes) -> None:
+        folder = self._folder(uid)
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        fresh = folder / f"{NOTE}.new"
+        fresh.write_bytes(data)
+        fresh.rename(folder / NOTE)
+
+    def recall(self, uid: str) -> bytes | None:
+        try:
+            return (self._folder(uid) / NOTE).read_bytes()
+        except FileNotFoundError:
+            return None
 
     def _folder(self, uid: str) -> Path:
         return self._config.pod_dir(uid)

@@ -78,6 +78,7 @@ def parser() -> FlagParser:
     add("--max-pods", type=int, default=110)
     add("--node-status-update-frequency", type=duration, default=10.0)
     add("--serialize-image-pulls", type=flag_bool, nargs="?", const=True, default=True)
+    add("--allowed-unsafe-sysctls", default="", help="sysctls that pods may set beside the safe ones: name,…")
     add("--cluster-dns", default="", help="addresses of the cluster's DNS service")
     add("--cluster-domain", default="cluster.local")
     add("--resolv-conf", type=Path, default=Path("/etc/resolv.conf"))
@@ -177,6 +178,7 @@ def _config(flags: argparse.Namespace, name: str, cidr: str, server: str) -> Kub
         node_status_report_frequency=flags.node_status_report_frequency,
         node_lease_duration_seconds=flags.node_lease_duration_seconds,
         serialize_image_pulls=flags.serialize_image_pulls,
+        allowed_unsafe_sysctls=_listed(flags.allowed_unsafe_sysctls),
     )
 
 

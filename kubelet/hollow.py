@@ -45,6 +45,15 @@ class NoDisk:
     def renew_at(self, uid: str) -> datetime | None:
         return None
 
+    def limit(self, pod: Pod, also: Pod) -> None:
+        return
+
+    def remember(self, uid: str, data: bytes) -> None:
+        return
+
+    def recall(self, uid: str) -> bytes | None:
+        return None
+
 
 class HollowNetwork:
     """Every pod answers every probe."""

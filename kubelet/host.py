@@ -18,6 +18,7 @@ from .images import ImageManager
 from .objects import ObjectCache
 from .pod import Pod, field_path
 from .runtime.interface import Dns, Runtime
+from .runtimeclass import RuntimeClass
 from .status_manager import StatusManager
 
 
@@ -36,6 +37,7 @@ class Host:
     network: Network
     services: Callable[[], Sequence[Service]]
     """Services of which pods learn through variables."""
+    runtime_classes: Callable[[], Sequence[RuntimeClass]] = tuple
     dns: Dns = field(default_factory=Dns)
     allocatable: Mapping[str, str] = field(default_factory=dict)
     memory: int = 0

@@ -12,13 +12,14 @@ import logging
 
 from kplane.api.types.meta import ObjectMeta
 
-from . import labels
-from .admission import refusal
+from . import labels, sysctls
+from .admission import refusal, resize_refusal
 from .host import Host
 from .pleg import PodEvents
 from .pod import Pod
 from .registration import NodeRegistration
 from .runtime.interface import RuntimeFailure
+from .status import Waiting
 from .worker import PodWorker
 
 log = logging.getLogger(__name__)
@@ -89,16 +90,29 @@ class Kubelet:
 
     def _admit(self, pod: Pod) -> None:
         """A worker for a new pod. One that has not run yet may be refused; the others only look it over."""
-        worker = PodWorker(self._host, pod)
+        worker = PodWorker(self._host, pod, self._room)
         fresh = not pod.status.get("containerStatuses") and pod.metadata.deletion_timestamp is None
-        active = [other.pod for other in self._workers.values() if other.active]
-        why = refusal(pod, active, self._host.allocatable) if fresh and not pod.terminal else None
+        why = self._refusal(pod) if fresh and not pod.terminal else None
         if why is not None:
             log.warning("pod refused pod=%s reason=%s", pod.key, why.reason)
             text = why.message.removeprefix("Pod was rejected: ")
             self._host.tell(pod, "", "Warning", why.reason, text)
             worker.evict(why.reason, why.message)
         self._employ(worker)
+
+    def _room(self, pod: Pod) -> Waiting | None:
+        """Why a pod that runs here cannot have the resources that it asks for now."""
+        others = [
+            other.pod for uid, other in self._workers.items() if other.active and uid != pod.metadata.uid
+        ]
+        return resize_refusal(pod, others, self._host.allocatable)
+
+    def _refusal(self, pod: Pod) -> Waiting | None:
+        active = [other.pod for other in self._workers.values() if other.active]
+        config = self._host.config
+        return sysctls.refusal(pod, config.allowed_unsafe_sysctls) or refusal(
+            pod, active, self._host.allocatable
+        )
 
     def _employ(self, worker: PodWorker) -> None:
         assert self._tasks is not None
@@ -138,7 +152,7 @@ class Kubelet:
             deletion_grace_period_seconds=grace,
         )
         log.info("removing orphan pod=%s/%s uid=%s", meta.namespace, meta.name, uid)
-        worker = PodWorker(self._host, Pod(metadata=meta))
+        worker = PodWorker(self._host, Pod(metadata=meta), self._room)
         worker.remove()
         self._employ(worker)
 

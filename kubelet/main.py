@@ -43,6 +43,7 @@ from .registration import NodeRegistration
 from .runtime.cri import CriRuntime
 from .runtime.hollow import HollowRuntime
 from .runtime.interface import Runtime, RuntimeFailure
+from .runtimeclass import RuntimeClass
 from .server.app import NodeServer
 from .server.containers import NodePods
 from .server.gate import build as build_gate
@@ -69,6 +70,7 @@ class Shared:
     events: EventRecorder
     statuses: StatusManager
     services: Informer[Service]
+    runtime_classes: Informer[RuntimeClass]
 
 
 async def run(argv: Sequence[str] | None) -> None:
@@ -103,6 +105,7 @@ async def _run_nodes(
         EventRecorder(client, "kubelet", clock=clock, entropy=entropy, host=configs[0].node_name),
         StatusManager(client, clock),
         informers.informer(Service),
+        informers.informer(RuntimeClass),
     )  # fmt: skip
     endpoint = given.container_runtime_endpoint
     runtimes = [await _runtime(endpoint, config, shared) for config in configs]
@@ -199,6 +202,7 @@ def build(config: KubeletConfig, runtime: Runtime, shared: Shared, port: int, *,
         else NodeDisk(config, cgroups, objects, TokenCache(client, clock), clock, entropy),
         network=HollowNetwork() if hollow else NodeNetwork(),
         services=shared.services.list,
+        runtime_classes=shared.runtime_classes.list,
         dns=dns.host(config.resolv_conf),
         allocatable=node.allocatable(config, facts),
         memory=facts.memory,
@@ -231,6 +235,7 @@ async def run_kubelets(kubelets: dict[str, Kubelet], shared: Shared, tasks: asyn
         tasks.create_task(kubelet.run(started))
         await started.wait()
     await shared.services.wait_synced()
+    await shared.runtime_classes.wait_synced()
 
     def deliver(old: Pod | None, new: Pod | None) -> None:
         pod = new or old

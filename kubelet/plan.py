@@ -41,10 +41,19 @@ class Kill:
 
 
 @dataclass(frozen=True)
+class Resize:
+    """A container that runs and gets other resources."""
+
+    id: str
+    container: Container
+
+
+@dataclass(frozen=True)
 class Plan:
-    """In this order: kill, stop old sandboxes, create a sandbox, start."""
+    """In this order: kill, resize, stop old sandboxes, create a sandbox, start."""
 
     kill: tuple[Kill, ...] = ()
+    resize: tuple[Resize, ...] = ()
     create_sandbox: bool = False
     attempt: int = 0
     start: tuple[Start, ...] = ()
@@ -53,18 +62,32 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        return not (self.kill or self.create_sandbox or self.start)
+        return not (self.kill or self.resize or self.create_sandbox or self.start)
 
 
-def plan(pod: Pod, state: PodState, verdicts: Verdicts, backoff: BackOff, now: float) -> Plan:
-    """`now` in seconds since the epoch, as container times are."""
+def plan(
+    pod: Pod,
+    state: PodState,
+    verdicts: Verdicts,
+    backoff: BackOff,
+    now: float,
+    resizes: Mapping[str, bool] | None = None,
+) -> Plan:
+    """`now` in seconds since the epoch, as container times are. `resizes`: running containers that must get
+    other resources, and whether only a new start gives them those."""
     sandbox = state.sandbox
     usable = sandbox is not None and sandbox.ready and bool(sandbox.ips or pod.spec.host_network)
     if not usable:
         return _new_sandbox(pod, state)
     planner = _Planner(pod, state, verdicts, backoff, now)
+    planner.resizes = resizes or {}
     planner.decide()
-    return Plan(tuple(planner.kill), start=tuple(planner.start), backing_off=planner.backing_off)
+    return Plan(
+        tuple(planner.kill),
+        tuple(planner.resize),
+        start=tuple(planner.start),
+        backing_off=planner.backing_off,
+    )
 
 
 def _new_sandbox(pod: Pod, state: PodState) -> Plan:
@@ -107,7 +130,9 @@ class _Planner:
     def __init__(self, pod: Pod, state: PodState, verdicts: Verdicts, backoff: BackOff, now: float) -> None:
         self._pod, self._state, self._verdicts = pod, state, verdicts
         self._backoff, self._now = backoff, now
+        self.resizes: Mapping[str, bool] = {}
         self.kill: list[Kill] = []
+        self.resize: list[Resize] = []
         self.start: list[Start] = []
         self.backing_off: dict[str, float] = {}
 
@@ -151,25 +176,41 @@ class _Planner:
         if run is None or run.state is not ContainerState.RUNNING:
             self._begin(sidecar)
             return False
-        if kill := self._unhealthy(sidecar, run):
-            self.kill.append(kill)
+        if self._stopped(sidecar, run):
             return False
         return self._verdicts.started(sidecar, run.id)
 
     def _main(self, container: Container) -> None:
         run = self._state.current(container.name)
         if run is not None and run.state is ContainerState.RUNNING:
-            if kill := self._unhealthy(container, run):
-                self.kill.append(kill)
+            self._stopped(container, run)
         elif _restarts(self._pod, container, run):
             self._begin(container)
+
+    def _stopped(self, container: Container, run: ContainerStatus) -> bool:
+        """Whether the running container must end; if it only has to change, that is noted."""
+        name = container.name
+        why = ""
+        if spec_hash(container) != run.annotations.get(labels.HASH, spec_hash(container)):
+            why = f"Container {name} definition changed, will be restarted"
+        elif self.resizes.get(name):
+            why = f"Container {name} resize requires restart"
+        if why:
+            self.kill.append(Kill(run.id, name, why))
+            # At once and whatever the restart policy: it has not failed.
+            self.start.append(Start(container, run.attempt + 1))
+            return True
+        if kill := self._unhealthy(container, run):
+            self.kill.append(kill)
+            return True
+        if name in self.resizes:
+            self.resize.append(Resize(run.id, container))
+        return False
 
     def _unhealthy(self, container: Container, run: ContainerStatus) -> Kill | None:
         name, restart = container.name, self._pod.spec.restart_policy != "Never"
         message, grace = "", None
-        if spec_hash(container) != run.annotations.get(labels.HASH, spec_hash(container)):
-            message, restart = f"Container {name} definition changed", True
-        elif self._verdicts.failed(run.id, "liveness"):
+        if self._verdicts.failed(run.id, "liveness"):
             message = f"Container {name} failed liveness probe"
             grace = _probe_grace(container.liveness_probe)
         elif self._verdicts.failed(run.id, "startup"):

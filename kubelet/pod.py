@@ -77,6 +77,11 @@ class ResourceRequirements(Part, frozen=True):
     limits: Quantities = {}
 
 
+class ResizePolicy(Part, frozen=True):
+    resource_name: str
+    restart_policy: str = "NotRequired"
+
+
 class VolumeMount(Part, frozen=True):
     name: str
     mount_path: str
@@ -196,6 +201,7 @@ class Container(Part, frozen=True):
     env_from: tuple[EnvFromSource, ...] = ()
     ports: tuple[ContainerPort, ...] = ()
     resources: ResourceRequirements = ResourceRequirements()
+    resize_policy: tuple[ResizePolicy, ...] = ()
     volume_mounts: tuple[VolumeMount, ...] = ()
     volume_devices: tuple[VolumeDevice, ...] = ()
     startup_probe: Probe | None = None
@@ -343,9 +349,13 @@ class PodSpec(Part, frozen=True):
     subdomain: str = ""
     set_hostname_as_fqdn: bool = msgspec.field(name="setHostnameAsFQDN", default=False)
     host_aliases: tuple[HostAlias, ...] = ()
+    hostname_override: str | None = None
     priority: int | None = None
+    runtime_class_name: str | None = None
     readiness_gates: tuple[ReadinessGate, ...] = ()
     overhead: Quantities = {}
+    resources: ResourceRequirements | None = None
+    """What all containers together may use, where the pod says so itself."""
 
 
 class Pod(View, frozen=True):

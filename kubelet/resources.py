@@ -6,10 +6,11 @@ Source: the kubelet's `cm/helpers_linux.go`, `qos/policy.go` and `v1/helper/qos`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeGuard
 
 from kplane.api import quantity
 
-from .pod import Container, Pod, Quantities
+from .pod import Container, Pod, Quantities, ResourceRequirements
 from .runtime.interface import Resources
 
 QUOTA_PERIOD = 100_000
@@ -24,10 +25,16 @@ _COUNTED = ("cpu", "memory")
 
 def qos_class(pod: Pod) -> str:
     """Guaranteed, Burstable or BestEffort; only cpu and memory count."""
-    containers = list(pod.all_containers())
-    if not any(_set(entry.resources.requests) or _set(entry.resources.limits) for entry in containers):
+    own = pod.spec.resources
+    parts = [own] if _says(own) else [entry.resources for entry in pod.all_containers()]
+    if not any(_set(part.requests) or _set(part.limits) for part in parts):
         return BEST_EFFORT
-    return GUARANTEED if all(_guaranteed(entry) for entry in containers) else BURSTABLE
+    return GUARANTEED if all(_guaranteed(part) for part in parts) else BURSTABLE
+
+
+def _says(own: ResourceRequirements | None) -> TypeGuard[ResourceRequirements]:
+    """Whether the pod itself asks for something, over the heads of its containers."""
+    return own is not None and bool(own.requests or own.limits)
 
 
 def _set(quantities: Quantities) -> dict[str, int]:
@@ -35,9 +42,9 @@ def _set(quantities: Quantities) -> dict[str, int]:
     return {name: value for name, value in found.items() if value > 0}
 
 
-def _guaranteed(container: Container) -> bool:
-    limits = _set(container.resources.limits)
-    requests = limits | _set(container.resources.requests)
+def _guaranteed(part: ResourceRequirements) -> bool:
+    limits = _set(part.limits)
+    requests = limits | _set(part.requests)
     return set(limits) == set(_COUNTED) and requests == limits
 
 
@@ -54,6 +61,8 @@ def quota(milli_cpu: int) -> int:
 def for_container(pod: Pod, container: Container, node_memory: int) -> Resources:
     """The cgroup values of one container; `node_memory` in bytes is the node's capacity."""
     requests, limits = container.resources.requests, container.resources.limits
+    # Without a limit of its own a container may use the pod's.
+    limits = (pod.spec.resources.limits if pod.spec.resources else {}) | limits
     cpu_limit = _milli(limits, "cpu")
     cpu_request = _milli(requests, "cpu") if "cpu" in requests else cpu_limit
     return Resources(
@@ -72,15 +81,32 @@ def oom_score_adj(pod: Pod, container: Container, node_memory: int) -> int:
         return -997
     if kind == BEST_EFFORT:
         return 1000
-    score = 1000 - 1000 * _bytes(container.resources.requests, "memory") // max(node_memory, 1)
+    asked = _bytes(container.resources.requests, "memory") + _share_of_rest(pod)
+    score = 1000 - 1000 * asked // max(node_memory, 1)
     return min(max(score, 3), 999)
+
+
+def _share_of_rest(pod: Pod) -> int:
+    """Memory that the pod asks for and no container does, divided among the containers."""
+    if pod.spec.resources is None or "memory" not in pod.spec.resources.requests:
+        return 0
+    running = _running(pod)
+    rest = _bytes(pod.spec.resources.requests, "memory")
+    rest -= sum(_bytes(entry.resources.requests, "memory") for entry in running)
+    return max(rest, 0) // max(len(running), 1)
+
+
+def _running(pod: Pod) -> list[Container]:
+    """The containers that run beside each other."""
+    return [*pod.spec.containers, *(entry for entry in pod.spec.init_containers if entry.sidecar)]
 
 
 def for_pod(pod: Pod) -> Resources:
     """The cgroup values of the pod's own cgroup: sums, and limits only where every container has one."""
-    containers = pod.spec.containers
-    running = [*containers, *(entry for entry in pod.spec.init_containers if entry.sidecar)]
+    running = _running(pod)
     request = sum(_milli(entry.resources.requests or entry.resources.limits, "cpu") for entry in running)
+    own = pod.spec.resources or ResourceRequirements()
+    request = _milli(own.limits | own.requests, "cpu") or request
     return Resources(
         cpu_shares=shares(request + _milli(pod.spec.overhead, "cpu")),
         cpu_quota=quota(_limit_sum(pod, running, "cpu")),
@@ -89,8 +115,24 @@ def for_pod(pod: Pod) -> Resources:
     )
 
 
+def larger(first: Resources, second: Resources) -> Resources:
+    """The wider of two sets of cgroup values; 0 is no limit at all."""
+    return Resources(
+        cpu_shares=max(first.cpu_shares, second.cpu_shares),
+        cpu_quota=_wider(first.cpu_quota, second.cpu_quota),
+        cpu_period=QUOTA_PERIOD,
+        memory_bytes=_wider(first.memory_bytes, second.memory_bytes),
+    )
+
+
+def _wider(first: int, second: int) -> int:
+    return max(first, second) if first and second else 0
+
+
 def _limit_sum(pod: Pod, running: Iterable[Container], name: str) -> int:
     measure = _milli if name == "cpu" else _bytes
+    if pod.spec.resources is not None and name in pod.spec.resources.limits:
+        return measure(pod.spec.resources.limits, name) + measure(pod.spec.overhead, name)
     limits = [measure(entry.resources.limits, name) for entry in running]
     if not all(limits):
         return 0

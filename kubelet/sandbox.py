@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import cgroups, dns, labels, logs
+from . import cgroups, dns, labels, logs, sysctls
 from .config import KubeletConfig
 from .pod import Container, Pod, SeccompProfile
 from .runtime.interface import (
@@ -41,12 +41,14 @@ def sandbox_config(pod: Pod, attempt: int, config: KubeletConfig, node_dns: Dns)
         annotations=dict(meta.annotations),
         cgroup_parent=cgroups.pod_cgroup(config.cgroup_root, pod),
         security=_security(pod, config),
-        sysctls={entry.name: entry.value for entry in pod.spec.security_context.sysctls},
+        sysctls={sysctls.normal(entry.name): entry.value for entry in pod.spec.security_context.sysctls},
     )
 
 
 def hostname(pod: Pod, domain: str) -> tuple[str, str]:
     """The host name (at most 63 characters) and the DNS domain, which is empty without a subdomain."""
+    if pod.spec.hostname_override:
+        return pod.spec.hostname_override, ""
     name = pod.spec.hostname or pod.metadata.name[:63].rstrip("-.")
     full = ""
     if pod.spec.subdomain:

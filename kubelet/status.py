@@ -15,7 +15,7 @@ from kplane.api.clock import rfc3339
 from kplane.api.resource import Object
 
 from .conditions import conditions
-from .pod import Container, Pod, Quantities
+from .pod import Container, Pod, Quantities, ResourceRequirements
 from .resources import qos_class
 from .runtime.interface import ContainerState, ContainerStatus
 from .state import PodState
@@ -45,6 +45,10 @@ class Circumstances:
     """The kubelet has stopped everything of the pod for good."""
     verdict: Waiting | None = None
     """Why the kubelet failed the pod as a whole (deadline, admission)."""
+    resizes: Sequence[Object] = ()
+    """Conditions about a resize in place."""
+    in_force: Mapping[str, ResourceRequirements] = field(default_factory=dict)
+    """Resources of containers, where they are not (yet) those of the spec."""
 
 
 def pod_status(pod: Pod, state: PodState, around: Circumstances, old: Object) -> Object:
@@ -70,7 +74,9 @@ def pod_status(pod: Pod, state: PodState, around: Circumstances, old: Object) ->
     status["containerStatuses"] = main
     if ephemeral:
         status["ephemeralContainerStatuses"] = ephemeral
-    status["conditions"] = conditions(pod, status, bool(state.ips), around.now, old.get("conditions", ()))
+    status["conditions"] = conditions(
+        pod, status, bool(state.ips), around.now, old.get("conditions", ()), around.resizes
+    )
     return status
 
 
@@ -164,7 +170,7 @@ def _container_status(
     if reason is not None and run.state is ContainerState.EXITED and not around.ended:
         status["lastState"] = status["state"]
         status["state"] = {"waiting": _waiting(reason)}
-    return status | _extras(container, run)
+    return status | _extras(container, run, around)
 
 
 def _ephemeral_status(
@@ -250,11 +256,13 @@ def _waiting(waiting: Waiting) -> Object:
     return {"reason": waiting.reason} | ({"message": waiting.message} if waiting.message else {})
 
 
-def _extras(container: Container, run: ContainerStatus) -> Object:
-    """Resources in force, mounts and user, of a container that runs."""
-    if run.state is not ContainerState.RUNNING:
-        return {}
-    extras: Object = {"resources": _resources(container.resources.requests, container.resources.limits)}
+def _extras(container: Container, run: ContainerStatus, around: Circumstances) -> Object:
+    """Resources in force, of one that runs; mounts and user."""
+    running = run.state is ContainerState.RUNNING
+    actual = around.in_force.get(container.name, container.resources) if running else container.resources
+    extras: Object = {"resources": _resources(actual.requests, actual.limits)}
+    if not running:
+        return extras
     if container.resources.requests:
         extras["allocatedResources"] = dict(container.resources.requests)
     if container.volume_mounts:

@@ -17,7 +17,7 @@ from kplane.api.errors import ApiError, Conflict, Invalid, NotFound
 from kplane.api.resource import Object
 from kplane.client.rest import Client, PatchType
 
-from .conditions import OWNED
+from .conditions import OWNED, RESIZES
 from .pod import Pod
 
 log = logging.getLogger(__name__)
@@ -186,7 +186,8 @@ def _changed_conditions(before: list[Object], after: list[Object]) -> list[Objec
         if plain != old:
             # A reason or message that is no more must be told as such.
             changed.append(dict.fromkeys(old.keys() - plain.keys()) | plain)
-    return changed
+    gone = [kind for kind in RESIZES if kind in known and not any(entry["type"] == kind for entry in after)]
+    return changed + [{"$patch": "delete", "type": kind} for kind in gone]
 
 
 def _plain(value: Any) -> Any:

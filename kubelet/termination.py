@@ -36,9 +36,10 @@ def _log_tail(path: Path) -> str:
     try:
         with path.open("rb") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - 2 * MAX_BYTES, 0))
-            lines = file.read().splitlines()
+            lines = file.read().split(b"\n")
     except OSError:
         return ""
-    texts = [line.split(b" ", 3)[3] for line in lines if line.count(b" ") >= 3]
-    tail = b"\n".join(texts[-MAX_LOG_LINES:]) + b"\n" if texts else b""
-    return tail[-MAX_LOG_BYTES:].decode(errors="replace")
+    entries = [line.split(b" ", 3) for line in lines if line.count(b" ") >= 3]
+    # A line without an end of its own (flag P) stays without one.
+    texts = [text + (b"" if flag.startswith(b"P") else b"\n") for _, _, flag, text in entries]
+    return b"".join(texts[-MAX_LOG_LINES:])[-MAX_LOG_BYTES:].decode(errors="replace")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -28,7 +29,9 @@ from .host import Host
 from .plan import Kill, Plan, Start
 from .pod import Container, Pod
 from .probes import Prober, Probing
+from .resizing import Resizing, Room
 from .runtime.interface import ContainerState, RuntimeFailure
+from .runtimeclass import handler_of
 from .starting import Place, StartFailure
 from .state import PodState
 from .status import Circumstances, Waiting, pod_status
@@ -55,8 +58,11 @@ class Stage(Enum):
 
 
 class PodWorker:
-    def __init__(self, host: Host, pod: Pod) -> None:
-        self._host, self.pod = host, pod
+    def __init__(self, host: Host, pod: Pod, room: Room) -> None:
+        self._host, self._asked = host, pod
+        self._resizing = Resizing(host, pod, room)
+        self.pod = self._resizing.ledger.granted(pod)
+        """With the resources that this node has allocated to it."""
         self._stage = Stage.RUNNING
         self._removed = False
         self._verdict: Waiting | None = None
@@ -70,7 +76,7 @@ class PodWorker:
 
     def update(self, pod: Pod) -> None:
         """The pod changed in the API."""
-        self.pod = pod
+        self._asked, self.pod = pod, self._resizing.ledger.granted(pod)
         self._interrupt_for_deletion()
         self._alarm.ring()
 
@@ -136,20 +142,24 @@ class PodWorker:
         if self._over(state):
             self._stage = Stage.ENDING
             return 0
+        self._resizing.consider(self._asked)
+        self.pod = self._resizing.ledger.granted(self._asked)
         now = self._host.clock.now().timestamp()
-        plan = planning.plan(self.pod, state, self._verdicts, self._back_off, now)
+        resizes = self._resizing.due(self.pod, state)
+        plan = planning.plan(self.pod, state, self._verdicts, self._back_off, now, resizes)
         self._note_back_off(plan)
         await self._report(state)
         volumes = await self._volumes()
         if volumes is None:
             return self._volume_delay()
-        if plan.empty:
+        if plan.empty and not self._resizing.ledger.resizing:
             return self._next_look(plan)
         await self._interruptibly(self._act(plan, state, volumes))
         if self._deleting:
             return 0
         state = await states.read(self._host.runtime, self.pod.metadata.uid)
         self._prober.follow(self.pod, state)
+        self._resizing.conclude(self.pod, state)
         await self._report(state)
         await self._forget_old_runs(state)
         return self._next_look(plan)
@@ -197,6 +207,8 @@ class PodWorker:
 
     def _next_look(self, plan: Plan) -> float | None:
         delays = list(plan.backing_off.values())
+        if self._resizing.ledger.pending is not None or self._resizing.ledger.resizing:
+            delays.append(RETRY_SECONDS)
         for name, waiting in self._waiting.items():
             container = self.pod.container(name)
             if waiting.reason != "CrashLoopBackOff" and container is not None:
@@ -246,6 +258,7 @@ class PodWorker:
     async def _act(self, plan: Plan, state: PodState, volumes: dict[str, Any]) -> None:
         for kill in plan.kill:
             await self._kill(kill, state)
+        await self._resizing.carry_out(self.pod, plan.resize)
         if plan.create_sandbox:
             place = await self._create_sandbox(plan, state, volumes)
         elif state.sandbox is not None:
@@ -272,6 +285,8 @@ class PodWorker:
             self._host.tell(self.pod, "", "Normal", "SandboxChanged", text)
         config = starting.sandbox_config(self._host, self.pod, plan.attempt)
         try:
+            handler = handler_of(self.pod, self._host.runtime_classes())
+            config = replace(config, runtime_handler=handler)
             self._host.disk.prepare(self.pod)
             sandbox = await self._host.runtime.run_sandbox(config)
         except (RuntimeFailure, OSError) as failure:
@@ -293,6 +308,7 @@ class PodWorker:
             log.info("not started pod=%s container=%s reason=%s", self.pod.key, name, failure.reason)
         else:
             self._waiting.pop(name, None)
+            self._resizing.ledger.enforced(name)
 
     async def _forget_old_runs(self, state: PodState) -> None:
         """Remove ended containers and sandboxes that nobody will ask for."""
@@ -365,6 +381,8 @@ class PodWorker:
             waiting=self._waiting,
             ended=ended,
             verdict=self._verdict,
+            resizes=self._resizing.conditions(self._asked),
+            in_force=self._resizing.ledger.in_force,
         )
         status: Object = pod_status(self.pod, state, around, self._host.statuses.known(self.pod))
         await self._host.statuses.report(self.pod, status)

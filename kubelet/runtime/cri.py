@@ -103,7 +103,9 @@ class CriRuntime:
         await self._call(self._runtime.UpdateRuntimeConfig, request)
 
     async def run_sandbox(self, config: SandboxConfig) -> str:
-        request = cri.RunPodSandboxRequest(config=messages.sandbox_config(config))
+        request = cri.RunPodSandboxRequest(
+            config=messages.sandbox_config(config), runtime_handler=config.runtime_handler
+        )
         answer = await self._call(self._runtime.RunPodSandbox, request, timeout=2 * CALL_SECONDS)
         return str(answer.pod_sandbox_id)
 

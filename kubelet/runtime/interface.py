@@ -127,6 +127,8 @@ class SandboxConfig:
     cgroup_parent: str = ""
     security: Security = Security()
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    runtime_handler: str = ""
+    """How the runtime is to run it; empty for its own choice."""
 
 
 @dataclass(frozen=True, slots=True)

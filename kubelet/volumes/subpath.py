@@ -19,8 +19,10 @@ def prepare(volume: Path, sub_path: str, target: Path) -> Path:
 
     Raises VolumeFailure, OSError.
     """
-    if Path(sub_path).is_absolute() or ".." in Path(sub_path).parts:
-        raise VolumeFailure(f"subPath {sub_path!r} must be a relative path without '..'")
+    if Path(sub_path).is_absolute():
+        raise VolumeFailure(f"error SubPath `{sub_path}` must not be an absolute path")
+    if ".." in Path(sub_path).parts:
+        raise VolumeFailure(f"unable to provision SubPath `{sub_path}`: must not contain '..'")
     base = volume.resolve()
     wanted = (base / sub_path).resolve()
     if not wanted.is_relative_to(base):

@@ -24,6 +24,7 @@ from kplane.kubelet.main import Shared, build, run_kubelets
 from kplane.kubelet.pod import Pod
 from kplane.kubelet.runtime.hollow import HollowRuntime
 from kplane.kubelet.runtime.interface import ContainerState, ContainerStatus, Runtime, Sandbox
+from kplane.kubelet.runtimeclass import RuntimeClass
 from kplane.kubelet.state import PodState
 from kplane.kubelet.status_manager import StatusManager
 from kplane.testing.cluster import FakeCluster
@@ -139,6 +140,7 @@ def shared_parts(cluster: FakeCluster, clock: Clock) -> Shared:
         events,
         StatusManager(client, clock),
         informers.informer(Service),
+        informers.informer(RuntimeClass),
     )
 
 
