@@ -2,6 +2,8 @@
 
 Invariant: at most one process leads. Another's Lease counts as expired only when this process has watched it
 stay unchanged for a whole lease duration on its own monotonic clock; writes carry the revision that was read.
+They are updates of the whole Lease, as it was read: the roles of schedulers and controller managers allow no
+patches.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from kplane.api.clock import Clock, Entropy, rfc3339_micro
 from kplane.api.errors import ApiError, NotFound
 from kplane.api.resource import Object
@@ -19,6 +23,9 @@ from kplane.api.types.coordination import Lease, LeaseSpec
 from kplane.client.rest import Client
 
 log = logging.getLogger(__name__)
+
+_WHOLE = replace(Lease.API, view=dict)
+"""Leases with every field that somebody else may have put there."""
 
 JITTER = 1.2
 """Waiting to acquire, each retry period is lengthened by up to this factor of itself."""
@@ -82,6 +89,7 @@ class Elector:
         self._client = client
         self._config = config
         self._clock = clock
+        self._whole: Object = {}
         self._observed: Lease | None = None
         self._observed_at = float("-inf")
         self._leading = False
@@ -116,7 +124,7 @@ class Elector:
         self._leading = False
         spec = self._spec(self._observed.spec, holder="", seconds=1)
         try:
-            await self._patch(self._observed, spec)
+            await self._update(spec)
         except ApiError as error:
             log.warning("lease not released name=%s why=%s", self._config.name, error)
 
@@ -124,16 +132,17 @@ class Elector:
         """Whether this candidate holds the Lease now. Raises ApiError."""
         config = self._config
         try:
-            found = await self._client.get(Lease, config.name, config.namespace)
+            self._whole = await self._client.get(_WHOLE, config.name, config.namespace)
         except NotFound:
-            self._observe(await self._create())
+            await self._create()
             return True
+        found = msgspec.convert(self._whole, Lease)
         if self._observed is None or found.spec != self._observed.spec:
             self._observe(found)
         self._observed = found
         if found.spec.holder_identity and not self._mine() and not self._expired():
             return False
-        self._observe(await self._patch(found, self._spec(found.spec, holder=config.identity)))
+        await self._update(self._spec(found.spec, holder=config.identity))
         return True
 
     async def _attempt(self, seconds: float) -> bool:
@@ -159,19 +168,23 @@ class Elector:
         duration = self._observed.spec.lease_duration_seconds or self._config.lease_duration
         return self._clock.monotonic() - self._observed_at >= duration
 
-    async def _create(self) -> Lease:
+    async def _create(self) -> None:
         body = {
             "apiVersion": Lease.API.api_version,
             "kind": Lease.API.kind,
             "metadata": {"name": self._config.name, "namespace": self._config.namespace},
             "spec": self._spec(LeaseSpec(), holder=self._config.identity) | {"leaseTransitions": 0},
         }
-        return await self._client.create(Lease, body)
+        self._wrote(await self._client.create(_WHOLE, body))
 
-    async def _patch(self, read: Lease, spec: Object) -> Lease:
-        """Write, unless somebody else has written since `read`: raises Conflict."""
-        patch = {"metadata": {"resourceVersion": read.metadata.resource_version}, "spec": spec}
-        return await self._client.patch(Lease, self._config.name, self._config.namespace, patch)
+    async def _update(self, spec: Object) -> None:
+        """Write, unless somebody else has written since the Lease was read: raises Conflict."""
+        body = self._whole | {"spec": {**self._whole.get("spec", {}), **spec}}
+        self._wrote(await self._client.update(_WHOLE, body))
+
+    def _wrote(self, whole: Object) -> None:
+        self._whole = whole
+        self._observe(msgspec.convert(whole, Lease))
 
     def _spec(self, old: LeaseSpec, *, holder: str, seconds: int | None = None) -> Object:
         now = rfc3339_micro(self._clock.now())

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from kplane.api.clock import rfc3339_micro
-from kplane.api.errors import Unreachable
+from kplane.api.errors import Forbidden, Unreachable
 from kplane.api.resource import Key
 from kplane.api.types import Lease
 from kplane.client.leaderelection import ElectionConfig, LostLeadership, lead
@@ -164,3 +164,24 @@ async def test_failure_of_the_work_releases_and_comes_out_as_itself(cluster: Fak
         )
 
     assert holder(cluster) == ""
+
+
+async def test_the_stock_roles_are_enough_and_what_others_wrote_stays(cluster: FakeCluster) -> None:
+    """`system:kube-scheduler` may get, create and update Leases, and nothing else."""
+    spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "strategy": "OldestEmulationVersion"}
+    lease = make_object("coordination.k8s.io/v1", "Lease", LEASE.name, LEASE.namespace, spec=spec)
+    lease["metadata"]["annotations"] = {"a": "b"}
+    cluster.load(lease)
+    cluster.faults.fail_next(Forbidden("no"), times=1000, methods=("PATCH", "DELETE"))
+    first = Candidate(cluster, "a")
+    cluster.start(first.run())
+    await cluster.settle()
+
+    await cluster.advance(60)
+
+    assert first.leading
+    kept = cluster.server.state.get(("coordination.k8s.io", "leases"), LEASE)
+    assert kept is not None
+    assert kept["metadata"]["annotations"] == {"a": "b"}
+    assert kept["spec"]["holderIdentity"] == "a"
+    assert kept["spec"]["strategy"] == "OldestEmulationVersion"
