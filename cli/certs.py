@@ -1,7 +1,7 @@
 """`kplane certs check|renew`: when a cluster's certificates end, and new ones before they do.
 
-Reads and writes: the data folder's certificates, and the administrator's kubeconfig. Works whether or not the
-cluster runs.
+Reads and writes: the data folder's certificates, and the kubeconfigs that hold some of them. Works whether or
+not the cluster runs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kplane.runtime.process import Fatal
 from kplane.runtime.renewal import Held
 
 from .layout import Layout
-from .prepare import write_admin_kubeconfig
+from .prepare import KUBECONFIGS, write_admin_kubeconfig, write_kubeconfigs
 
 ADMIN = "admin"
 
@@ -50,8 +50,9 @@ def renew(layout: Layout, names: Sequence[str], clock: Clock) -> None:
     for name in chosen:
         renewal.renew(layout.pki, name, clock)
         typer.echo(f"renewed {name}")
-    if ADMIN in chosen:
+    if ADMIN in chosen and layout.admin_kubeconfig.exists():
         write_admin_kubeconfig(layout, server)
+    write_kubeconfigs(layout, [name for name in chosen if _embedded(layout, name)], server)
 
 
 def residual(left: timedelta) -> str:
@@ -78,9 +79,15 @@ def _held(layout: Layout) -> Sequence[Held]:
     return renewal.held(layout.pki)
 
 
+def _embedded(layout: Layout, name: str) -> bool:
+    """Whether `kplane init` has put the certificate into a kubeconfig here."""
+    return name in KUBECONFIGS and (layout.root / KUBECONFIGS[name]).exists()
+
+
 def _server(layout: Layout) -> str:
+    own = layout.admin_kubeconfig
     try:
-        return kubeconfig.load(layout.admin_kubeconfig).server
+        return kubeconfig.load(own if own.exists() else layout.root / KUBECONFIGS[ADMIN]).server
     except kubeconfig.ConfigError as error:
         raise Fatal(str(error)) from error
 

@@ -32,7 +32,7 @@ from .containers import make_bridge
 from .discovery import Discovered, check_pins, discover
 from .layout import Layout
 from .lock import locked
-from .options import Options, Runtime, StoreKind
+from .options import CGROUP, Options, Runtime, StoreKind
 from .plan import BOOTSTRAP, BRIDGE, Ports, node_processes
 from .prepare import write_containerd_config
 from .supervisor import Supervisor, serve_status
@@ -56,6 +56,7 @@ class Wish:
     pod_cidr: str
     port: int
     verbosity: int
+    cgroup_root: str = CGROUP
 
 
 async def join(layout: Layout, wish: Wish, clock: Clock, console: Console) -> None:
@@ -183,6 +184,7 @@ def _options(wish: Wish, server: str) -> Options:
         node_name=wish.node_name,
         address=wish.node_ip or address_towards(server),
         pod_cidr=wish.pod_cidr or pod_range(wish.node_name),
+        cgroup_root=wish.cgroup_root,
         verbosity=wish.verbosity,
     )
 

@@ -13,7 +13,7 @@ from kplane.api.clock import SystemClock
 from kplane.runtime.process import run
 
 from .layout import Layout, default_root
-from .options import Runtime, choose_runtime
+from .options import CGROUP, Runtime, cgroup, choose_runtime
 
 
 def join_command(
@@ -35,6 +35,9 @@ def join_command(
     node_ip: Annotated[str, typer.Option(help="Its address; the one towards the API by default.")] = "",
     pod_cidr: Annotated[str, typer.Option(help="Range of its Pods' addresses.")] = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The kubelet's port; 0: any free one.")] = 10250,
+    cgroup_root: Annotated[
+        str, typer.Option(help="Below which its Pods' cgroups are made, and nothing else's.")
+    ] = CGROUP,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once the node is Ready.")] = False,
     verbosity: Annotated[int, typer.Option("--v", help="How much the components log.")] = 0,
 ) -> None:
@@ -61,6 +64,7 @@ def join_command(
         pod_cidr=pod_cidr,
         port=port,
         verbosity=verbosity,
+        cgroup_root=cgroup(cgroup_root),
     )
     logs.setup(verbosity)
     raise typer.Exit(run("kplane join", lambda: join.join(layout, wish, clock, Console())))

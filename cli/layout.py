@@ -80,11 +80,19 @@ class Layout:
         longest = self.run / "containerd.sock.ttrpc"
         if len(os.fsencode(longest)) > SOCKET_PATH_LIMIT:
             raise Fatal(f"the data folder's path {self.root} is too long for sockets; choose a shorter one")
-        try:
-            for folder in (self.root, self.run, self.logs, self.root / "kubeconfig"):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise Fatal(f"cannot create the data folder {self.root}: {error.strerror}") from error
+        _make(self.root, self.run, self.logs, self.root / "kubeconfig")
+
+    def make_root(self) -> None:
+        """Create the data folder alone, for files that no process here uses. Raises Fatal."""
+        _make(self.root)
+
+
+def _make(*folders: Path) -> None:
+    try:
+        for folder in folders:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Fatal(f"cannot create the data folder {folders[0]}: {error.strerror}") from error
 
 
 def default_root() -> Path:

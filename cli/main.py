@@ -18,7 +18,7 @@ import typer
 from kplane.api.clock import SystemClock
 from kplane.runtime.process import Fatal, run
 
-from . import certscommand, joincommand, tokencommand
+from . import certscommand, initcommand, joincommand, tokencommand
 from .layout import Layout, default_root
 from .options import (
     ANY_ADDRESS,
@@ -49,6 +49,7 @@ app = typer.Typer(
 )  # fmt: skip
 verbs.register(app)
 app.add_typer(certscommand.app, name="certs")
+app.add_typer(initcommand.app, name="init")
 app.add_typer(tokencommand.app, name="token")
 app.command("join")(joincommand.join_command)
 

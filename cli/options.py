@@ -26,6 +26,7 @@ class Runtime(StrEnum):
 
 
 LOOPBACK = "127.0.0.1"
+CGROUP = "/kplane"
 NEEDED_BY_CONTAINERD = ("containerd", "runc", "nft")
 CNI_FOLDERS = (Path("/opt/cni/bin"), Path("/usr/lib/cni"), Path("/usr/libexec/cni"))
 
@@ -46,6 +47,8 @@ class Options:
     """Where the API server listens, `address` beside it."""
     service_cidr: str = "10.96.0.0/16"
     pod_cidr: str = "10.244.0.0/24"
+    cgroup_root: str = CGROUP
+    """Below which the Pods' cgroups are, and nothing else's: it goes with the node."""
     verbosity: int = 0
 
 
@@ -109,3 +112,11 @@ def choose_runtime(asked: Runtime) -> Runtime:
             "containernetworking-plugins nftables) and run as root, or use --runtime hollow"
         )
     return Runtime.HOLLOW
+
+
+def cgroup(path: str) -> str:
+    """The path of a cgroup, not of a hierarchy's root: all below it goes with the node. Raises Fatal."""
+    parts = path.split("/")
+    if parts[0] or not all(parts[1:]) or {".", ".."} & set(parts):
+        raise Fatal(f"--cgroup-root {path} is not an absolute path below / such as {CGROUP}")
+    return path

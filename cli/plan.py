@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from kplane.runtime import pause
 
@@ -22,9 +23,6 @@ from .supervisor import ProcessSpec
 
 BRIDGE = "kplane0"
 """The bridge of this machine's Pods."""
-
-CGROUP = "/kplane"
-"""Below which the Pods' cgroups are."""
 
 BOOTSTRAP = "bootstrap-kubelet"
 """The kubeconfig with a joining node's token; it goes when the node has an identity of its own."""
@@ -72,19 +70,26 @@ def _component(name: str, flags: Iterator[str], verbosity: int) -> Sequence[str]
 def _etcd(layout: Layout, ports: Ports) -> ProcessSpec:
     client, peer = f"https://127.0.0.1:{ports.etcd}", f"https://127.0.0.1:{ports.etcd_peer}"
     health = f"http://127.0.0.1:{ports.etcd_metrics}"
-    pki = layout.pki / "etcd"
     argv = [
         find_program("etcd") or "etcd", "--name=kplane", f"--data-dir={layout.etcd}",
         f"--listen-client-urls={client}", f"--advertise-client-urls={client}",
         f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster=kplane={peer}", f"--listen-metrics-urls={health}",
-        f"--cert-file={pki / 'server.crt'}", f"--key-file={pki / 'server.key'}",
-        f"--peer-cert-file={pki / 'peer.crt'}", f"--peer-key-file={pki / 'peer.key'}",
-        f"--trusted-ca-file={pki / 'ca.crt'}", f"--peer-trusted-ca-file={pki / 'ca.crt'}",
-        "--client-cert-auth", "--peer-client-cert-auth", "--log-level=warn", "--logger=zap",
+        *etcd_trust_flags(layout.pki), "--log-level=warn", "--logger=zap",
     ]  # fmt: skip
     ready = http_ok(f"{health}/health")
     return ProcessSpec("etcd", argv, layout.log("etcd"), ready=ready)
+
+
+def etcd_trust_flags(pki: Path) -> Sequence[str]:
+    """Who an etcd of the cluster's own is, and that it trusts nobody but its authority."""
+    keys = pki / "etcd"
+    return [
+        f"--cert-file={keys / 'server.crt'}", f"--key-file={keys / 'server.key'}",
+        f"--peer-cert-file={keys / 'peer.crt'}", f"--peer-key-file={keys / 'peer.key'}",
+        f"--trusted-ca-file={keys / 'ca.crt'}", f"--peer-trusted-ca-file={keys / 'ca.crt'}",
+        "--client-cert-auth", "--peer-client-cert-auth",
+    ]  # fmt: skip
 
 
 def containerd(layout: Layout, options: Options) -> ProcessSpec:
@@ -96,7 +101,7 @@ def containerd(layout: Layout, options: Options) -> ProcessSpec:
         layout.log("containerd"),
         ready=cri_answers(layout.containerd_socket),
         before_start=partial(remove_socket, layout.containerd_socket),
-        after_stop=partial(clean_node, layout.containerd, BRIDGE, CGROUP),
+        after_stop=partial(clean_node, layout.containerd, BRIDGE, options.cgroup_root),
     )
 
 
@@ -111,36 +116,46 @@ def _apiserver(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
             yield f"--etcd-servers={options.etcd_servers}"
         elif options.store is StoreKind.ETCD:
             yield f"--etcd-servers=https://127.0.0.1:{ports.etcd}"
-            yield f"--etcd-cafile={pki / 'etcd' / 'ca.crt'}"
-            yield f"--etcd-certfile={pki / 'apiserver-etcd-client.crt'}"
-            yield f"--etcd-keyfile={pki / 'apiserver-etcd-client.key'}"
+            yield from etcd_client_flags(pki)
         else:
             yield f"--storage-dir={layout.store}"
-        yield "--authorization-mode=Node,RBAC"
-        yield "--enable-admission-plugins=NodeRestriction"
         yield f"--service-cluster-ip-range={options.service_cidr}"
-        yield f"--tls-cert-file={pki / 'apiserver.crt'}"
-        yield f"--tls-private-key-file={pki / 'apiserver.key'}"
-        yield f"--client-ca-file={pki / 'ca.crt'}"
-        yield "--service-account-issuer=https://kubernetes.default.svc.cluster.local"
-        yield f"--service-account-key-file={pki / 'sa.pub'}"
-        yield f"--service-account-signing-key-file={pki / 'sa.key'}"
-        yield "--enable-bootstrap-token-auth=true"
-        yield f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}"
-        yield f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}"
-        yield f"--proxy-client-cert-file={pki / 'front-proxy-client.crt'}"
-        yield f"--proxy-client-key-file={pki / 'front-proxy-client.key'}"
-        yield f"--requestheader-client-ca-file={pki / 'front-proxy-ca.crt'}"
-        yield "--requestheader-allowed-names=front-proxy-client"
-        yield "--requestheader-username-headers=X-Remote-User"
-        yield "--requestheader-group-headers=X-Remote-Group"
-        yield "--requestheader-extra-headers-prefix=X-Remote-Extra-"
-        yield f"--kubelet-certificate-authority={pki / 'ca.crt'}"
+        yield from trust_flags(pki)
 
     after = ["etcd"] if options.store is StoreKind.ETCD and not options.etcd_servers else []
     ready = http_ok(f"https://127.0.0.1:{ports.api}/readyz", pki)
     argv = _component("apiserver", flags(), options.verbosity)
     return ProcessSpec("apiserver", argv, layout.log("apiserver"), after, ready)
+
+
+def etcd_client_flags(pki: Path) -> Iterator[str]:
+    """How the API server speaks to an etcd of the cluster's own."""
+    yield f"--etcd-cafile={pki / 'etcd' / 'ca.crt'}"
+    yield f"--etcd-certfile={pki / 'apiserver-etcd-client.crt'}"
+    yield f"--etcd-keyfile={pki / 'apiserver-etcd-client.key'}"
+
+
+def trust_flags(pki: Path) -> Iterator[str]:
+    """Whom the API server lets in, what they may do, and who it is itself."""
+    yield "--authorization-mode=Node,RBAC"
+    yield "--enable-admission-plugins=NodeRestriction"
+    yield f"--tls-cert-file={pki / 'apiserver.crt'}"
+    yield f"--tls-private-key-file={pki / 'apiserver.key'}"
+    yield f"--client-ca-file={pki / 'ca.crt'}"
+    yield "--service-account-issuer=https://kubernetes.default.svc.cluster.local"
+    yield f"--service-account-key-file={pki / 'sa.pub'}"
+    yield f"--service-account-signing-key-file={pki / 'sa.key'}"
+    yield "--enable-bootstrap-token-auth=true"
+    yield f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}"
+    yield f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}"
+    yield f"--proxy-client-cert-file={pki / 'front-proxy-client.crt'}"
+    yield f"--proxy-client-key-file={pki / 'front-proxy-client.key'}"
+    yield f"--requestheader-client-ca-file={pki / 'front-proxy-ca.crt'}"
+    yield "--requestheader-allowed-names=front-proxy-client"
+    yield "--requestheader-username-headers=X-Remote-User"
+    yield "--requestheader-group-headers=X-Remote-Group"
+    yield "--requestheader-extra-headers-prefix=X-Remote-Extra-"
+    yield f"--kubelet-certificate-authority={pki / 'ca.crt'}"
 
 
 def _scheduler(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
@@ -163,6 +178,7 @@ def _controller_manager(layout: Layout, options: Options, ports: Ports) -> Proce
     flags = iter(
         [
             f"--kubeconfig={layout.kubeconfig('kube-controller-manager')}",
+            "--use-service-account-credentials=true",
             "--bind-address=127.0.0.1",
             f"--secure-port={ports.controller_manager}",
             f"--root-ca-file={layout.pki / 'ca.crt'}",
@@ -220,7 +236,7 @@ def _kubelet_flags(layout: Layout, options: Options, ports: Ports) -> Iterator[s
         yield "--container-runtime-endpoint=hollow://"
     else:
         yield f"--container-runtime-endpoint=unix://{layout.containerd_socket}"
-        yield f"--cgroup-root={CGROUP}"
+        yield f"--cgroup-root={options.cgroup_root}"
 
 
 def _kubelet_spec(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
+from pathlib import Path
 
 import msgspec
 
+from kplane.api.clock import Clock
 from kplane.client import kubeconfig
 from kplane.runtime import cni, containerd, pause, pki
 
@@ -27,6 +29,15 @@ SERVER_NAMES = (
 )
 
 
+KUBECONFIGS = {
+    "admin": "admin.conf",
+    "super-admin": "super-admin.conf",
+    "kube-scheduler": "scheduler.conf",
+    "kube-controller-manager": "controller-manager.conf",
+}
+"""Certificates, and the kubeconfigs of `kplane init` that hold them."""
+
+
 def prepare(layout: Layout, options: Options, ports: Ports) -> None:
     """Make what is missing; safe to repeat."""
     layout.make()
@@ -36,16 +47,21 @@ def prepare(layout: Layout, options: Options, ports: Ports) -> None:
     pki.ensure(layout.pki, server_names=names, server_ips=ips)
     if options.store is StoreKind.ETCD and not options.etcd_servers:
         pki.ensure_etcd(layout.pki)
-    for component in ("kube-scheduler", "kube-controller-manager"):
-        serving = pki.Request(
-            f"{component}-serving", component, usage="server", dns_names=["localhost"], ips=["127.0.0.1"]
-        )
-        pki.issue(layout.pki, serving)
+    write_serving(layout.pki)
     pki.issue(layout.pki, _node_request(options, ips[:2]))
     _write_kubeconfigs(layout, options, ports)
     if options.runtime is Runtime.CONTAINERD:
         write_containerd_config(layout, options)
     pki.write_private(layout.options, msgspec.json.encode(options))
+
+
+def write_serving(directory: Path, clock: Clock | None = None) -> None:
+    """What scheduler and controller manager serve their health and metrics with."""
+    for component in ("kube-scheduler", "kube-controller-manager"):
+        serving = pki.Request(
+            f"{component}-serving", component, usage="server", dns_names=["localhost"], ips=["127.0.0.1"]
+        )
+        pki.issue(directory, serving, clock=clock)
 
 
 def _node_request(options: Options, ips: Sequence[str]) -> pki.Request:
@@ -82,6 +98,14 @@ def _write_kubeconfigs(layout: Layout, options: Options, ports: Ports) -> None:
 def write_admin_kubeconfig(layout: Layout, server: str) -> None:
     """Everything is embedded: people copy it to where they work."""
     kubeconfig.write(layout.admin_kubeconfig, credentials(layout, "admin", server), user="admin")
+
+
+def write_kubeconfigs(layout: Layout, certificates: Iterable[str], server: str) -> None:
+    """Those of `kplane init` that hold these certificates: complete in themselves, to be taken elsewhere."""
+    for certificate in certificates:
+        user = f"kubernetes-{certificate}" if certificate.endswith("admin") else f"system:{certificate}"
+        path = layout.root / KUBECONFIGS[certificate]
+        kubeconfig.write(path, credentials(layout, certificate, server), cluster="kubernetes", user=user)
 
 
 def credentials(layout: Layout, certificate: str, server: str) -> kubeconfig.Credentials:

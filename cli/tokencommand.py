@@ -39,7 +39,7 @@ def create_command(
 
     wish = tokens.Wish(
         tokens.parse_token(token) if token else tokens.generate(Entropy()),
-        _seconds(ttl),
+        seconds(ttl, "--ttl"),
         description,
         _listed(groups) or [BOOTSTRAPPERS],
         _listed(usages),
@@ -91,11 +91,12 @@ def generate_command() -> None:
     typer.echo(str(tokens.generate(Entropy())))
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str, flag: str) -> float:
+    """Of a duration. Raises Fatal."""
     try:
         return flag_duration(text)
     except argparse.ArgumentTypeError as error:
-        raise Fatal(f"--ttl: {error}") from error
+        raise Fatal(f"{flag}: {error}") from error
 
 
 def _listed(text: str) -> list[str]:

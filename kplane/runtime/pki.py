@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -98,13 +98,24 @@ def node_request(node: str, ips: Sequence[str]) -> Request:
     return Request(f"kubelet-{node}", f"system:node:{node}", ("system:nodes",), "both", (node,), ips)
 
 
-def ensure_etcd(directory: Path, *, clock: Clock | None = None) -> None:
-    """Make what an etcd of the cluster's own needs and what is missing of it."""
+def ensure_etcd(
+    directory: Path, *, names: Sequence[str] = (), ips: Sequence[str] = (), clock: Clock | None = None
+) -> None:
+    """Make what an etcd of the cluster's own needs and what is missing of it. `names` and `ips` are those of
+    the members that do not listen on loopback alone; all of them share one certificate."""
     (directory / "etcd").mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (directory / "etcd" / "ca.crt").exists():
         _make_authority(directory, "etcd/ca", "etcd-ca", (clock or SystemClock()).now())
     for request in ETCD:
+        if request.usage == "both":
+            request = replace(
+                request, dns_names=_joined(request.dns_names, names), ips=_joined(request.ips, ips)
+            )
         issue(directory, request, clock=clock)
+
+
+def _joined(first: Sequence[str], second: Sequence[str]) -> Sequence[str]:
+    return tuple(dict.fromkeys([*first, *second]))
 
 
 def issue(directory: Path, request: Request, *, clock: Clock | None = None) -> None:
