@@ -27,19 +27,20 @@ class Weather:
     swapped: float = 0.2
 
     async def delay(self) -> None:
-        """Wait as long as the next event takes."""
+        """Wait as long as the next events take."""
         if self._happens(self.late):
             await self.clock.sleep(self.dice.uniform(0, self.longest_delay))
 
     def take(self, frames: deque[Object]) -> Iterator[Object]:
-        """Take the next events out of `frames`, which has one at least, as they arrive: together."""
-        batch = [frames.popleft()]
-        if frames and _independent(batch[0], frames[0]) and self._happens(self.swapped):
-            batch.insert(0, frames.popleft())
-        for event in batch:
-            yield event
-            if self._happens(self.twice):
+        """Take all events out of `frames`, as they arrive: together, as after a stall of the connection."""
+        while frames:
+            batch = [frames.popleft()]
+            if frames and _independent(batch[0], frames[0]) and self._happens(self.swapped):
+                batch.insert(0, frames.popleft())
+            for event in batch:
                 yield event
+                if self._happens(self.twice):
+                    yield event
 
     def _happens(self, share: float) -> bool:
         return self.dice.uniform(0, 1) < share

@@ -37,6 +37,12 @@ def active(cluster: FakeCluster) -> Sequence[Pod]:
     return [pod for pod in cluster.list(Pod) if pod.active]
 
 
+def created(cluster: FakeCluster, group: str = "", plural: str = "pods") -> Sequence[str]:
+    """The names of all objects that were ever created; a name twice where it was created again."""
+    history = cluster.server.state.history((group, plural))
+    return [change.key.name for change in history if change.old is None]
+
+
 def images(cluster: FakeCluster) -> dict[str, str]:
     """Name -> image of the Pods that are there, going or not."""
     return {pod.metadata.name: pod.spec.containers[0].image for pod in cluster.list(Pod)}

@@ -19,7 +19,7 @@ from kplane.testing.objects import (
     make_template,
 )
 
-from .kubelets import active, change, finish_pods, images, run_pods
+from .kubelets import active, change, created, finish_pods, images, run_pods
 from .scenario import Scenario
 
 HOUR = 3600
@@ -38,10 +38,16 @@ def _replicaset(cluster: FakeCluster) -> Any:
     return len(cluster.list(Pod)), found.status.replicas, found.status.ready_replicas
 
 
+def _no_pod_too_many(cluster: FakeCluster) -> None:
+    assert len(active(cluster)) <= 6
+    assert len(created(cluster)) <= 9, "5, and 4 more after 3 were taken away"
+
+
 REPLICASET = Scenario(
     controllers=["replicaset-controller"],
     objects=lambda: [make_replicaset(replicas=5)],
     world=_scale,
+    rule=_no_pod_too_many,
     outcome=_replicaset,
     expected=(6, 6, 6),
 )
@@ -56,6 +62,7 @@ def _roll(cluster: FakeCluster, step: int) -> None:
 def _within_surge(cluster: FakeCluster) -> None:
     sizes = [rs.spec.replicas for rs in cluster.list(ReplicaSet)]
     assert sum(sizes) <= 5, "4 replicas and one more, which is 25 %"
+    assert len(created(cluster)) <= 8, "each Pod was replaced once"
 
 
 def _deployment(cluster: FakeCluster) -> Any:
@@ -96,8 +103,8 @@ def _roll_set(cluster: FakeCluster, step: int) -> None:
 
 
 def _statefulset(cluster: FakeCluster) -> Any:
-    claims = cluster.server.state.history(("", "persistentvolumeclaims"))
-    return images(cluster), sorted(change.key.name for change in claims if change.old is None)
+    claims = created(cluster, plural="persistentvolumeclaims")
+    return images(cluster), sorted(claims), sorted(created(cluster))
 
 
 STATEFULSET = Scenario(
@@ -108,6 +115,7 @@ STATEFULSET = Scenario(
     expected=(
         {"web-0": "web:2", "web-1": "web:2", "web-2": "web:2"},
         ["data-web-0", "data-web-1", "data-web-2"],
+        ["web-0", "web-0", "web-1", "web-1", "web-2", "web-2"],
     ),
 )
 
@@ -130,6 +138,7 @@ def _roll_daemons(cluster: FakeCluster, step: int) -> None:
 
 def _one_a_node(cluster: FakeCluster) -> None:
     assert len(active(cluster)) <= len(DAEMONS)
+    assert len(created(cluster)) <= 2 * len(DAEMONS), "each Pod was replaced once"
 
 
 def _daemonset(cluster: FakeCluster) -> Any:
@@ -151,7 +160,7 @@ def _job(cluster: FakeCluster) -> Any:
     [found] = cluster.list(Job)
     held = [pod for pod in cluster.list(Pod) if TRACKING in pod.metadata.finalizers]
     assert found.finished is not None
-    return found.finished.type, found.status.succeeded, found.status.failed, held
+    return found.finished.type, found.status.succeeded, found.status.failed, held, len(created(cluster))
 
 
 JOB = Scenario(
@@ -159,7 +168,7 @@ JOB = Scenario(
     objects=lambda: [make_job(parallelism=3, completions=9)],
     world=finish_pods,
     outcome=_job,
-    expected=("Complete", 9, 0, []),
+    expected=("Complete", 9, 0, [], 9),
 )
 
 INDEXED_JOB = Scenario(
@@ -167,7 +176,7 @@ INDEXED_JOB = Scenario(
     objects=lambda: [make_job(parallelism=3, completions=9, completionMode="Indexed")],
     world=finish_pods,
     outcome=_job,
-    expected=("Complete", 9, 0, []),
+    expected=("Complete", 9, 0, [], 9),
 )
 
 
@@ -179,8 +188,7 @@ def _end_the_day(cluster: FakeCluster, step: int) -> None:
 
 def _runs(cluster: FakeCluster) -> Any:
     """How often a Job was made for each of the hours."""
-    made = (entry.key.name for entry in cluster.server.state.history(("batch", "jobs")) if entry.old is None)
-    return sorted(Counter(made).values())
+    return sorted(Counter(created(cluster, "batch", "jobs")).values())
 
 
 CRONJOB = Scenario(
