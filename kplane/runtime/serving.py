@@ -90,9 +90,40 @@ _TOO_LARGE = (
 )
 
 
+class _Joined:
+    """What one response is written to. Its head waits for the first part of the body: one record of TLS, one
+    system call and one packet instead of two of each. A head whose body is not there at once goes alone."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+        self._begun = False
+
+    def write(self, data: bytes) -> None:
+        if not self._begun:
+            self._begun = True
+            self._head = data
+            self._loop.call_soon(self._flush)
+        elif self._head is not None:
+            data, self._head = self._head + data, None
+            self._transport.write(data)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._transport.write(head)
+
+
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with the two additions, bounds of size and time for the heads of requests, and a
-    Date header that is made when it is needed."""
+    """uvicorn's protocol with the two additions, bounds of size and time for the heads of requests, responses
+    in one piece, and a Date header that is made when it is needed."""
 
     head_seconds = ServingConfig.head_seconds
     _tls: dict[str, bytes | None] | None = None
@@ -140,6 +171,7 @@ class _Protocol(HttpToolsProtocol):
             extensions: Any = self.scope["extensions"]
             extensions["hijack"] = self._hijack
         super().on_headers_complete()
+        self.cycle.transport = _Joined(self.transport, self.loop)  # type: ignore[assignment]
         if upgrade:
             # The parser stops behind an upgrade request: this connection carries no other.
             self.cycle.keep_alive = False
