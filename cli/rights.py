@@ -1,7 +1,6 @@
 """Who may do what in a cluster of `kplane up`, beside the roles that every cluster has.
 
 - People with `admin.kubeconfig` are in the group `kubeadm:cluster-admins`, which is cluster-admin.
-- The controller manager works under one name, so that name holds what each controller's role holds.
 - The process of the hollow nodes is no node itself: it holds the role `system:node`.
 - The API server's client certificate for kubelets holds `system:kubelet-api-admin`, as kubeadm has it.
 
@@ -11,9 +10,11 @@ Invariant: written as a member of `system:masters`, whom no policy can lock out,
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kplane.api.errors import NotFound
 from kplane.api.resource import Object, Resource
 from kplane.client import kubeconfig
 from kplane.client.rest import Client, PatchType, connect
@@ -23,32 +24,23 @@ ROLES = Resource(GROUP, "v1", "clusterroles", "ClusterRole", False, dict)
 BINDINGS = Resource(GROUP, "v1", "clusterrolebindings", "ClusterRoleBinding", False, dict)
 
 ADMINS = "kubeadm:cluster-admins"
-CONTROLLERS = "kplane:controllers"
 HOLLOW_USER = "kplane:hollow-nodes"
-CONTROLLER_PREFIX = "system:controller:"
+FORMER = "kplane:controllers"
+"""The controller manager held all controllers' rights by it, before each had an account of its own."""
 _MANAGER = "kplane-up"
 
 
 async def grant(super_admin: Path) -> None:
-    """Write the roles and bindings. Raises ApiError."""
+    """Write the bindings. Raises ApiError."""
     client = connect(kubeconfig.load(super_admin))
     try:
         for binding in BOUND:
             await _apply(client, BINDINGS, binding)
-        await _apply(client, ROLES, await _controllers_role(client))
-        user = "system:kube-controller-manager"
-        await _apply(client, BINDINGS, _binding(CONTROLLERS, CONTROLLERS, "User", user))
+        for what in (BINDINGS, ROLES):
+            with suppress(NotFound):
+                await client.delete(what, FORMER)
     finally:
         await client.close()
-
-
-async def _controllers_role(client: Client) -> Object:
-    """The rules of every controller's role."""
-    rules: list[Any] = []
-    for role in (await client.list(ROLES)).items:
-        if role["metadata"]["name"].startswith(CONTROLLER_PREFIX):
-            rules += [rule for rule in role.get("rules") or () if rule not in rules]
-    return _object("ClusterRole", CONTROLLERS) | {"rules": rules}
 
 
 async def _apply(client: Client, what: Resource[Any], body: Object) -> None:

@@ -24,6 +24,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 @dataclass(frozen=True)
 class Config:
     kubeconfig: Path | None = None
+    use_service_account_credentials: bool = False
     controllers: Sequence[str] = ("*",)
     workers: Mapping[str, int] = field(default_factory=dict)
     """Controller -> keys at once; the registry's default where it is missing."""
@@ -101,6 +102,10 @@ def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
     parser = FlagParser("kplane controller-manager", "Brings the cluster towards its specs.")
     add = parser.add_argument
     add("--kubeconfig", type=Path, help="how to reach the API server")
+    add(
+        "--use-service-account-credentials", type=flag_bool, nargs="?", const=True, default=False,
+        help="let each controller ask as a service account of its own",
+    )  # fmt: skip
     add(
         "--controllers", action="append", default=[],
         help=f"'*' for all, 'name' for one, '-name' to leave one out; known: {', '.join(sorted(known))}",

@@ -11,13 +11,16 @@ from collections.abc import Sequence
 
 from kplane.api.clock import Entropy, SystemClock
 from kplane.client import kubeconfig
-from kplane.client.rest import Client, connect
+from kplane.client.kubeconfig import Credentials
+from kplane.client.rest import connect
+from kplane.client.transport_https import HttpsTransport
 from kplane.runtime import logs, process
 from kplane.runtime.health import component_app
 from kplane.runtime.process import Fatal
 from kplane.runtime.serving import Serving, ServingConfig
 
 from .config import Config, parse
+from .credentials import USER_AGENT
 from .manager import Manager
 from .registry import worker_flags
 
@@ -37,8 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def run(config: Config) -> None:
     """Serve health and metrics, and control, until cancelled."""
-    client = _connect(config)
-    manager = Manager(client, SystemClock(), Entropy(), config)
+    credentials = _credentials(config)
+    client = connect(credentials, user_agent=USER_AGENT)
+    accounts = HttpsTransport(_nobody(credentials)) if config.use_service_account_credentials else None
+    manager = Manager(client, SystemClock(), Entropy(), config, accounts)
     serving = ServingConfig(
         address=config.bind_address,
         port=config.secure_port,
@@ -50,11 +55,22 @@ async def run(config: Config) -> None:
             group.create_task(manager.lead() if config.leader_elect else manager.run())
     finally:
         await client.close()
+        if accounts is not None:
+            await accounts.close()
 
 
-def _connect(config: Config) -> Client:
+def _credentials(config: Config) -> Credentials:
     try:
-        credentials = kubeconfig.load(config.kubeconfig)
+        return kubeconfig.load(config.kubeconfig)
     except kubeconfig.ConfigError as error:
         raise Fatal(str(error)) from error
-    return connect(credentials, user_agent="kube-controller-manager")
+
+
+def _nobody(credentials: Credentials) -> Credentials:
+    """The same server, and nobody's identity."""
+    return Credentials(
+        server=credentials.server,
+        ca=credentials.ca,
+        insecure=credentials.insecure,
+        tls_server_name=credentials.tls_server_name,
+    )

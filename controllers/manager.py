@@ -18,10 +18,12 @@ from kplane.client.events import EventRecorder
 from kplane.client.informer import InformerFactory
 from kplane.client.leaderelection import ElectionConfig, LostLeadership, lead
 from kplane.client.rest import Client
+from kplane.client.transport import Transport
 from kplane.client.workqueue import WorkQueue
 from kplane.runtime.health import Check, Unhealthy
 
 from .config import Config
+from .credentials import Clients
 from .registry import CONTROLLERS
 
 log = logging.getLogger(__name__)
@@ -42,8 +44,18 @@ class Background(Protocol):
 class Manager:
     """The controllers of one process. `run` can be called again after it was cancelled."""
 
-    def __init__(self, client: Client, clock: Clock, entropy: Entropy, config: Config) -> None:
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        entropy: Entropy,
+        config: Config,
+        accounts: Transport | None = None,
+    ) -> None:
+        """`accounts`: a transport without an identity, over which controllers ask as their own accounts; they
+        share `client` without it."""
         self._client = client
+        self._clients = Clients(client, accounts, clock) if accounts is not None else None
         self._clock = clock
         self._entropy = entropy
         self._config = config
@@ -101,10 +113,11 @@ class Manager:
     def _context(self, name: str, factory: InformerFactory, group: asyncio.TaskGroup) -> Context:
         entry = CONTROLLERS[name]
         source = entry.event_source or name
-        recorder = EventRecorder(self._client, source, clock=self._clock, entropy=self._entropy)
+        client = self._clients.client(name) if self._clients is not None else self._client
+        recorder = EventRecorder(client, source, clock=self._clock, entropy=self._entropy)
         group.create_task(recorder.run())
         queue = self._queues[name] = WorkQueue(entry.queue, self._clock)
-        return Context(self._client, factory, queue, self._clock, self._entropy, recorder, self._config)
+        return Context(client, factory, queue, self._clock, self._entropy, recorder, self._config)
 
     async def _run_controller(
         self, controller: Controller, context: Context, factory: InformerFactory

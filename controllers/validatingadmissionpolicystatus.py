@@ -35,6 +35,8 @@ class ValidatingAdmissionPolicyStatusController:
 
     def __init__(self, ctx: Context) -> None:
         self._client = ctx.client
+        # The role of this controller says nothing of definitions.
+        self._reader = ctx.informers.client
         self._scheme = builtin()
         self._policies = ctx.informer(POLICIES)
         self._policies.on_change(ctx.queue.wake)
@@ -47,7 +49,7 @@ class ValidatingAdmissionPolicyStatusController:
         generation = policy["metadata"].get("generation", 0)
         if generation <= (policy.get("status") or {}).get("observedGeneration", 0):
             return None
-        definitions = await self._client.list(DEFINITIONS)
+        definitions = await self._reader.list(DEFINITIONS)
         found = warnings(policy, Types(self._scheme, definitions.items))
         checking: Object = {"expressionWarnings": found} if found else {}
         body = {

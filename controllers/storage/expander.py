@@ -63,6 +63,8 @@ class VolumeExpander:
             return
         body = guarded(claim.metadata, {"metadata": {"annotations": {RESIZER: resizer}}})
         try:
-            await self._client.patch(PersistentVolumeClaim, claim.key.name, claim.key.namespace, body)
+            await self._client.patch(
+                PersistentVolumeClaim, claim.key.name, claim.key.namespace, body, subresource="status"
+            )
         except NotFound:
             return

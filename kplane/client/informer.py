@@ -207,6 +207,11 @@ class InformerFactory:
                 self._group.create_task(found.run())
         return found
 
+    @property
+    def client(self) -> Client:
+        """Reads with the informers' rights."""
+        return self._client
+
     def __len__(self) -> int:
         """How many informers there are."""
         return len(self._informers)

@@ -12,7 +12,7 @@ from kplane.api.resource import Resource
 from kplane.apiserver.auth.authorization import AuthorizationSettings
 from kplane.apiserver.config import ApiServerConfig
 from kplane.apiserver.server import ApiServer
-from kplane.cli.rights import ADMINS, HOLLOW_USER, grant
+from kplane.cli.rights import ADMINS, FORMER, HOLLOW_USER, KUBELET_CLIENT, ROLES, grant
 from kplane.client import kubeconfig
 from kplane.client.rest import Client, connect
 from kplane.runtime import pki
@@ -51,9 +51,10 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         )
         path = tmp_path / "super-admin.kubeconfig"
         kubeconfig.write(path, credentials, user="super-admin")
-        await grant(path)
-        await grant(path)
         client = connect(kubeconfig.load(path))
+        await client.create(ROLES, {"metadata": {"name": FORMER}, "rules": []})
+        await grant(path)
+        await grant(path)
         try:
             yield client
         finally:
@@ -75,12 +76,27 @@ async def may(client: Client, subject: dict[str, Any], verb: str, group: str, wh
 
 async def test_each_name_holds_what_it_needs_and_no_more(client: Client) -> None:
     admin, manager, hollow = {"groups": [ADMINS]}, {"user": MANAGER}, {"user": HOLLOW_USER}
+    kubelets = {"user": KUBELET_CLIENT}
 
     assert await may(client, admin, "delete", "rbac.authorization.k8s.io", "clusterroles")
-    assert await may(client, manager, "patch", "apps", "deployments/status")
-    assert await may(client, manager, "create", "", "pods")
-    assert await may(client, manager, "escalate", "rbac.authorization.k8s.io", "clusterroles")
-    assert not await may(client, manager, "impersonate", "", "users")
+    assert await may(client, manager, "watch", "apps", "deployments")
+    assert await may(client, manager, "create", "", "serviceaccounts/token")
+    for verb, group, what in (
+        ("patch", "apps", "deployments/status"),
+        ("create", "", "pods"),
+        ("escalate", "rbac.authorization.k8s.io", "clusterroles"),
+        ("impersonate", "", "users"),
+    ):
+        assert not await may(client, manager, verb, group, what)
+    assert await may(client, kubelets, "create", "", "nodes/proxy")
+    assert not await may(client, kubelets, "get", "", "secrets")
     assert await may(client, hollow, "create", "", "nodes")
     assert not await may(client, hollow, "delete", "", "nodes")
     assert not await may(client, {"user": "ann"}, "get", "", "pods")
+
+
+async def test_what_the_manager_held_for_all_its_controllers_goes(client: Client) -> None:
+    names = [role["metadata"]["name"] for role in (await client.list(ROLES)).items]
+
+    assert "system:controller:deployment-controller" in names
+    assert FORMER not in names
