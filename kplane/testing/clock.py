@@ -74,3 +74,22 @@ class VirtualClock:
         if not woken.done():
             woken.set_result(None)
         await self.idle()
+
+
+class SkewedClock:
+    """A clock that shows another time of day than the one behind it, by `offset` seconds, which may change;
+    and that runs at another `rate`, to which 1 is right."""
+
+    def __init__(self, behind: VirtualClock, offset: float = 0.0, rate: float = 1.0) -> None:
+        self._behind = behind
+        self._rate = rate
+        self.offset = offset
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.monotonic() + self.offset)
+
+    def monotonic(self) -> float:
+        return self._behind.monotonic() * self._rate
+
+    async def sleep(self, seconds: float) -> None:
+        await self._behind.sleep(seconds / self._rate)

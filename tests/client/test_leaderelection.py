@@ -6,12 +6,13 @@ import asyncio
 
 import pytest
 
-from kplane.api.clock import rfc3339_micro
+from kplane.api.clock import Clock, rfc3339_micro
 from kplane.api.errors import Forbidden, Unreachable
 from kplane.api.resource import Key
 from kplane.api.types import Lease
 from kplane.client.leaderelection import ElectionConfig, LostLeadership, lead
 from kplane.testing import FakeCluster, make_object
+from kplane.testing.clock import SkewedClock
 
 LEASE = Key("kube-system", "scheduler")
 EVERYTHING = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -20,8 +21,9 @@ EVERYTHING = ("GET", "POST", "PUT", "PATCH", "DELETE")
 class Candidate:
     """A process that takes part; it works until it is cancelled or told to stop."""
 
-    def __init__(self, cluster: FakeCluster, identity: str) -> None:
+    def __init__(self, cluster: FakeCluster, identity: str, clock: Clock | None = None) -> None:
         self._cluster = cluster
+        self._clock = clock or cluster.clock
         self._config = ElectionConfig(LEASE.name, identity=identity)
         self.stop = asyncio.Event()
         self.leading = False
@@ -30,7 +32,7 @@ class Candidate:
     async def run(self) -> None:
         cluster = self._cluster
         try:
-            await lead(cluster.client(), self._config, cluster.clock, cluster.entropy, self._work)
+            await lead(cluster.client(), self._config, self._clock, cluster.entropy, self._work)
         except LostLeadership as error:
             self.outcome = error
 
@@ -185,3 +187,33 @@ async def test_the_stock_roles_are_enough_and_what_others_wrote_stays(cluster: F
     assert kept["metadata"]["annotations"] == {"a": "b"}
     assert kept["spec"]["holderIdentity"] == "a"
     assert kept["spec"]["strategy"] == "OldestEmulationVersion"
+
+
+@pytest.mark.parametrize(
+    ("offset", "rate"),
+    [
+        pytest.param(3600, 1.0, id="an hour ahead"),
+        pytest.param(-3600, 1.0, id="an hour behind"),
+        pytest.param(0, 1.4, id="fast"),
+        pytest.param(0, 0.75, id="slow"),
+    ],
+)
+@pytest.mark.parametrize("skewed", ["a", "b"])
+async def test_clocks_that_disagree_never_make_two_leaders(
+    cluster: FakeCluster, offset: float, rate: float, skewed: str
+) -> None:
+    """Up to the ratio of lease duration and renew deadline, which is 1.5."""
+    wrong = SkewedClock(cluster.clock, offset, rate)
+    candidates = [Candidate(cluster, name, wrong if name == skewed else None) for name in ("a", "b")]
+    for candidate in candidates:
+        cluster.start(candidate.run())
+        await cluster.settle()
+
+    for second in range(300):
+        if second == 60:
+            wrong.offset = -2 * offset
+        if second == 120:
+            cluster.faults.fail_next(Unreachable("down"), times=20, methods=EVERYTHING)
+        await cluster.clock.advance(1)
+        assert [candidate.leading for candidate in candidates].count(True) <= 1
+    assert [candidate.leading for candidate in candidates].count(True) == 1

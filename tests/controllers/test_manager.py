@@ -14,8 +14,9 @@ from kplane.controllers.config import Config
 from kplane.controllers.manager import Manager
 from kplane.controllers.nodettl import NodeTTLController
 from kplane.runtime.health import report
+from kplane.testing.clock import SkewedClock
 from kplane.testing.cluster import FakeCluster
-from kplane.testing.objects import make_deployment, make_namespace, make_node
+from kplane.testing.objects import make_deployment, make_namespace, make_node, make_replicaset
 
 LEASE = Key("kube-system", "kube-controller-manager")
 
@@ -69,6 +70,26 @@ async def test_only_the_leader_works_and_an_outage_does_not_end_it(discoverable:
     assert lease is not None
     assert lease.spec.holder_identity
     assert len(discoverable.list(Pod)) == 2
+
+
+@pytest.mark.parametrize("offset", [7200, -7200])
+async def test_managers_whose_clocks_disagree_take_turns(discoverable: FakeCluster, offset: float) -> None:
+    discoverable.load(make_namespace("kube-system"), make_replicaset(replicas=3))
+    wrong = SkewedClock(discoverable.clock, offset)
+    for clock in (wrong, discoverable.clock):
+        under_test = Manager(discoverable.client(), clock, discoverable.entropy, Config())
+        discoverable.start(under_test.lead())
+    await discoverable.advance(60)
+    lease = discoverable.get(Lease, LEASE)
+    wrong.offset = -offset
+    await discoverable.advance(60)
+    later = discoverable.get(Lease, LEASE)
+
+    assert lease is not None
+    assert later is not None
+    assert later.spec.holder_identity == lease.spec.holder_identity
+    created = [change for change in discoverable.server.state.history(("", "pods")) if change.old is None]
+    assert len(created) == 3
 
 
 async def test_a_stuck_queue_is_told(discoverable: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
