@@ -163,6 +163,7 @@ class ApiServer:
             stack.push_async_callback(self._aggregation.connections.close)
             # Work in the background writes, and so calls webhooks, until it ends.
             stack.push_async_callback(self._webhooks.close)
+            stack.push_async_callback(self._close_plugins)
             stack.push_async_callback(self._authorizer.close)
             stack.push_async_callback(self._authentication.close)
             await self._background.open()
@@ -233,8 +234,10 @@ class ApiServer:
             webhooks.mutating(),
             webhooks.validating(),
         ]
+        context = self._admission_context()
+        self._plugins_closing = context.closing
         built = build(
-            self._admission_context(),
+            context,
             self._config.enable_admission_plugins,
             self._config.disable_admission_plugins,
             {plugin.name: plugin for plugin in made},
@@ -270,7 +273,19 @@ class ApiServer:
             not_ready_seconds=config.default_not_ready_toleration_seconds,
             unreachable_seconds=config.default_unreachable_toleration_seconds,
             configuration=settings.get,
+            kind=self._scheme.by_kind,
+            create=self._create_cluster_scoped,
         )
+
+    async def _create_cluster_scoped(self, group: str, version: str, plural: str, obj: Object) -> object:
+        """As the server itself. Raises AlreadyExists, and what admission says."""
+        registry = self._registry(group, version, plural)
+        row = registry.info
+        return await registry.create({"kind": row.kind, "apiVersion": row.api_version} | obj, "", SELF)
+
+    async def _close_plugins(self) -> None:
+        for close in self._plugins_closing:
+            await close()
 
     def _policy_plugins(self, conditions: WebhookMetrics) -> PolicyPlugins:
         surroundings = PolicySurroundings(

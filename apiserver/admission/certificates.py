@@ -1,5 +1,5 @@
-"""CertificateApproval, CertificateSigning, CertificateSubjectRestriction: who may approve or sign for a
-signer, and that nobody asks for a client certificate of `system:masters`.
+"""CertificateApproval, CertificateSigning, ClusterTrustBundleAttest, CertificateSubjectRestriction: who may
+approve, sign or attest for a signer, and that nobody asks for a client certificate of `system:masters`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,22 @@ class CertificateSigning:
         signer = _signer(attributes.old)
         if not await may(self._context, attributes, "sign", signer):
             raise refused(attributes, f'user not permitted to sign requests with signerName "{signer}"')
+
+
+class ClusterTrustBundleAttest:
+    name = "ClusterTrustBundleAttest"
+    handles = on(Operation.CREATE, Operation.UPDATE, to=(f"clustertrustbundles.{GROUP}",))
+
+    def __init__(self, context: AdmissionContext) -> None:
+        self._context = context
+
+    async def validate(self, attributes: Attributes) -> None:
+        """A bundle without a signer is everybody's who may write bundles."""
+        signer = _signer(attributes.object)
+        if attributes.old is not None and _signer(attributes.old) != signer:
+            raise refused(attributes, "changing signerName is forbidden")
+        if signer and not await may(self._context, attributes, "attest", signer):
+            raise refused(attributes, f'user not permitted to attest for signerName "{signer}"')
 
 
 class CertificateSubjectRestriction:

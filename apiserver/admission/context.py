@@ -80,6 +80,10 @@ class Reader:
         return obj
 
 
+async def _cannot_create(group: str, version: str, plural: str, obj: Object) -> None:
+    """Where there is nothing to create it in."""
+
+
 @dataclass(frozen=True)
 class AdmissionContext:
     """A plug-in's surroundings."""
@@ -98,6 +102,12 @@ class AdmissionContext:
     unreachable_seconds: int = 300
     configuration: Callable[[str], Object | None] = lambda name: None
     """A plug-in's part of `--admission-control-config-file`, by the plug-in's name."""
+    kind: Callable[[str, str, str], ResourceInfo | None] = lambda *path: None
+    """The row of a group, version and kind."""
+    create: Callable[[str, str, str, Object], Awaitable[Any]] = _cannot_create
+    """Creates a cluster-scoped object as the server itself: group, version, plural and what it says."""
+    closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """What plug-ins want done when the server closes."""
     _readers: dict[tuple[str, str, str], Reader] = field(default_factory=dict)
 
     def read(self, plural: str, group: str = "", version: str = "v1") -> Reader:
@@ -110,6 +120,10 @@ class AdmissionContext:
     async def may(self, user: User, verb: str, group: str, resource: str, name: str) -> bool:
         """Whether the user may do that to a cluster-scoped object."""
         info = RequestInfo(verb, "", "", {}, group=group, version="*", resource=resource, name=name)
+        return await self.decide(user, info)
+
+    async def decide(self, user: User, info: RequestInfo) -> bool:
+        """Whether the user may do what the request describes."""
         verdict = self.allows(user, info)
         return await verdict if isawaitable(verdict) else bool(verdict)
 

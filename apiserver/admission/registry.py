@@ -12,7 +12,12 @@ from kplane.runtime.process import Fatal
 
 from .always import AlwaysAdmit, AlwaysDeny
 from .alwayspullimages import AlwaysPullImages
-from .certificates import CertificateApproval, CertificateSigning, CertificateSubjectRestriction
+from .certificates import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+    ClusterTrustBundleAttest,
+)
 from .chain import Chain, Plugin
 from .context import AdmissionContext
 from .defaultingressclass import DefaultIngressClass
@@ -21,13 +26,24 @@ from .defaulttolerationseconds import DefaultTolerationSeconds
 from .denyserviceexternalips import DenyServiceExternalIPs
 from .eventratelimit import EventRateLimit
 from .extendedresourcetoleration import ExtendedResourceToleration
+from .imagepolicywebhook import ImagePolicyWebhook
+from .inactive import (
+    JobValidation,
+    NodeDeclaredFeatureValidator,
+    PodGroupProtection,
+    PodGroupWorkloadExists,
+)
 from .limitpodhardantiaffinitytopology import LimitPodHardAntiAffinityTopology
 from .limitranger import LimitRanger
+from .namespaceautoprovision import NamespaceAutoProvision
 from .namespaceexists import NamespaceExists
 from .noderestriction import NodeRestriction
+from .ownerreferencespermissionenforcement import OwnerReferencesPermissionEnforcement
 from .persistentvolumeclaimresize import PersistentVolumeClaimResize
 from .podnodeselector import PodNodeSelector
+from .podresizevalidator import PodResizeValidator
 from .podsecurity.plugin import PodSecurity
+from .podtolerationrestriction import PodTolerationRestriction
 from .podtopologylabels import PodTopologyLabels
 from .priority import Priority
 from .resourcequota import ResourceQuota
@@ -77,6 +93,16 @@ PLUGINS: Mapping[str, Callable[[AdmissionContext], Plugin]] = {
     "PodNodeSelector": PodNodeSelector,
     "EventRateLimit": EventRateLimit,
     "ResourceQuota": ResourceQuota,
+    "NamespaceAutoProvision": NamespaceAutoProvision,
+    "ImagePolicyWebhook": ImagePolicyWebhook,
+    "PodTolerationRestriction": PodTolerationRestriction,
+    "OwnerReferencesPermissionEnforcement": OwnerReferencesPermissionEnforcement,
+    "ClusterTrustBundleAttest": ClusterTrustBundleAttest,
+    "PodResizeValidator": PodResizeValidator,
+    "PodGroupProtection": PodGroupProtection,
+    "PodGroupWorkloadExists": PodGroupWorkloadExists,
+    "NodeDeclaredFeatureValidator": NodeDeclaredFeatureValidator,
+    "JobValidation": JobValidation,
     "AlwaysDeny": AlwaysDeny,
 }
 
@@ -87,10 +113,12 @@ DEFAULT_ON = frozenset(
         "MutatingAdmissionWebhook", "ValidatingAdmissionWebhook", "ResourceQuota", "Priority",
         "RuntimeClass", "CertificateApproval", "CertificateSigning", "CertificateSubjectRestriction",
         "DefaultIngressClass", "PodSecurity", "PodTopologyLabels", "MutatingAdmissionPolicy",
-        "ValidatingAdmissionPolicy", "StorageObjectInUseProtection",
+        "ValidatingAdmissionPolicy", "StorageObjectInUseProtection", "PodGroupProtection",
+        "ClusterTrustBundleAttest", "PodGroupWorkloadExists", "NodeDeclaredFeatureValidator",
+        "JobValidation", "PodResizeValidator",
     }
 )  # fmt: skip
-"""What runs unless it is disabled, as far as it exists here: upstream's defaults."""
+"""What runs unless it is disabled: upstream's defaults."""
 
 
 def check(enable: Sequence[str], disable: Sequence[str]) -> None:

@@ -87,7 +87,24 @@ class MetadataStrategy(Strategy):
 
 
 class ClusterTrustBundleStrategy(MetadataStrategy):
+    """The bundles of a signer are named `<signer, with : for />:<any name>`, all others have no colon."""
+
     selectable = ("spec.signerName",)
+    name_rule = staticmethod(names.path_segment)
+
+    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
+        yield from super().validate(obj, path)
+        name, signer = obj["metadata"].get("name", ""), obj["spec"].get("signerName") or ""
+        prefix = f"{signer.replace('/', ':')}:" if signer else ""
+        where = path.metadata.name
+        if not signer and ":" in name:
+            yield where.invalid(name, 'ClusterTrustBundle without signer name must not have ":" in its name')
+        elif not name.startswith(prefix):
+            why = f"ClusterTrustBundle for signerName {signer} must be named with prefix {prefix}"
+            yield where.invalid(name, why)
+        else:
+            for fault in names.dns_subdomain(name.removeprefix(prefix)):
+                yield where.invalid(name, fault)
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {"spec.signerName": obj["spec"].get("signerName", "")}
