@@ -20,9 +20,11 @@ from kplane.api.protobuf.special import SPECIAL
 from kplane.api.protobuf.table import Row
 from kplane.api.protobuf.wire import (
     END_GROUP,
+    FIXED64,
     SIZED,
     VARINT,
     checked_size,
+    double,
     int32,
     int64,
     padded,
@@ -73,6 +75,7 @@ class Message:
         self._compiled = False
         self._sized: dict[int, _Sized] = {}
         self._numeric: dict[int, _Numeric] = {}
+        self._doubles: dict[int, str] = {}
         self._always: list[tuple[str, Callable[[], Any]]] = []
         """Fields that JSON always shows, and what makes their zero values."""
 
@@ -88,6 +91,9 @@ class Message:
             self._numeric[row.number << 3 | VARINT] = _numeric(row)
             if row.shape == "list":
                 self._sized[row.number << 3 | SIZED] = _packed(row)
+        elif row.type == "double":
+            assert row.shape == "pointer", "no message has another form of these"
+            self._doubles[row.number << 3 | FIXED64] = row.name
         else:
             self._sized[row.number << 3 | SIZED] = _sized(row)
         if row.shape == "inline":
@@ -133,6 +139,8 @@ class Message:
                 if position > end:
                     raise truncated()
                 count(obj, value)
+            elif (name := self._doubles.get(tag)) is not None:
+                obj[name], position = double(data, position, end)
             else:
                 position = self._skip(tag, data, position, end)
         for name, zero in self._always:

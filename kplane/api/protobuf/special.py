@@ -1,4 +1,4 @@
-"""Messages that are not objects in JSON: times, quantities, int-or-string, raw JSON.
+"""Messages that are not objects in JSON: times, quantities, int-or-string, raw JSON, schema or something else.
 
 Their Go types write their own JSON, so that tags say nothing about it. Each is read like any message, of
 which only the fields that the wire has are there, and what was read becomes its JSON value.
@@ -14,7 +14,8 @@ import msgspec
 
 from kplane.api import quantity
 from kplane.api.decode_error import DecodeError
-from kplane.api.protobuf.table import Row
+from kplane.api.protobuf.extensions import APIEXTENSIONS
+from kplane.api.protobuf.row import Row
 from kplane.api.schema import META, QUANTITY, RAW_EXTENSION
 
 Fields: TypeAlias = Mapping[str, Any]
@@ -30,9 +31,9 @@ class Special(NamedTuple):
     value: Callable[[Fields], Any]
 
 
-def _row(number: int, name: str, kind: str) -> Row:
+def _row(number: int, name: str, kind: str, shape: str = "pointer") -> Row:
     """A field that is there if and only if the wire has it."""
-    return Row(number, name, kind, "pointer", True, name[:1].upper() + name[1:])
+    return Row(number, name, kind, shape, True, name[:1].upper() + name[1:])
 
 
 def _moment(seconds: int, nanoseconds: int) -> datetime | None:
@@ -83,6 +84,15 @@ def _raw_json(fields: Fields) -> Any:
         raise DecodeError("exceeded max depth") from error
 
 
+def _schema_or_flag(fields: Fields) -> Any:
+    return fields.get("schema", fields.get("allows", False))
+
+
+def _schema_or_list(fields: Fields) -> Any:
+    return fields.get("list") or fields.get("schema")
+
+
+_SCHEMA = f"{APIEXTENSIONS}JSONSchemaProps"
 _TIMESTAMP = [_row(1, "seconds", "int64"), _row(2, "nanos", "int32")]
 _RAW = [_row(1, "raw", "raw")]
 
@@ -95,5 +105,13 @@ SPECIAL: Mapping[str, Special] = {
     ),
     RAW_EXTENSION: Special(_RAW, _raw_json),
     f"{META}FieldsV1": Special(_RAW, _raw_json),
+    f"{APIEXTENSIONS}JSON": Special(_RAW, _raw_json),
+    f"{_SCHEMA}OrBool": Special([_row(1, "allows", "bool"), _row(2, "schema", _SCHEMA)], _schema_or_flag),
+    f"{_SCHEMA}OrArray": Special(
+        [_row(1, "schema", _SCHEMA), _row(2, "list", _SCHEMA, "list")], _schema_or_list
+    ),
+    f"{_SCHEMA}OrStringArray": Special(
+        [_row(1, "schema", _SCHEMA), _row(2, "list", "string", "list")], _schema_or_list
+    ),
 }
 """By message."""

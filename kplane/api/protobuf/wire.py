@@ -8,12 +8,17 @@ checked.
 
 from __future__ import annotations
 
+import math
+import struct
+
 from kplane.api.decode_error import DecodeError
 
 VARINT, FIXED64, SIZED, START_GROUP, END_GROUP, FIXED32 = range(6)
 
 _MAX_BITS = 64
 _MASK = (1 << _MAX_BITS) - 1
+_EXPONENTS = 1e21
+"""From here on Go prints a float with an exponent."""
 
 
 def padded(data: bytes) -> bytes:
@@ -44,6 +49,16 @@ def int32(value: int) -> int:
     """The lower half: Go's decoder drops the rest."""
     value &= 0xFFFFFFFF
     return value - (1 << 32) if value >> 31 else value
+
+
+def double(data: bytes, position: int, end: int) -> tuple[float | int, int]:
+    """The number at `position`, as JSON shows it, and where it ends. Raises DecodeError."""
+    if position + 8 > end:
+        raise truncated()
+    (value,) = struct.unpack_from("<d", data, position)
+    if not math.isfinite(value):
+        raise DecodeError(f"json: unsupported value: {value}")
+    return (int(value) if value.is_integer() and abs(value) < _EXPONENTS else value), position + 8
 
 
 def skip(data: bytes, wire_type: int, position: int, end: int) -> int:

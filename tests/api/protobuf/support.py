@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import struct
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from kplane.api.protobuf.table import Row, rows
 from kplane.api.schema import META, QUANTITY, RAW_EXTENSION
 from kplane.api.scheme import ResourceInfo
 
+SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 
 
@@ -61,6 +63,8 @@ def _value(number: int, value: Any, kind: str) -> bytes:
     match kind:
         case "bool" | "int32" | "int64":
             return numeric(number, value)
+        case "double":
+            return varint(number << 3 | 1) + struct.pack("<d", value)
         case "string":
             return sized(number, value.encode())
         case "bytes":
@@ -79,6 +83,12 @@ def _special(value: Any, message: str) -> Iterator[bytes]:
     elif message in (f"{META}Time", f"{META}MicroTime"):
         moment = datetime.fromisoformat(value)
         yield numeric(1, int(moment.timestamp() // 1)) + numeric(2, moment.microsecond * 1000)
+    elif message == f"{SCHEMA}OrBool":
+        yield numeric(1, value) if isinstance(value, bool) else sized(2, encode_message(value, SCHEMA))
+    elif message.startswith(f"{SCHEMA}Or"):
+        of = "string" if message.endswith("StringArray") else SCHEMA
+        many = isinstance(value, list)
+        yield from (_value(2, item, of) for item in value) if many else [_value(1, value, SCHEMA)]
     else:
         yield sized(1, msgspec.json.encode(value))
 
@@ -108,7 +118,9 @@ _SAMPLES: dict[str, Any] = {
     "string": "text", "bytes": "dGV4dA==", "bool": True, "int32": -7, "int64": 1 << 40,
     QUANTITY: "1500m", INT_OR_STRING: "25%", f"{META}Time": "2026-01-02T03:04:05Z",
     f"{META}MicroTime": "2026-01-02T03:04:05.000006Z", RAW_EXTENSION: {"a": [1]},
-    f"{META}FieldsV1": {"f:a": {}},
+    f"{META}FieldsV1": {"f:a": {}}, "double": 0.5, SCHEMA.replace("SchemaProps", ""): {"a": [1]},
+    f"{SCHEMA}OrBool": False, f"{SCHEMA}OrArray": {"type": "string"},
+    f"{SCHEMA}OrStringArray": ["one", "two"],
 }  # fmt: skip
 
 

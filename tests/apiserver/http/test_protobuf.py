@@ -8,6 +8,7 @@ import pytest
 
 from kplane.api.schema import META
 from kplane.api.scheme import ResourceInfo, builtin
+from kplane.testing.waiting import eventually
 
 from ...api.protobuf.support import body, encode_message, envelope, sized
 from ..conftest import Answer, Api, configmap, deployment, pod
@@ -141,10 +142,77 @@ async def test_bodies_that_cannot_be_read_are_explained(api: Api, data: bytes, m
     assert (answer.code, answer.body["message"]) == (400, message)
 
 
-async def test_kinds_without_numbers_and_patches_are_not_read(api: Api) -> None:
-    crd = await send(api, "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", envelope(b""))
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+def definition() -> dict[str, Any]:
+    """A definition with all that its protobuf form has special messages for."""
+    size = {"type": "number", "minimum": 0.5, "maximum": 10, "default": 2, "enum": [2, 3.5]}
+    free = {"type": "object", "additionalProperties": {"type": "string"}}
+    spec = {"type": "object", "properties": {"size": size, "free": free}}
+    schema = {"type": "object", "properties": {"spec": spec, "any": {"x-kubernetes-int-or-string": True}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    return {
+        "metadata": {"name": "kites.example.com"},
+        "spec": {
+            "group": "example.com",
+            "scope": "Namespaced",
+            "names": {"plural": "kites", "kind": "Kite"},
+            "versions": [version],
+        },
+    }
+
+
+async def test_definitions_are_made_from_protobuf(api: Api) -> None:
+    kind = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition"
+    version, name = "apiextensions.k8s.io/v1", "CustomResourceDefinition"
+    # Go's clients send all of the status, empty as it is.
+    body = definition() | {"status": {"acceptedNames": {"plural": "", "kind": ""}}}
+
+    made = await send(api, "POST", DEFINITIONS, envelope(encode_message(body, kind), version, name))
+
+    assert made.code == 201, made.body
+    assert made.body["spec"]["versions"] == definition()["spec"]["versions"]
+
+    async def changed() -> Answer | None:
+        """None where the server was faster with its conditions."""
+        found = (await api("GET", f"{DEFINITIONS}/kites.example.com")).body
+        found["spec"]["names"]["shortNames"] = ["kt"]
+        data = envelope(encode_message(found, kind), version, name)
+        answer = await send(api, "PUT", f"{DEFINITIONS}/kites.example.com", data)
+        return None if answer.code == 409 else answer
+
+    assert (await eventually(changed)).body["spec"]["names"]["shortNames"] == ["kt"]
+
+
+async def test_api_services_are_made_from_protobuf(api: Api) -> None:
+    body = {
+        "metadata": {"name": "v1.far.example.com"},
+        "spec": {
+            "service": {"namespace": "default", "name": "far", "port": 7443},
+            "group": "far.example.com",
+            "version": "v1",
+            "caBundle": "",
+            "insecureSkipTLSVerify": True,
+            "groupPriorityMinimum": 2000,
+            "versionPriority": 200,
+        },
+    }
+    raw = encode_message(body, "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIService")
+    version = "apiregistration.k8s.io/v1"
+
+    made = await send(api, "POST", f"/apis/{version}/apiservices", envelope(raw, version, "APIService"))
+
+    assert made.code == 201, made.body
+    assert made.body["spec"] == {key: value for key, value in body["spec"].items() if value != ""}
+
+
+async def test_custom_resources_and_patches_are_not_read(api: Api) -> None:
+    await api.make(DEFINITIONS, definition())
+    kites = "/apis/example.com/v1/namespaces/default/kites"
+    kite = await send(api, "POST", kites, envelope(b""))
     patch = await send(api, "PATCH", f"{MAPS}/settings", envelope(b""))
 
-    assert crd.code == 415
-    assert crd.body["message"].endswith("include: application/json, application/yaml")
+    assert kite.code == 415
+    assert kite.body["message"].endswith("include: application/json, application/yaml")
     assert (patch.code, "protobuf" in patch.body["message"]) == (415, False)
