@@ -18,6 +18,7 @@ from kplane.api.types import ConfigMap, Secret
 
 from . import hosts, logs
 from .cgroups import Cgroups
+from .claims import ClaimCache
 from .config import KubeletConfig
 from .environment import expand
 from .objects import ObjectCache
@@ -90,10 +91,12 @@ class NodeDisk:
         cgroups: Cgroups | None,
         objects: ObjectCache,
         tokens: TokenCache,
+        claims: ClaimCache,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
-        self._config, self._cgroups, self._objects, self._tokens = config, cgroups, objects, tokens
+        self._config, self._cgroups, self._objects = config, cgroups, objects
+        self._tokens, self._claims = tokens, claims
         self._clock, self._entropy = clock, entropy
 
     def prepare(self, pod: Pod) -> None:
@@ -120,6 +123,7 @@ class NodeDisk:
                 config_map=lambda name: get(ConfigMap, name=name),
                 secret=lambda name: get(Secret, name=name),
                 token=lambda spec: self._tokens.get(pod, spec),
+                persistent_volume=lambda: self._claims.get(pod, volume),
                 allocatable=allocatable, clock=self._clock, entropy=self._entropy,
             )  # fmt: skip
             return await kind.set_up(request)
@@ -150,14 +154,18 @@ class NodeDisk:
         source = volumes.get(mount.name)
         if source is None:
             raise VolumeFailure(f'volume "{mount.name}" is not mounted')
+        volume = next(entry for entry in pod.spec.volumes if entry.name == mount.name)
         sub_path = mount.sub_path or expand(mount.sub_path_expr, env)
+        if volume.image is not None:
+            where = str(Path("/") / mount.mount_path)
+            return Mount(where, "", readonly=True, image=volume.image.reference, image_path=sub_path)
         if sub_path:
             place = Path("volume-subpaths", mount.name, container.name, str(index))
             source = subpath.prepare(source, sub_path, self._folder(pod.metadata.uid) / place)
         return Mount(
             container_path=str(Path("/") / mount.mount_path),
             host_path=str(source),
-            readonly=mount.read_only,
+            readonly=mount.read_only or volume.read_only,
             propagation=PROPAGATIONS[mount.mount_propagation],
             recursive_readonly=mount.recursive_read_only == "Enabled",
         )
@@ -181,6 +189,7 @@ class NodeDisk:
             self._cgroups.remove(uid)
         self._objects.release(uid)
         self._tokens.forget(uid)
+        self._claims.forget(uid)
 
     def remove(self, uid: str) -> None:
         self.release(uid)

@@ -29,6 +29,7 @@ from kplane.runtime.serving import Scope, Serving, ServingConfig
 
 from . import dns, flags, machine, node
 from .cgroups import Cgroups
+from .claims import ClaimCache
 from .config import VERSION, KubeletConfig
 from .disk import NodeDisk
 from .handlers import NodeNetwork
@@ -199,7 +200,9 @@ def build(config: KubeletConfig, runtime: Runtime, shared: Shared, port: int, *,
         objects=objects,
         disk=NoDisk()
         if hollow
-        else NodeDisk(config, cgroups, objects, TokenCache(client, clock), clock, entropy),
+        else NodeDisk(
+            config, cgroups, objects, TokenCache(client, clock), ClaimCache(client), clock, entropy
+        ),
         network=HollowNetwork() if hollow else NodeNetwork(),
         services=shared.services.list,
         runtime_classes=shared.runtime_classes.list,

@@ -312,8 +312,22 @@ class ProjectedSource(Part, frozen=True):
     default_mode: int | None = None
 
 
+class ClaimSource(Part, frozen=True):
+    claim_name: str
+    read_only: bool = False
+
+
+class EphemeralSource(Part, frozen=True):
+    """Its template is the control plane's business."""
+
+
+class ImageSource(Part, frozen=True):
+    reference: str = ""
+    pull_policy: str = "IfNotPresent"
+
+
 class Volume(Part, frozen=True):
-    """`kind` tells which source is set."""
+    """One of the sources is set."""
 
     name: str
     empty_dir: EmptyDirSource | None = None
@@ -322,6 +336,14 @@ class Volume(Part, frozen=True):
     secret: SecretSource | None = None
     downward: DownwardSource | None = msgspec.field(name="downwardAPI", default=None)
     projected: ProjectedSource | None = None
+    claim: ClaimSource | None = msgspec.field(name="persistentVolumeClaim", default=None)
+    ephemeral: EphemeralSource | None = None
+    image: ImageSource | None = None
+
+    @property
+    def read_only(self) -> bool:
+        """Whatever its mounts say."""
+        return self.image is not None or (self.claim is not None and self.claim.read_only)
 
 
 class PodSpec(Part, frozen=True):

@@ -58,6 +58,7 @@ async def start(host: Host, pod: Pod, order: Start, place: Place) -> None:
     except ImageFailure as failure:
         tell("Warning", "Failed", f"Error: {failure.reason}")
         raise StartFailure(failure.reason, failure.message) from failure
+    await _pull_volumes(host, pod, wanted)
     container_id = await _create(host, pod, order, place, image)
     tell("Normal", "Created", "Container created")
     try:
@@ -70,6 +71,22 @@ async def start(host: Host, pod: Pod, order: Start, place: Place) -> None:
     log.info("started container pod=%s container=%s attempt=%d", pod.key, wanted.name, order.attempt)
     if wanted.lifecycle.post_start is not None:
         await _post_start(host, pod, wanted, wanted.lifecycle.post_start, container_id, place)
+
+
+async def _pull_volumes(host: Host, pod: Pod, wanted: Container) -> None:
+    """The images that the container mounts."""
+    mounted = {mount.name for mount in wanted.volume_mounts}
+    tell = partial(host.tell, pod, wanted.name)
+    for volume in pod.spec.volumes:
+        if volume.image is None or volume.name not in mounted:
+            continue
+        source = volume.image
+        image = Container(name=wanted.name, image=source.reference, image_pull_policy=source.pull_policy)
+        try:
+            await host.images.ensure(pod, image, await _auths(host, pod, image), tell)
+        except ImageFailure as failure:
+            tell("Warning", "Failed", f"Error: {failure.reason}")
+            raise StartFailure(failure.reason, failure.message) from failure
 
 
 async def _create(host: Host, pod: Pod, order: Start, place: Place, image: Image) -> str:

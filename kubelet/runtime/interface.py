@@ -138,6 +138,9 @@ class Mount:
     readonly: bool = False
     propagation: Propagation = Propagation.PRIVATE
     recursive_readonly: bool = False
+    image: str = ""
+    """Instead of `host_path`: an image whose files, from `image_path` on, are mounted."""
+    image_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,8 @@ def container_config(config: ContainerConfig) -> Any:
                 readonly=mount.readonly,
                 propagation=mount.propagation.value,
                 recursive_read_only=mount.recursive_readonly,
+                image=cri.ImageSpec(image=mount.image) if mount.image else None,
+                image_sub_path=mount.image_path,
             )
             for mount in config.mounts
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..pod import HostPathSource
 from .volume import Request, VolumeFailure
 
 _CHECKS = {
@@ -18,6 +19,11 @@ _CHECKS = {
 async def set_up(request: Request) -> Path:
     source = request.volume.host_path
     assert source is not None
+    return at(source)
+
+
+def at(source: HostPathSource) -> Path:
+    """Raises VolumeFailure where it is not what its type says."""
     path = Path(source.path)
     if source.type == "DirectoryOrCreate":
         _check(path, "Directory") if path.exists() else path.mkdir(mode=0o755, parents=True)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import config_map, downward, empty_dir, host_path, projected, secret
+from . import config_map, downward, empty_dir, host_path, image, persistent, projected, secret
 from .volume import Request
 
 
@@ -23,5 +23,8 @@ KINDS: dict[str, Kind] = {
     "secret": Kind("kubernetes.io~secret", secret.set_up),
     "downward": Kind("kubernetes.io~downward-api", downward.set_up),
     "projected": Kind("kubernetes.io~projected", projected.set_up),
+    "claim": Kind("kubernetes.io~claim", persistent.set_up),
+    "ephemeral": Kind("kubernetes.io~claim", persistent.set_up),
+    "image": Kind("kubernetes.io~image", image.set_up),
 }
 """By the field of `kubelet.pod.Volume` that is set."""

@@ -11,6 +11,7 @@ from kplane.api.clock import Clock, Entropy
 from kplane.api.resource import Object
 from kplane.api.types import ConfigMap, Secret
 
+from ..persistentvolume import PersistentVolume
 from ..pod import Pod, Volume
 
 
@@ -29,6 +30,8 @@ class Request:
     secret: Callable[[str], Awaitable[Secret | None]]
     token: Callable[[Object], Awaitable[str]]
     """A service account token for a TokenRequest spec."""
+    persistent_volume: Callable[[], Awaitable[PersistentVolume]]
+    """What the volume's claim is bound to."""
     allocatable: Mapping[str, str]
     clock: Clock
     entropy: Entropy

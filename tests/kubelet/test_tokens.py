@@ -23,6 +23,7 @@ from kplane.client.codec import codec
 from kplane.client.rest import Client
 from kplane.client.transport import Response
 from kplane.client.transport_asgi import AsgiTransport
+from kplane.kubelet.persistentvolume import PersistentVolume
 from kplane.kubelet.pod import Pod, ProjectedSource, Projection, ServiceAccountTokenSource, Volume
 from kplane.kubelet.tokens import TokenCache
 from kplane.kubelet.volumes import projected
@@ -189,6 +190,9 @@ async def test_a_token_is_readable_by_its_containers(
     async def token(_spec: object) -> str:
         return "hush"
 
+    async def no_claim() -> PersistentVolume:
+        return PersistentVolume()
+
     request = Request(
         pod_of(container(user), **context),
         volume,
@@ -196,6 +200,7 @@ async def test_a_token_is_readable_by_its_containers(
         none,
         none,
         token,
+        no_claim,
         {},
         Shifted(),
         Entropy(0),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kplane.api.clock import Entropy
+from kplane.kubelet.persistentvolume import PersistentVolume
 from kplane.kubelet.pod import HostPathSource, Volume
 from kplane.kubelet.volumes import atomic, host_path, mounts, subpath
 from kplane.kubelet.volumes.atomic import Projected
@@ -74,8 +75,11 @@ async def set_up(path: Path, kind: str) -> Path:
     async def no_token(_spec: object) -> str:
         return ""
 
+    async def no_claim() -> PersistentVolume:
+        return PersistentVolume()
+
     return await host_path.set_up(
-        Request(pod_of(), volume, path, none, none, no_token, {}, VirtualClock(), Entropy(0))
+        Request(pod_of(), volume, path, none, none, no_token, no_claim, {}, VirtualClock(), Entropy(0))
     )
 
 
