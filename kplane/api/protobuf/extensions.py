@@ -3,7 +3,7 @@
 Go's clients send these, too, in protobuf. Numbers of a released message never change; what a release adds
 shows in the tests, which compare the table with the definitions.
 
-Notation of a field: number, name in JSON, type. `[]` after the type makes it a list, `{}` a map, `*` a pointer;
+Notation of a field: number, JSON name, type. `[]` after the type makes it a list, `{}` a map, `*` a pointer;
 `?` says that JSON leaves an empty one out. Types of the same group are named without their package.
 """
 

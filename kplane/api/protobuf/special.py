@@ -1,4 +1,4 @@
-"""Messages that are not objects in JSON: times, quantities, int-or-string, raw JSON, schema or something else.
+"""Messages that are not objects in JSON: times, quantities, int-or-string, raw JSON, schemas or else.
 
 Their Go types write their own JSON, so that tags say nothing about it. Each is read like any message, of
 which only the fields that the wire has are there, and what was read becomes its JSON value.
