@@ -62,8 +62,13 @@ class Kubelet:
         else:
             worker.update(new)
 
+    def refresh(self, uid: str) -> None:
+        """Something that the pod refers to changed."""
+        if (worker := self._workers.get(uid)) is not None:
+            worker.retry()
+
     def wake(self, uid: str) -> None:
-        """Something of that pod changed in the runtime, or in what it refers to."""
+        """Something of that pod changed in the runtime."""
         worker = self._workers.get(uid)
         if worker is not None:
             worker.wake()

@@ -216,13 +216,13 @@ def build(config: KubeletConfig, runtime: Runtime, shared: Shared, port: int, *,
 
 
 class _Later:
-    """Objects wake a kubelet that does not exist yet when its object cache is made."""
+    """Objects refresh a kubelet that does not exist yet when its object cache is made."""
 
     target: Kubelet | None = None
 
     def __call__(self, uid: str) -> None:
         if self.target is not None:
-            self.target.wake(uid)
+            self.target.refresh(uid)
 
 
 async def run_kubelets(kubelets: dict[str, Kubelet], shared: Shared, tasks: asyncio.TaskGroup) -> None:

@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10.0
 """After a failure that no event will announce the end of (upstream's backOffPeriod)."""
+PULLING = ("ErrImagePull", "ImagePullBackOff")
+"""Failures whose tries the image manager spaces out itself."""
 KEPT_RUNS = 1
 """Ended runs of a container that are kept beside the newest, for `logs --previous`."""
 
@@ -72,10 +74,15 @@ class PodWorker:
         self._verdicts = Verdicts()
         self._back_off = BackOff()
         self._waiting: dict[str, Waiting] = {}
+        self._held: dict[str, float] = {}
+        """When containers that could not be started are tried again, on the monotonic clock. Without it the
+        report of a failure, which comes back as a change of the pod, would be followed by the next try."""
         self._volume_failures = 0
 
     def update(self, pod: Pod) -> None:
         """The pod changed in the API."""
+        if _apart_from_status(pod) != _apart_from_status(self._asked):
+            self._held.clear()
         self._asked, self.pod = pod, self._resizing.ledger.granted(pod)
         self._interrupt_for_deletion()
         self._alarm.ring()
@@ -87,7 +94,12 @@ class PodWorker:
         self._alarm.ring()
 
     def wake(self) -> None:
-        """Something changed in the runtime, or in an object that the pod refers to."""
+        """Something changed in the runtime."""
+        self._alarm.ring()
+
+    def retry(self) -> None:
+        """Something changed in an object that the pod refers to: what failed for want of it may work now."""
+        self._held.clear()
         self._alarm.ring()
 
     @property
@@ -147,6 +159,7 @@ class PodWorker:
         now = self._host.clock.now().timestamp()
         resizes = self._resizing.due(self.pod, state)
         plan = planning.plan(self.pod, state, self._verdicts, self._back_off, now, resizes)
+        plan = replace(plan, start=tuple(order for order in plan.start if not self._hold(order)))
         self._note_back_off(plan)
         await self._report(state)
         volumes = await self._volumes()
@@ -163,6 +176,10 @@ class PodWorker:
         await self._report(state)
         await self._forget_old_runs(state)
         return self._next_look(plan)
+
+    def _hold(self, order: Start) -> bool:
+        """Whether it is too early for another try."""
+        return self._host.clock.monotonic() < self._held.get(order.container.name, 0)
 
     @property
     def _deleting(self) -> bool:
@@ -226,7 +243,7 @@ class PodWorker:
             return 1.0
         if reason == "ImagePullBackOff":
             return self._host.images.retry_after(self.pod, container)
-        return RETRY_SECONDS
+        return max(self._held.get(container.name, 0) - self._host.clock.monotonic(), 0)
 
     def _note_back_off(self, plan: Plan) -> None:
         for name in plan.backing_off:
@@ -306,8 +323,11 @@ class PodWorker:
         except StartFailure as failure:
             self._waiting[name] = Waiting(failure.reason, failure.message)
             log.info("not started pod=%s container=%s reason=%s", self.pod.key, name, failure.reason)
+            if failure.reason not in PULLING:
+                self._held[name] = self._host.clock.monotonic() + RETRY_SECONDS
         else:
             self._waiting.pop(name, None)
+            self._held.pop(name, None)
             self._resizing.ledger.enforced(name)
 
     async def _forget_old_runs(self, state: PodState) -> None:
@@ -389,6 +409,11 @@ class PodWorker:
 
     def _unhealthy(self, pod: Pod, container: Container, message: str) -> None:
         self._host.tell(pod, container.name, "Warning", "Unhealthy", message)
+
+
+def _apart_from_status(pod: Pod) -> tuple[object, ...]:
+    meta = pod.metadata
+    return pod.spec, meta.labels, meta.annotations, meta.deletion_timestamp
 
 
 async def _outcome(action: Coroutine[Any, Any, None]) -> _Failure | None:
