@@ -1,7 +1,7 @@
-"""Histograms that cost next to nothing to feed: a request feeds dozens of them.
+"""Metrics that cost next to nothing to feed: a request feeds dozens of them.
 
-A series is a list of counts; what Prometheus reads is made of them when it asks. Everything happens on the
-one event loop, so there are no locks.
+A series is a number, or a list of counts; what Prometheus reads is made of them when it asks. Everything
+happens on the one event loop, so there are no locks.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 SECONDS = (
@@ -20,7 +20,7 @@ SECONDS = (
 
 
 class Tally:
-    """Counts what takes no time."""
+    """One number: so many of something, since the start or now."""
 
     __slots__ = ("count",)
 
@@ -86,3 +86,44 @@ class Histogram(Collector):
         for values, series in self._series.items():
             family.add_metric(values, list(series.buckets()), series.sum)
         yield family
+
+
+class _Tallies(Collector):
+    """Numbers by labels."""
+
+    family: type[CounterMetricFamily | GaugeMetricFamily]
+
+    def __init__(self, name: str, text: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
+        self._name = name
+        self._text = text
+        self._labels = labels
+        self._tallies: dict[tuple[str, ...], Tally] = {}
+        registry.register(self)
+
+    def labels(self, *values: str) -> Tally:
+        """The number of these values; how many there are must be bounded by the caller."""
+        tally = self._tallies.get(values)
+        if tally is None:
+            tally = self._tallies[values] = Tally()
+        return tally
+
+    def describe(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        yield self.family(self._name, self._text, labels=self._labels)
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        family = self.family(self._name, self._text, labels=self._labels)
+        for values, tally in self._tallies.items():
+            family.add_metric(values, tally.count)
+        yield family
+
+
+class Counter(_Tallies):
+    """What only ever grows; its name gets `_total`."""
+
+    family = CounterMetricFamily
+
+
+class Gauge(_Tallies):
+    """What comes and goes, and counters whose name upstream did not end in `_total`."""
+
+    family = GaugeMetricFamily

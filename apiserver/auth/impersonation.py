@@ -38,6 +38,8 @@ def wanted(headers: Sequence[tuple[bytes, bytes]]) -> Wanted | None:
     for name, value in headers:
         if name.lower().startswith(PREFIX):
             found.setdefault(name.lower(), []).append(value.decode("latin-1"))
+    if not found:
+        return None
     user, uid = (found.get(name, [""])[0] for name in (_USER, _UID))
     groups = tuple(found.get(_GROUP, ()))
     extra: dict[str, tuple[str, ...]] = {}

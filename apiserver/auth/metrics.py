@@ -6,6 +6,8 @@ from enum import Enum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from .. import measuring
+
 _BUCKETS = tuple(0.001 * 2**power for power in range(15))
 _TOKEN_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _KNOWN_NAMES = frozenset(
@@ -25,22 +27,21 @@ class AuthenticationMetrics:
     """Attempts to prove an identity, one for each request."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        # Gauges, because the library insists that a counter's name ends in `_total`.
-        attempts = Gauge(
-            "authentication_attempts", "Counter of authenticated attempts.", ("result",), registry=registry
+        attempts = measuring.Gauge(
+            "authentication_attempts", "Counter of authenticated attempts.", ("result",), registry
         )
-        duration = Histogram(
+        duration = measuring.Histogram(
             "authentication_duration_seconds",
             "Authentication duration in seconds broken out by result.",
             ("result",),
-            buckets=_BUCKETS,
-            registry=registry,
+            registry,
+            _BUCKETS,
         )
-        users = Gauge(
+        users = measuring.Gauge(
             "authenticated_user_requests",
             "Counter of authenticated requests broken out by username.",
             ("username",),
-            registry=registry,
+            registry,
         )
         self._by_result = {
             result: (attempts.labels(result.value), duration.labels(result.value)) for result in Result
@@ -49,10 +50,10 @@ class AuthenticationMetrics:
 
     def ended(self, result: Result, seconds: float, username: str = "") -> None:
         attempts, duration = self._by_result[result]
-        attempts.inc()
+        attempts.count += 1
         duration.observe(seconds)
         if result is Result.SUCCESS:
-            self._users[compressed(username)].inc()
+            self._users[compressed(username)].count += 1
 
 
 def compressed(username: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
-from ..measuring import Histogram, Series
+from ..measuring import Counter, Gauge, Histogram, Series, Tally
 from .requestinfo import RequestInfo
 
 _SIZES = tuple(1000.0 * 10**power for power in range(7))
@@ -27,7 +27,7 @@ class _Row:
     duration: Series
     sli: Series
     size: Series | None
-    totals: dict[int, Counter] = field(default_factory=dict)
+    totals: dict[int, Tally] = field(default_factory=dict)
 
 
 class RequestMetrics:
@@ -39,7 +39,7 @@ class RequestMetrics:
             "Counter of apiserver requests broken out for each verb, dry run value, group, version, "
             "resource, scope, component, and HTTP response code.",
             (*_DRY_LABELS, "code"),
-            registry=registry,
+            registry,
         )
         self._duration = Histogram(
             "apiserver_request_duration_seconds",
@@ -67,14 +67,14 @@ class RequestMetrics:
             "apiserver_request_terminations",
             "Number of requests which apiserver terminated in self-defense.",
             (*_LABELS, "code"),
-            registry=registry,
+            registry,
         )
         inflight = Gauge(
             "apiserver_current_inflight_requests",
             "Maximal number of currently used inflight request limit of this apiserver per request kind "
             "in last second.",
             ("request_kind",),
-            registry=registry,
+            registry,
         )
         self._inflight = {True: inflight.labels("mutating"), False: inflight.labels("readOnly")}
         self._long_running = Gauge(
@@ -82,13 +82,13 @@ class RequestMetrics:
             "Gauge of all active long-running apiserver requests broken out by verb, group, version, "
             "resource, scope and component. Not all requests are tracked this way.",
             _LABELS,
-            registry=registry,
+            registry,
         )
         self._events = Counter(
             "apiserver_watch_events",
             "Number of events sent in watch clients",
             _PLACE,
-            registry=registry,
+            registry,
         )
         self._event_sizes = Histogram(
             "apiserver_watch_events_sizes",
@@ -100,11 +100,11 @@ class RequestMetrics:
         self._rows: dict[tuple[str, ...], _Row] = {}
 
     def started(self, info: RequestInfo) -> None:
-        self._inflight[info.verb in _MUTATING].inc()
+        self._inflight[info.verb in _MUTATING].count += 1
 
     def stays(self, info: RequestInfo, known: bool, change: int) -> None:
         """A request that may last comes (1) or goes (-1)."""
-        self._long_running.labels(*_labels(info, known)).inc(change)
+        self._long_running.labels(*_labels(info, known)).count += change
 
     def ended(
         self,
@@ -119,12 +119,11 @@ class RequestMetrics:
         """`known`: whether the resource exists; labels of unknown ones are dropped, to bound their number.
         `counted`: whether `started` was called for it; `size`: bytes of the answer's body."""
         if counted:
-            self._inflight[info.verb in _MUTATING].dec()
-        labels = _labels(info, known)
-        dry = _dry(info, labels)
+            self._inflight[info.verb in _MUTATING].count -= 1
+        dry = _dry_labels(info, known)
         row = self._rows.get(dry)
         if row is None:
-            row = self._rows[dry] = self._row(labels, dry)
+            row = self._rows[dry] = self._row(_labels(info, known), dry)
         row.duration.observe(seconds)
         if counted:
             row.sli.observe(seconds)
@@ -133,7 +132,7 @@ class RequestMetrics:
         total = row.totals.get(code)
         if total is None:
             total = row.totals[code] = self._total.labels(*dry, str(code))
-        total.inc()
+        total.count += 1
 
     def _row(self, labels: tuple[str, ...], dry: tuple[str, ...]) -> _Row:
         size = self._sizes.labels(*labels) if labels[0] in _READS else None
@@ -141,13 +140,13 @@ class RequestMetrics:
 
     def terminated(self, info: RequestInfo, known: bool, code: int) -> None:
         """The server gave up on a request, or had no room for it."""
-        self._terminations.labels(*_labels(info, known), str(code)).inc()
+        self._terminations.labels(*_labels(info, known), str(code)).count += 1
 
     def watched(self, info: RequestInfo, frames: bytes) -> None:
         """Lines of a watch go out, one for each event."""
         events = frames.count(b"\n")
         where = (info.group, info.version, info.resource)
-        self._events.labels(*where).inc(events)
+        self._events.labels(*where).count += events
         sizes = self._event_sizes.labels(*where)
         if events == 1:
             sizes.observe(len(frames))
@@ -164,7 +163,7 @@ def _labels(info: RequestInfo, known: bool) -> tuple[str, ...]:
     return (verb, "", "", "", "", "", "apiserver")
 
 
-def _dry(info: RequestInfo, labels: tuple[str, ...]) -> tuple[str, ...]:
+def _dry_labels(info: RequestInfo, known: bool) -> tuple[str, ...]:
+    verb, *where = _labels(info, known)
     value = info.query.get("dryRun")
-    dry_run = "" if value is None else value if value == "All" else "invalid"
-    return (labels[0], dry_run, *labels[1:])
+    return (verb, "" if value is None else value if value == "All" else "invalid", *where)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from kplane.api.clock import Clock
 from kplane.api.scheme import ResourceInfo
 
-from ..measuring import Histogram, Series
+from ..measuring import Counter, Histogram, Series, Tally
 from .hub import Hub
 from .store import Batch, Entry, Page, Store, StoreError
 
@@ -40,15 +40,15 @@ class MeasuredStore:
             "etcd_requests",
             "Etcd request counts for each operation and object type.",
             labels,
-            registry=registry,
+            registry,
         )
         self._errors = Counter(
             "etcd_request_errors",
             "Etcd failed request counts for each operation and object type.",
             labels,
-            registry=registry,
+            registry,
         )
-        self._series: dict[tuple[str, str, str], tuple[Series, Counter]] = {}
+        self._series: dict[tuple[str, str, str], tuple[Series, Tally]] = {}
 
     async def open(self) -> None:
         await self._store.open()
@@ -88,14 +88,14 @@ class MeasuredStore:
         try:
             return await answer
         except StoreError:
-            self._errors.labels(operation, *where).inc()
+            self._errors.labels(operation, *where).count += 1
             raise
         finally:
             series, counter = self._of(operation, where)
             series.observe(self._clock.monotonic() - began)
-            counter.inc()
+            counter.count += 1
 
-    def _of(self, operation: str, where: Resource) -> tuple[Series, Counter]:
+    def _of(self, operation: str, where: Resource) -> tuple[Series, Tally]:
         labels = (operation, *where)
         known = self._series.get(labels)
         if known is None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
+_VERSION = 0x4000_8000 << 48
+_RANDOM = (1 << 128) - 1 ^ 0xF000_C000 << 48
 SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """Letters of generated names: no vowels, so that no words arise (apimachinery `util/rand`)."""
 
@@ -53,8 +54,9 @@ class Entropy:
         self._random = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311
 
     def uid(self) -> str:
-        """A UUID, version 4."""
-        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+        """A UUID, version 4: 122 random bits, the version, and the variant."""
+        digits = f"{self._random.getrandbits(128) & _RANDOM | _VERSION:032x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     def suffix(self, length: int = 5) -> str:
         """Letters for a generated name."""
