@@ -6,15 +6,18 @@ annotation of the pod.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from kplane.api import quantity
 from kplane.api.quantity import Wire
+from kplane.api.quota.amounts import added, largest
 from kplane.api.resource import Object
 
 from .chain import Attributes, Operation, on
 from .context import AdmissionContext, aggregate, refused
 
+POD_LEVEL = frozenset({"cpu", "memory"})
+"""What can be said of a whole pod, besides huge pages."""
 ANNOTATION = "kubernetes.io/limit-ranger"
 
 Amounts = Mapping[str, Wire]
@@ -46,6 +49,8 @@ class LimitRanger:
 
 
 def _supported(attributes: Attributes) -> bool:
+    if ((attributes.old or {}).get("metadata") or {}).get("deletionTimestamp"):
+        return False
     created = attributes.operation is Operation.CREATE
     # The resources of a pod only change through `resize`, which bounds apply to again.
     return attributes.info.plural != "pods" or created != (attributes.subresource == "resize")
@@ -169,28 +174,27 @@ def _ratio(kind: str, name: str, bound: Wire, request: Wire | None, limit: Wire 
 
 
 def pod_amounts(pod: Object, field: str) -> Amounts:
-    """What a pod asks for as a whole: the sum over its containers, or what its largest init container needs;
-    a resource counts only where every container names it."""
+    """What a pod asks for as a whole, without its overhead: what its containers and sidecars need together,
+    or what it needs while it starts, if that is more; what is said of the whole pod counts instead."""
     spec = pod["spec"]
-    parts = [_amounts(container, field) for container in spec.get("containers") or []]
-    total = _sums(parts)
+    total: dict[str, Wire] = {}
+    for container in spec.get("containers") or []:
+        total = added(total, _amounts(container, field))
+    sidecars: dict[str, Wire] = {}
+    starting: dict[str, Wire] = {}
     for container in spec.get("initContainers") or []:
-        for name, amount in _amounts(container, field).items():
-            if name not in total or quantity.compare(amount, total[name]) > 0:
-                total[name] = amount
-    return total | ((spec.get("resources") or {}).get(field) or {})
+        own = _amounts(container, field)
+        if container.get("restartPolicy") == "Always":
+            total, sidecars = added(total, own), added(sidecars, own)
+            starting = largest(starting, sidecars)
+        else:
+            starting = largest(starting, added(sidecars, own))
+    whole = (spec.get("resources") or {}).get(field) or {}
+    return largest(total, starting) | {
+        name: amount for name, amount in whole.items() if name in POD_LEVEL or name.startswith("hugepages-")
+    }
 
 
 def _amounts(container: Object, field: str) -> Amounts:
-    return (container.get("resources") or {}).get(field) or {}
-
-
-def _sums(parts: Sequence[Amounts]) -> dict[str, Wire]:
-    if not parts:
-        return {}
-    everywhere = set.intersection(*(set(part) for part in parts))
-    total: dict[str, Wire] = {}
-    for name in everywhere:
-        for part in parts:
-            total[name] = quantity.add(total[name], part[name]) if name in total else part[name]
-    return total
+    found: Amounts = (container.get("resources") or {}).get(field) or {}
+    return found

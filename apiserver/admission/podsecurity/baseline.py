@@ -30,6 +30,8 @@ SYSCTLS = {
     "net.ipv4.tcp_keepalive_probes": 29,
     "net.ipv4.tcp_rmem": 32,
     "net.ipv4.tcp_wmem": 32,
+    "net.ipv4.tcp_slow_start_after_idle": 37,
+    "net.ipv4.tcp_notsent_lowat": 37,
 }
 """Harmless sysctls, and the version since which they count as such."""
 SELINUX_TYPES = {
@@ -46,26 +48,32 @@ PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
 def app_armor(subject: Subject) -> Finding | None:
-    found, values = [], []
-    pod_type = (subject.security.get("appArmorProfile") or {}).get("type")
-    if pod_type == "Unconfined":
-        found.append("pod")
-        values.append(pod_type)
-    named = subject.names(lambda own: (own.get("appArmorProfile") or {}).get("type") == "Unconfined")
-    if named:
-        found.append(containers(named))
-        values.append("Unconfined")
-    annotations = subject.metadata.get("annotations") or {}
-    for key, value in sorted(annotations.items()):
-        allowed = value in ("", "runtime/default") or value.startswith("localhost/")
-        if key.startswith(APPARMOR) and not allowed:
-            found.append(f'annotation "{key}"')
-            values.append(value)
-    if not found:
+    """Profiles are in annotations, too: there, each is told with its key."""
+    forbidden: set[str] = set()
+
+    def bad(own: Object) -> bool:
+        profile = own.get("appArmorProfile")
+        kind = (profile or {}).get("type") or ""
+        if profile is None or kind in ("RuntimeDefault", "Localhost"):
+            return False
+        forbidden.add(kind)
+        return True
+
+    who = setters(bad(subject.security), subject.names(bad))
+    annotations = sorted((subject.metadata.get("annotations") or {}).items())
+    noted = [
+        f'{key}="{value}"'
+        for key, value in annotations
+        if key.startswith(APPARMOR)
+        and value not in ("", "runtime/default")
+        and not value.startswith("localhost/")
+    ]
+    values = [*sorted(forbidden), *noted]
+    if not values:
         return None
-    once = sorted(set(values))
-    detail = f"{' and '.join(found)} must not set AppArmor profile type to {quoted(once)}"
-    return Finding(plural("forbidden AppArmor profile", once), detail)
+    everybody = " and ".join(filter(None, (who, plural("annotation", noted) if noted else "")))
+    detail = f"{everybody} must not set AppArmor profile type to {quoted(values)}"
+    return Finding(plural("forbidden AppArmor profile", values), detail)
 
 
 def capabilities(subject: Subject) -> Finding | None:
@@ -122,7 +130,9 @@ def host_probes(subject: Subject) -> Finding | None:
         return None
     uses = "uses" if len(bad) == 1 else "use"
     listed = sorted(hosts)
-    detail = f"{containers(bad)} {uses} probe or lifecycle {plural('host', listed)} {quoted(listed)}"
+    detail = (
+        f"{containers(sorted(set(bad)))} {uses} probe or lifecycle {plural('host', listed)} {quoted(listed)}"
+    )
     return Finding("probe or lifecycle host", detail)
 
 
@@ -145,6 +155,13 @@ def privileged(subject: Subject) -> Finding | None:
 
 
 def proc_mount(subject: Subject) -> Finding | None:
+    """Since v1.35 a pod in a user namespace of its own may unmask it."""
+    if subject.version >= 35 and subject.in_user_namespace:
+        return None
+    return masked_proc(subject)
+
+
+def masked_proc(subject: Subject) -> Finding | None:
     values: set[str] = set()
     bad = []
     for container in subject.containers:
@@ -202,8 +219,13 @@ def _unconfined(own: Object) -> bool:
 def _seccomp_annotations(subject: Subject) -> Finding | None:
     """Before v1.19 profiles were annotations."""
     annotations = subject.metadata.get("annotations") or {}
-    keys = [SECCOMP_POD, *(SECCOMP_CONTAINER + one["name"] for one in subject.containers)]
-    bad = [f'{key}="unconfined"' for key in keys if annotations.get(key) == "unconfined"]
+    keys = {SECCOMP_POD, *(SECCOMP_CONTAINER + one["name"] for one in subject.containers)}
+    bad = [
+        f'{key}="{annotations[key]}"'
+        for key in sorted(keys & annotations.keys())
+        if annotations[key] not in ("runtime/default", "docker/default")
+        and not annotations[key].startswith("localhost/")
+    ]
     return (
         Finding("seccompProfile", f"forbidden {plural('annotation', bad)} {', '.join(bad)}") if bad else None
     )
@@ -212,7 +234,7 @@ def _seccomp_annotations(subject: Subject) -> Finding | None:
 def sysctls(subject: Subject) -> Finding | None:
     names = [entry["name"] for entry in subject.security.get("sysctls") or []]
     bad = [name for name in names if SYSCTLS.get(name, subject.version + 1) > subject.version]
-    return Finding("forbidden sysctls", ", ".join(sorted(bad))) if bad else None
+    return Finding("forbidden sysctls", ", ".join(bad)) if bad else None
 
 
 def windows_host_process(subject: Subject) -> Finding | None:
@@ -230,7 +252,7 @@ CHECKS: dict[str, Check] = {
     "hostNamespaces": host_namespaces,
     "hostPathVolumes": host_path,
     "hostPorts": host_ports,
-    "hostProbesAndhostLifecycle": host_probes,
+    "hostProbesAndHostLifecycle": host_probes,
     "privileged": privileged,
     "procMount": proc_mount,
     "seLinuxOptions": se_linux,

@@ -9,10 +9,13 @@ from kplane.api.resource import Object
 from kplane.runtime.process import Fatal
 
 from ..chain import Attributes, Operation, on
-from ..context import AdmissionContext, refused
+from ..context import AdmissionContext, aggregate, refused
 from .evaluation import TEMPLATES, findings, pod_of, violation
 from .levels import PREFIX, Policies, Policy, defaults_of, label_faults, policies_of
 
+CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
+PROFILE = ".security."
+"""In the keys of annotations that name profiles of AppArmor and seccomp."""
 EXAMINED = 3000
 """Pods of a namespace that are looked at when its label changes."""
 JUDGED = (
@@ -48,20 +51,33 @@ class PodSecurity:
 
     async def _validate_pods(self, attributes: Attributes) -> None:
         info = attributes.info
-        if attributes.namespace in self._namespaces:
+        if why := self._exempt(attributes):
+            attributes.annotate(f"{PREFIX}exempt", why)
             return
         namespace = await self._read.get("", attributes.namespace)
         labels = (namespace["metadata"].get("labels") if namespace else None) or {}
         policies = policies_of(labels, self._defaults)
-        if policies.lax or attributes.user.name in self._users:
+        if policies.lax:
+            attributes.annotate(f"{PREFIX}enforce-policy", str(policies.enforce))
             return
         assert attributes.object is not None
+        is_pod = info.plural == "pods"
         pod = pod_of(info.group, info.plural, attributes.object)
-        if pod is None or pod["spec"].get("runtimeClassName") in self._classes:
+        if pod is None or (is_pod and attributes.old is not None and not _matters(pod, attributes.old)):
             return
-        if attributes.old is not None and not _matters(pod, pod_of(info.group, info.plural, attributes.old)):
+        if pod["spec"].get("runtimeClassName") in self._classes:
+            attributes.annotate(f"{PREFIX}exempt", "runtimeClass")
             return
-        self._judge(attributes, pod, policies, enforced=info.plural == "pods")
+        if faults := list(label_faults(labels)):
+            told = aggregate([str(fault) for fault in faults])
+            attributes.annotate(f"{PREFIX}error", f"Failed to parse policy: {told}")
+        self._judge(attributes, pod, policies, enforced=is_pod)
+
+    def _exempt(self, attributes: Attributes) -> str:
+        """Why the request is not looked at; empty if it is."""
+        if attributes.namespace in self._namespaces:
+            return "namespace"
+        return "user" if attributes.user.name in self._users else ""
 
     def _judge(self, attributes: Attributes, pod: Object, policies: Policies, *, enforced: bool) -> None:
         if enforced:
@@ -127,10 +143,19 @@ def _grouped(by_reason: dict[str, list[str]]) -> Iterator[str]:
         yield f"{min(names)}{more}: {reasons}"
 
 
-def _matters(new: Object, old: Object | None) -> bool:
-    """Whether a change can change the verdict: only images, annotations and ephemeral containers of a pod can
-    change at all; of templates, everything."""
-    if old is None or new["spec"] != old["spec"]:
+def _matters(new: Object, old: Object) -> bool:
+    """Whether a change of a pod can change the verdict: of what may be changed at all, images, annotations of
+    profiles, and new ephemeral containers can."""
+    if any(_images(new, field) != _images(old, field) for field in CONTAINERS):
         return True
-    annotations = [(part.get("metadata") or {}).get("annotations") or {} for part in (new, old)]
-    return annotations[0] != annotations[1]
+    before, after = (_profiles(part) for part in (old, new))
+    return before != after
+
+
+def _images(pod: Object, field: str) -> list[str]:
+    return [container.get("image", "") for container in pod["spec"].get(field) or []]
+
+
+def _profiles(pod: Object) -> dict[str, str]:
+    annotations = (pod.get("metadata") or {}).get("annotations") or {}
+    return {key: value for key, value in annotations.items() if PROFILE in key}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kplane.api.resource import Object
 
+from .baseline import masked_proc
 from .subject import Check, Finding, Subject, containers, plural, quoted, setters
 
 VOLUMES = (
@@ -56,14 +57,20 @@ def volumes(subject: Subject) -> Finding | None:
     return Finding("restricted volume types", f"{plural('volume', names)} {quoted(names)} {uses} {kinds}")
 
 
+def proc_mount(subject: Subject) -> Finding | None:
+    """Since v1.35 the baseline is laxer."""
+    return masked_proc(subject) if subject.version >= 35 else None
+
+
 def run_as_non_root(subject: Subject) -> Finding | None:
+    """Since v1.35 a pod in a user namespace of its own may be root there."""
+    if subject.version >= 35 and subject.in_user_namespace:
+        return None
     pod = subject.security.get("runAsNonRoot")
-    refusing = subject.names(lambda own: own.get("runAsNonRoot") is False)
-    # What every container says for itself needs no word of the pod.
-    silent = subject.names(lambda own: own.get("runAsNonRoot") is None)
-    at_fault = setters(pod is False and bool(silent), refusing)
+    at_fault = setters(pod is False, subject.names(lambda own: own.get("runAsNonRoot") is False))
     if at_fault:
         return Finding("runAsNonRoot != true", f"{at_fault} must not set securityContext.runAsNonRoot=false")
+    silent = subject.names(lambda own: own.get("runAsNonRoot") is None)
     if pod is None and silent:
         detail = f"pod or {containers(silent)} must set securityContext.runAsNonRoot=true"
         return Finding("runAsNonRoot != true", detail)
@@ -71,8 +78,8 @@ def run_as_non_root(subject: Subject) -> Finding | None:
 
 
 def run_as_user(subject: Subject) -> Finding | None:
-    """Since v1.23."""
-    if subject.version < 23:
+    """Since v1.23, and since v1.35 only outside of user namespaces."""
+    if subject.version < 23 or (subject.version >= 35 and subject.in_user_namespace):
         return None
     bad = subject.names(lambda own: own.get("runAsUser") == 0)
     who = setters(subject.security.get("runAsUser") == 0, bad)
@@ -108,6 +115,7 @@ def seccomp(subject: Subject) -> Finding | None:
 CHECKS: dict[str, Check] = {
     "allowPrivilegeEscalation": allow_privilege_escalation,
     "capabilities_restricted": capabilities,
+    "procMount_restricted": proc_mount,
     "restrictedVolumes": volumes,
     "runAsNonRoot": run_as_non_root,
     "runAsUser": run_as_user,
@@ -115,5 +123,10 @@ CHECKS: dict[str, Check] = {
 }
 """By upstream's names, in the order in which findings are told."""
 
-OVERRIDES = {"capabilities_baseline": 22, "hostPathVolumes": 0, "seccompProfile_baseline": 19}
+OVERRIDES = {
+    "capabilities_baseline": 22,
+    "hostPathVolumes": 0,
+    "procMount": 35,
+    "seccompProfile_baseline": 19,
+}
 """Checks of the baseline that a stricter one stands for, since that version."""

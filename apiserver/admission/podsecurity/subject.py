@@ -39,6 +39,11 @@ class Subject(NamedTuple):
         """Whether the pod says so, in a version of the standards that looks at it."""
         return self.version >= 25 and (self.spec.get("os") or {}).get("name") == "windows"
 
+    @property
+    def in_user_namespace(self) -> bool:
+        """Whether root in the pod is nobody on the node."""
+        return self.spec.get("hostUsers") is False
+
     def names(self, bad: Callable[[Object], Any]) -> list[str]:
         """The containers whose security context `bad` finds fault with."""
         return [one["name"] for one in self.containers if bad(one.get("securityContext") or {})]

@@ -85,6 +85,11 @@ async def test_a_disabled_plugin_does_nothing(config: ApiServerConfig) -> None:
         assert "priority" not in made["spec"]
 
 
+def sized(name: str, cpu: str, **more: Any) -> dict[str, Any]:
+    limits = {"limits": {"cpu": cpu}} if cpu else {}
+    return {"name": name, "image": "web", "resources": limits} | more
+
+
 async def test_limit_range_fills_in_and_tells(api: Api) -> None:
     await api.make(
         LIMITS, limit_range({"type": "Container", "default": {"cpu": "1"}, "defaultRequest": {"cpu": "100m"}})
@@ -126,6 +131,47 @@ async def test_pods_outside_of_the_bounds_are_refused(
     await api.make(LIMITS, limit_range(bounds))
     answer = await api("POST", PODS, pod(containers=[container(**resources)]))
     assert message(answer) == (403, f'pods "web" is forbidden: {text}')
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        pytest.param(
+            {"containers": [sized("c", "1"), sized("d", "")]},
+            "",
+            id="one container says nothing",
+        ),
+        pytest.param(
+            {"containers": [sized("c", "2")], "initContainers": [sized("i", "4")]},
+            "maximum cpu usage per Pod is 3, but limit is 4",
+            id="init container",
+        ),
+        pytest.param(
+            {"containers": [sized("c", "2")], "initContainers": [sized("s", "2", restartPolicy="Always")]},
+            "maximum cpu usage per Pod is 3, but limit is 4",
+            id="sidecar",
+        ),
+        pytest.param(
+            {
+                "containers": [sized("c", "1")],
+                "initContainers": [sized("s", "2", restartPolicy="Always"), sized("i", "2")],
+            },
+            "maximum cpu usage per Pod is 3, but limit is 4",
+            id="init container beside a sidecar",
+        ),
+        pytest.param(
+            {"containers": [sized("c", "2")], "resources": {"limits": {"cpu": "5"}}},
+            "maximum cpu usage per Pod is 3, but limit is 5",
+            id="whole pod",
+        ),
+    ],
+)
+async def test_pods_are_bounded_as_a_whole(api: Api, spec: dict[str, Any], text: str) -> None:
+    await api.make(LIMITS, limit_range({"type": "Pod", "max": {"cpu": "3"}}))
+    answer = await api("POST", PODS, pod(**spec))
+    assert answer.code == (403 if text else 201)
+    if text:
+        assert message(answer) == (403, f'pods "web" is forbidden: {text}')
 
 
 async def test_claims_outside_of_the_bounds_are_refused(api: Api) -> None:

@@ -164,6 +164,28 @@ async def test_exemptions_and_defaults_come_from_the_configuration(
             id="seccomp",
         ),
         pytest.param(
+            {"containers": [{"name": name, "livenessProbe": {"httpGet": {"host": "h"}}} for name in "ba"]},
+            'probe or lifecycle host (containers "a", "b" use probe or lifecycle host "h")',
+            id="probed-hosts",
+        ),
+        pytest.param(
+            {"securityContext": {"sysctls": [{"name": "z", "value": "1"}, {"name": "a", "value": "1"}]}},
+            "forbidden sysctls (z, a)",
+            id="sysctls-in-their-order",
+        ),
+        pytest.param(
+            {"securityContext": {"seLinuxOptions": {"role": "r"}}},
+            "seLinuxOptions (pod set forbidden securityContext.seLinuxOptions: role may not be set)",
+            id="selinux-role",
+        ),
+        pytest.param(
+            {"securityContext": {"appArmorProfile": {"type": "Unconfined"}}}
+            | secured(appArmorProfile={"type": "Unconfined"}),
+            'forbidden AppArmor profile (pod and container "c" must not set AppArmor profile type to '
+            '"Unconfined")',
+            id="apparmor",
+        ),
+        pytest.param(
             {"securityContext": {"windowsOptions": {"hostProcess": True}}},
             "hostProcess (pod must not set securityContext.windowsOptions.hostProcess=true)",
             id="host-process",
@@ -180,6 +202,8 @@ def test_baseline_finds(spec: dict[str, Any], text: str) -> None:
     [
         pytest.param("net.ipv4.tcp_rmem", 31, False, id="before"),
         pytest.param("net.ipv4.tcp_rmem", 32, True, id="since"),
+        pytest.param("net.ipv4.tcp_notsent_lowat", 36, False, id="before-1.37"),
+        pytest.param("net.ipv4.tcp_notsent_lowat", 37, True, id="since-1.37"),
     ],
 )
 def test_older_versions_judge_as_they_did(name: str, version: int, allowed: bool) -> None:
@@ -201,6 +225,16 @@ def test_older_versions_judge_as_they_did(name: str, version: int, allowed: bool
             id="uid-0",
         ),
         pytest.param(
+            secured(**HARDENED) | {"securityContext": {"runAsNonRoot": False}},
+            "runAsNonRoot != true (pod must not set securityContext.runAsNonRoot=false)",
+            id="root-by-the-pod",
+        ),
+        pytest.param(
+            secured(**HARDENED, procMount="Unmasked") | {"hostUsers": False},
+            'procMount (container "c" must not set securityContext.procMount to "Unmasked")',
+            id="proc-mount",
+        ),
+        pytest.param(
             secured(**HARDENED) | {"volumes": [{"name": "v", "nfs": {}}]},
             'restricted volume types (volume "v" uses restricted volume type "nfs")',
             id="volume",
@@ -210,3 +244,57 @@ def test_older_versions_judge_as_they_did(name: str, version: int, allowed: bool
 def test_restricted_finds(spec: dict[str, Any], text: str) -> None:
     assert judged(spec, "restricted") == [text]
     assert judged(secured(**HARDENED), "restricted") == []
+
+
+def test_images_as_volumes_are_harmless() -> None:
+    spec = secured(**HARDENED) | {"volumes": [{"name": "v", "image": {"reference": "web:1"}}]}
+
+    assert judged(spec, "restricted") == []
+
+
+@pytest.mark.parametrize(("version", "allowed"), [(34, False), (35, True)])
+@pytest.mark.parametrize(
+    ("level", "context"),
+    [
+        ("baseline", {"procMount": "Unmasked"}),
+        ("restricted", HARDENED | {"runAsNonRoot": False}),
+        ("restricted", HARDENED | {"runAsUser": 0}),
+    ],
+)
+def test_root_of_a_user_namespace_is_harmless_since_1_35(
+    level: str, context: dict[str, Any], version: int, allowed: bool
+) -> None:
+    spec = secured(**context)
+
+    assert (judged(spec | {"hostUsers": False}, level, version) == []) is allowed
+    assert judged(spec, level, version)
+
+
+def annotated(key: str, value: str, version: int) -> list[str]:
+    return judged({}, "baseline", version, annotations={key: value})
+
+
+def test_annotations_of_profiles_are_judged() -> None:
+    key = "container.apparmor.security.beta.kubernetes.io/c"
+    assert annotated(key, "unconfined", 36) == [
+        f'forbidden AppArmor profile (annotation must not set AppArmor profile type to "{key}="unconfined"")'
+    ]
+    assert annotated(key, "localhost/mine", 36) == []
+    key = "container.seccomp.security.alpha.kubernetes.io/c"
+    assert annotated(key, "mine", 18) == [f'seccompProfile (forbidden annotation {key}="mine")']
+    assert annotated(key, "docker/default", 18) == []
+    assert annotated(key, "mine", 19) == []
+
+
+async def test_a_pod_that_violates_may_still_change_what_does_not_matter(api: Api) -> None:
+    path = await namespace(api)
+    made = await api.make(f"{path}/pods", pod(hostIPC=True))
+    labels = {"metadata": {"labels": marks(enforce="baseline")}}
+    await api("PATCH", path, labels, content_type="application/merge-patch+json")
+    await api("GET", path)
+
+    labelled = made | {"metadata": made["metadata"] | {"labels": {"a": "b"}}}
+    answer = await api("PUT", f"{path}/pods/web", labelled)
+    assert answer.code == 200
+    answer.body["spec"]["containers"][0]["image"] = "web:2"
+    assert (await api("PUT", f"{path}/pods/web", answer.body)).code == 403

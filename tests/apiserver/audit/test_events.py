@@ -342,6 +342,24 @@ async def test_what_admission_notes_is_in_the_event(serve: Serve) -> None:
     )
 
 
+async def test_who_is_exempt_from_pod_security_is_noted(
+    serve: Serve, config: ApiServerConfig, tmp_path: Path
+) -> None:
+    file = tmp_path / "admission.yaml"
+    configured = {"exemptions": {"namespaces": ["free"]}}
+    plugin = {"name": "PodSecurity", "configuration": configured}
+    kind = {"kind": "AdmissionConfiguration", "apiVersion": "apiserver.config.k8s.io/v1"}
+    file.write_text(json.dumps(kind | {"plugins": [plugin]}))
+    async with serve(METADATA, server=replace(config, admission_control_config_file=file)) as audited:
+        await audited.api.make("/api/v1/namespaces", {"metadata": {"name": "free"}})
+        spec = {"hostIPC": True, "containers": [{"name": "c", "image": "web"}]}
+        await audited.api.make("/api/v1/namespaces/free/pods", {"metadata": {"name": "p"}, "spec": spec})
+
+        notes = audited.complete("pods")["annotations"]
+
+    assert notes["pod-security.kubernetes.io/exempt"] == "namespace"
+
+
 async def test_a_line_is_whole_json_whatever_the_client_sends(serve: Serve) -> None:
     async with serve(level("RequestResponse")) as audited:
         headers = {"user-agent": 'x"\\\x7f\xe4'}
