@@ -10,6 +10,7 @@ a socket, tests call it in-process.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -41,11 +42,12 @@ from .admission.webhooks.metrics import WebhookMetrics
 from .aggregation.assembly import Aggregation
 from .aggregation.assembly import Surroundings as AggregationSurroundings
 from .audit.assembly import build_auditor
-from .auth.assembly import Authentication
+from .auth.assembly import Authentication, server_identity
 from .auth.assembly import Surroundings as AuthenticationSurroundings
 from .auth.assembly import build as build_authentication
 from .auth.authorization import ALWAYS_ALLOW, Configured, Makers
 from .auth.authorization import RBAC as RBAC_MODE
+from .auth.authorizationmetrics import AttemptMetrics, AuthorizationMetrics
 from .auth.authorizer import Authorizer, attributes_of
 from .auth.nodeauthorizer.authorizer import NodeAuthorizer
 from .auth.nodeauthorizer.graph import Graph
@@ -133,7 +135,13 @@ class ApiServer:
             node=lambda: NodeAuthorizer(Graph(lambda *path: self._registry(*path).cache)),
             rbac=lambda: RBAC(self._policy),
         )
-        self._authorizer = Configured(config.authorization, makers, self._clock, self._entropy)
+        self._authorizer = Configured(
+            config.authorization,
+            makers,
+            self._clock,
+            self._entropy,
+            AuthorizationMetrics(self._metrics, server_identity(socket.gethostname())),
+        )
         self._registries = self._make_registries()
         self._nodes = NodeConnections(config, self._reads.wire)
         self._proxy = ReverseProxy()
@@ -374,6 +382,7 @@ class ApiServer:
             scheme=self._scheme,
             authenticator=authenticator,
             authorizer=self._authorizer,
+            attempts=AttemptMetrics(self._metrics),
             metrics=RequestMetrics(self._metrics),
             clock=self._clock,
             entropy=self._entropy,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from kplane.api.clock import Clock, Entropy
 from kplane.client.kubeconfig import ConfigError, load
 from kplane.runtime.process import Fatal
 
+from .abac import load as load_abac
 from .authorizationconfig import WEBHOOK, Entry, load_configuration
+from .authorizationmetrics import AuthorizationMetrics, Measured
 from .authorizer import AlwaysAllow, AlwaysDeny, Attributes, Authorizer, Rules, Union, Verdict
 from .flags import PREFIX as AUTH_PREFIX
 from .flags import words
@@ -25,8 +28,10 @@ from .user import User
 from .webhookauthorizer import WebhookAuthorizer, WebhookSettings
 
 PREFIX = f"{AUTH_PREFIX}authorization."
-ALWAYS_ALLOW, ALWAYS_DENY, NODE, RBAC = "AlwaysAllow", "AlwaysDeny", "Node", "RBAC"
-MODES = (ALWAYS_ALLOW, ALWAYS_DENY, NODE, RBAC, WEBHOOK)
+ALWAYS_ALLOW, ALWAYS_DENY, ABAC, NODE, RBAC = "AlwaysAllow", "AlwaysDeny", "ABAC", "Node", "RBAC"
+MODES = (ALWAYS_ALLOW, ALWAYS_DENY, ABAC, WEBHOOK, RBAC, NODE)
+_NAMES = {WEBHOOK: "default"}
+"""What flags call an authoriser, where that is not its mode."""
 LOOK_SECONDS = 1.0
 """How often the file is looked at."""
 
@@ -39,6 +44,8 @@ class AuthorizationSettings:
 
     modes: tuple[str, ...] = (ALWAYS_ALLOW,)
     config: Path | None = None
+    policy_file: Path | None = None
+    """Of the mode ABAC."""
     webhook_config_file: Path | None = None
     webhook_version: str = "v1beta1"
     webhook_authorized_ttl: float = 300.0
@@ -47,12 +54,14 @@ class AuthorizationSettings:
     def check(self) -> None:
         """Raises Fatal with the flag to change."""
         for mode in self.modes:
-            if mode == "ABAC":
-                raise Fatal('authorization-mode "ABAC" is not supported: use Node,RBAC')
             if mode not in MODES:
                 raise Fatal(f'authorization-mode "{mode}" is not a valid mode')
         if len(set(self.modes)) < len(self.modes):
             raise Fatal(f"authorization-mode {list(self.modes)} has mode specified more than once")
+        if ABAC in self.modes and self.policy_file is None:
+            raise Fatal("authorization-mode ABAC's authorization policy file not passed")
+        if ABAC not in self.modes and self.policy_file is not None and self.config is None:
+            raise Fatal("cannot specify --authorization-policy-file without mode ABAC")
         if WEBHOOK in self.modes and self.webhook_config_file is None:
             raise Fatal("authorization-mode Webhook's authorization config file not passed")
         if WEBHOOK not in self.modes and self.webhook_config_file is not None:
@@ -64,7 +73,13 @@ class AuthorizationSettings:
         """Raises Fatal for files that cannot be used."""
         if self.config is not None:
             return load_configuration(self.config)
-        return [Entry(mode, mode.lower(), self._webhook(mode)) for mode in self.modes]
+        return [Entry(mode, _NAMES.get(mode, mode.lower()), self._webhook(mode)) for mode in self.modes]
+
+    def abac(self) -> Authorizer:
+        """Raises Fatal."""
+        if self.policy_file is None:
+            raise Fatal("authorization-mode ABAC's authorization policy file not passed")
+        return load_abac(self.policy_file)
 
     def _webhook(self, mode: str) -> WebhookSettings | None:
         if mode != WEBHOOK:
@@ -97,6 +112,7 @@ def add_flags(
     text = f"authorisers, in their order and separated by commas: {', '.join(MODES)}"
     flag("mode", "modes", words, text, action="extend")
     flag("config", "config", file, "AuthorizationConfiguration; followed")
+    flag("policy-file", "policy_file", file, "policies of the mode ABAC, one a line in JSON")
     flag("webhook-config-file", "webhook_config_file", file, "kubeconfig of a server that decides")
     flag("webhook-version", "webhook_version", str, "version of its SubjectAccessReviews: v1 or v1beta1")
     kept = "how long the webhook's answers are kept, such as 5m0s: "
@@ -107,7 +123,7 @@ def add_flags(
 def settings(args: Mapping[str, Any]) -> AuthorizationSettings:
     """From the parsed flags. Raises Fatal."""
     found = {name.removeprefix(PREFIX): value for name, value in args.items() if name.startswith(PREFIX)}
-    if "config" in found and len(found) > 1:
+    if "config" in found and found.keys() - {"config", "policy_file"}:
         raise Fatal(
             "--authorization-config can not be specified when --authorization-mode or"
             " --authorization-webhook-* flags are defined"
@@ -132,17 +148,24 @@ class Configured:
     """All the authorisers of a server."""
 
     def __init__(
-        self, settings: AuthorizationSettings, makers: Makers, clock: Clock, entropy: Entropy
+        self,
+        settings: AuthorizationSettings,
+        makers: Makers,
+        clock: Clock,
+        entropy: Entropy,
+        metrics: AuthorizationMetrics,
     ) -> None:
         """Raises Fatal for files that cannot be used."""
         self._clock = clock
         self._entropy = entropy
+        self._metrics = metrics
         self._path = settings.config
         self._stamp = _stamp(settings.config)
         self._looked = clock.monotonic()
         makes: Mapping[str, Callable[[], Authorizer]] = {
             ALWAYS_ALLOW: AlwaysAllow,
             ALWAYS_DENY: AlwaysDeny,
+            ABAC: settings.abac,
             NODE: makers.node,
             RBAC: makers.rbac,
         }
@@ -151,6 +174,7 @@ class Configured:
         self._builtin = {kind: makes[kind]() for kind in self.types if kind != WEBHOOK}
         self._webhooks: list[WebhookAuthorizer] = []
         self._union = self._build(entries)
+        self._in_effect()
 
     async def close(self) -> None:
         for webhook in self._webhooks:
@@ -167,13 +191,16 @@ class Configured:
         return await self._union.catch_up()
 
     def _build(self, entries: Sequence[Entry]) -> Union:
-        return Union([self._made(entry) for entry in entries])
+        return Union(
+            [Measured(self._made(entry), self._metrics, entry.type, entry.name) for entry in entries]
+        )
 
     def _made(self, entry: Entry) -> Authorizer:
         if entry.webhook is None:
             return self._builtin[entry.type]
         try:
-            made = WebhookAuthorizer(entry.webhook, self._clock, self._entropy)
+            metrics = self._metrics.webhook(entry.name)
+            made = WebhookAuthorizer(entry.webhook, self._clock, self._entropy, metrics)
         except ConfigError as error:
             raise Fatal(f"authorizer {entry.name}: {error}") from error
         self._webhooks.append(made)
@@ -197,8 +224,17 @@ class Configured:
             self._union = self._build(entries)
         except Fatal as fault:
             log.error("%s; the former configuration stays in force", fault)
+            self._metrics.reloaded(self._clock.now().timestamp(), ok=False)
             return
+        self._metrics.reloaded(self._clock.now().timestamp(), ok=True)
+        self._in_effect()
         log.info("loaded changed authorization configuration path=%s", self._path)
+
+    def _in_effect(self) -> None:
+        """Show which file is in force."""
+        if self._path is not None:
+            with suppress(OSError):  # It is being replaced: the next look finds the new one.
+                self._metrics.in_effect(self._path.read_bytes())
 
 
 def _stamp(path: Path | None) -> tuple[int, int] | None:

@@ -24,7 +24,7 @@ from .webhookauthorizer import CelError, WebhookSettings, compiled
 
 VERSIONS = tuple(f"apiserver.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
 WEBHOOK = "Webhook"
-TYPES = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC", WEBHOOK)
+TYPES = ("ABAC", "AlwaysAllow", "AlwaysDeny", "Node", "RBAC", WEBHOOK)
 MAX_TIMEOUT = 30.0
 MAX_CONDITIONS = 64
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -37,6 +37,7 @@ from kplane.client.flights import Flights
 from kplane.client.kubeconfig import Credentials
 from kplane.client.transport_https import tls_context
 
+from .authorizationmetrics import Outcome, WebhookMetrics
 from .authorizer import Attributes, Decision, Rules, Term, Verdict, aggregate
 from .remote import Answer, Remote, RemoteError, json_headers, trusting
 from .user import User
@@ -89,7 +90,9 @@ class _Kept(NamedTuple):
 
 
 class WebhookAuthorizer:
-    def __init__(self, settings: WebhookSettings, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, settings: WebhookSettings, clock: Clock, entropy: Entropy, metrics: WebhookMetrics
+    ) -> None:
         """Raises ConfigError for certificates that cannot be used, CelError for conditions."""
         credentials = settings.credentials
         tls = tls_context(credentials) if credentials.server.startswith("https:") else trusting("")
@@ -98,6 +101,7 @@ class WebhookAuthorizer:
         self._programs = [compiled(expression) for expression in settings.conditions]
         self._clock = clock
         self._entropy = entropy
+        self._metrics = metrics
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._flights: Flights[bytes, _Status] = Flights()
 
@@ -107,11 +111,13 @@ class WebhookAuthorizer:
     async def authorize(self, attributes: Attributes) -> Verdict:
         spec = spec_of(attributes)
         try:
-            if not matches(self._programs, spec):
+            if not self._matches(spec):
                 return Verdict(Decision.NO_OPINION)
             status = await self._status(spec, attributes)
         except (RemoteError, _ConditionsFailed) as error:
             log.error("webhook authorizer failed error=%s", error)
+            if isinstance(error, RemoteError) and not self._settings.denies_failures:
+                self._metrics.failed_open(_outcome(error))
             return Verdict(self._on_failure(), error=str(error))
         if status.denied and status.allowed:
             fault = "webhook subject access review returned both allow and deny response"
@@ -126,6 +132,19 @@ class WebhookAuthorizer:
     async def catch_up(self) -> bool:
         return False
 
+    def _matches(self, spec: Mapping[str, Any]) -> bool:
+        """Raises _ConditionsFailed."""
+        if not self._programs:
+            return True
+        began, failed, found = self._clock.monotonic(), True, True
+        try:
+            found = matches(self._programs, spec)
+            failed = False
+        finally:
+            seconds = self._clock.monotonic() - began
+            self._metrics.conditions(seconds, failed=failed, excluded=not found)
+        return found
+
     def _on_failure(self) -> Decision:
         return Decision.DENY if self._settings.denies_failures else Decision.NO_OPINION
 
@@ -138,7 +157,7 @@ class WebhookAuthorizer:
 
     async def _ask(self, key: bytes, spec: Mapping[str, Any], attributes: Attributes) -> _Status:
         review = {"apiVersion": self._api_version, "kind": "SubjectAccessReview", "metadata": {}}
-        status = self._read(await self._post(msgspec.json.encode(review | {"spec": spec})))
+        status = await self._post(msgspec.json.encode(review | {"spec": spec}))
         settings = self._settings
         seconds = settings.authorized_ttl if status.allowed else settings.unauthorized_ttl
         if seconds > 0 and _chosen(attributes) < MAX_KEPT_SIZE:
@@ -152,20 +171,33 @@ class WebhookAuthorizer:
     def _api_version(self) -> str:
         return f"authorization.k8s.io/{self._settings.version}"
 
-    async def _post(self, body: bytes) -> Answer:
+    async def _post(self, body: bytes) -> _Status:
         pause = BACKOFF
         for _ in range(ATTEMPTS - 1):
             try:
-                answer = await self._once(body)
+                return await self._measured(body)
             except RemoteError as error:
                 if not error.transient:
                     raise
-            else:
-                if answer.status not in _RETRIED:
-                    return answer
             await self._clock.sleep(pause * (1 + self._entropy.uniform(0, JITTER)))
             pause *= FACTOR
-        return await self._once(body)
+        return await self._measured(body)
+
+    async def _measured(self, body: bytes) -> _Status:
+        """One round trip. Raises RemoteError, transient where asking again may help."""
+        began, outcome = self._clock.monotonic(), Outcome.CANCELED
+        try:
+            answer = await self._once(body)
+            if answer.status in _RETRIED:
+                raise RemoteError(_answered(answer.status), transient=True)
+            status = self._read(answer)
+            outcome = Outcome.SUCCESS
+        except RemoteError as error:
+            outcome = _outcome(error)
+            raise
+        finally:
+            self._metrics.asked(outcome, self._clock.monotonic() - began)
+        return status
 
     async def _once(self, body: bytes) -> Answer:
         seconds = self._settings.timeout
@@ -178,7 +210,7 @@ class WebhookAuthorizer:
 
     def _read(self, answer: Answer) -> _Status:
         if not 200 <= answer.status <= 206:
-            raise RemoteError(f"the authorization webhook answered with status {answer.status}")
+            raise RemoteError(_answered(answer.status))
         try:
             review = _reviews.decode(answer.body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -191,6 +223,14 @@ class WebhookAuthorizer:
                 f"the authorization webhook did not answer with a SubjectAccessReview of {self._api_version}"
             )
         return review.status
+
+
+def _answered(status: int) -> str:
+    return f"the authorization webhook answered with status {status}"
+
+
+def _outcome(error: RemoteError) -> Outcome:
+    return Outcome.TIMEOUT if isinstance(error.__cause__, TimeoutError) else Outcome.ERROR
 
 
 def spec_of(attributes: Attributes) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from ..audit.auditor import Auditor
 from ..audit.recording import Recording
 from ..auth import impersonation
 from ..auth.authenticator import Authenticator
+from ..auth.authorizationmetrics import AttemptMetrics
 from ..auth.authorizer import Authorizer, attributes_of, refusal
 from ..auth.identity import Credentials
 from ..auth.user import ANONYMOUS, User
@@ -52,6 +53,7 @@ class Boundary:
         scheme: Scheme,
         authenticator: Authenticator,
         authorizer: Authorizer,
+        attempts: AttemptMetrics,
         metrics: RequestMetrics,
         clock: Clock,
         entropy: Entropy,
@@ -64,6 +66,7 @@ class Boundary:
         self._scheme = scheme
         self._authenticator = authenticator
         self._authorizer = authorizer
+        self._attempts = attempts
         self._metrics = metrics
         self._clock = clock
         self._entropy = entropy
@@ -153,7 +156,9 @@ class Boundary:
 
     async def _authorize(self, user: User, call: Call) -> None:
         attributes = attributes_of(user, call.info)
+        began = self._clock.monotonic()
         verdict = await self._authorizer.authorize(attributes)
+        self._attempts.ended(verdict, self._clock.monotonic() - began)
         if call.audit is not None:
             call.audit.authorized(verdict)
         if verdict.allowed:

@@ -146,6 +146,14 @@ async def refused(hollow: Cluster) -> list[str]:
     return re.findall(r'^apiserver_request_total\{.*code="40[13]".*$', text, re.MULTILINE)
 
 
+async def unauthorised(hollow: Cluster) -> list[str]:
+    """What nobody's role allowed."""
+    text = (await hollow.kubectl("get", "--raw", "/metrics")).out
+    return re.findall(
+        r'^authorization_attempts_total\{result="(?!allowed).*\} (?!0\.0$).*$', text, re.MULTILINE
+    )
+
+
 async def states(hollow: Cluster) -> dict[str, str]:
     """What each controller has brought about."""
     paths = {
@@ -193,6 +201,7 @@ async def test_a_cluster_at_work_is_refused_nothing() -> None:
         await hollow.kubectl("delete", "namespace", "work", "--timeout=60s")
         await hollow.kubectl("wait", "--for=delete", "pv/disk", "servicecidr/second", "--timeout=30s")
 
+        assert await unauthorised(hollow) == []
         logs = "".join(path.read_text() for path in hollow.logs())
         assert re.findall(r".*cannot \w+ resource.*", logs) == []
         admins = await hollow.kubectl(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from kplane.api.clock import Entropy
 from kplane.apiserver.auth.authorization import AuthorizationSettings, Configured, Makers, settings
 from kplane.apiserver.auth.authorizationconfig import load_configuration
+from kplane.apiserver.auth.authorizationmetrics import AuthorizationMetrics
 from kplane.apiserver.auth.authorizer import AlwaysAllow, Attributes, Decision, Term, Verdict
+from kplane.apiserver.auth.oidc.metrics import hashed
 from kplane.apiserver.auth.user import User
 from kplane.apiserver.config import ApiServerConfig
 from kplane.apiserver.server import ApiServer
@@ -34,6 +37,11 @@ class Hook:
     server: WebhookServer
     folder: Path
     clock: VirtualClock
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def value(self, metric: str, /, **labels: str) -> float | None:
+        """Of a metric."""
+        return self.registry.get_sample_value(f"apiserver_authorization_{metric}", labels)
 
     def kubeconfig(self) -> Path:
         path = self.folder / "hook.kubeconfig"
@@ -74,7 +82,9 @@ class Hook:
 
     def authorizer(self, *conditions: str, **more: Any) -> Configured:
         config = AuthorizationSettings(config=self.config(*conditions, **more))
-        return Configured(config, Makers(AlwaysAllow, AlwaysAllow), self.clock, Entropy(1))
+        self.registry = CollectorRegistry()
+        metrics = AuthorizationMetrics(self.registry, "server")
+        return Configured(config, Makers(AlwaysAllow, AlwaysAllow), self.clock, Entropy(1), metrics)
 
 
 def configuration(authorizers: list[Any]) -> dict[str, Any]:
@@ -306,7 +316,8 @@ def test_a_file_that_makes_no_sense_is_refused(tmp_path: Path, authorizers: list
     ("flags", "fault"),
     [
         ({"modes": ["Magic"]}, '"Magic" is not a valid mode'),
-        ({"modes": ["ABAC"]}, '"ABAC" is not supported'),
+        ({"modes": ["ABAC"]}, "ABAC's authorization policy file not passed"),
+        ({"policy_file": Path("x")}, "without mode ABAC"),
         ({"modes": ["RBAC", "RBAC"]}, "more than once"),
         ({"modes": ["Webhook"]}, "authorization config file not passed"),
         ({"webhook_config_file": Path("x")}, "without mode Webhook"),
@@ -339,3 +350,58 @@ async def test_a_refusal_has_the_webhooks_reason(
     assert review.body["status"] == {"allowed": False, "denied": True, "reason": "not on sundays"}
     assert (broken.code, broken.body["reason"]) == (500, "InternalError")
     assert hook.server.received[0].body["apiVersion"] == "authorization.k8s.io/v1beta1"
+
+
+async def test_what_webhooks_say_and_fail_to_say_is_counted(hook: Hook, answers: Answers) -> None:
+    authorizer = hook.authorizer("request.user != 'bob'")
+    answers.status = {"allowed": True}
+    await ask(authorizer)
+    answers.status = {"denied": True}
+    await ask(authorizer, Attributes(ANN, "get", resource="pods"))
+    answers.code = 418
+    await ask(authorizer, Attributes(ANN, "get", resource="nodes"))
+    await ask(authorizer, Attributes(User("bob", groups=("system:authenticated",)), "get", resource="pods"))
+
+    hooks, rest = {"type": "Webhook", "name": "hook"}, {"type": "AlwaysAllow", "name": "rest"}
+    assert hook.value("decisions_total", **hooks, decision="allowed") == 1
+    assert hook.value("decisions_total", **hooks, decision="denied") == 1
+    assert hook.value("decisions_total", **rest, decision="allowed") == 2
+    assert hook.value("webhook_evaluations_total", name="hook", result="success") == 2
+    assert hook.value("webhook_evaluations_total", name="hook", result="error") == 1
+    assert hook.value("webhook_duration_seconds_count", name="hook", result="success") == 2
+    assert hook.value("webhook_evaluations_fail_open_total", name="hook", result="error") == 1
+    assert hook.value("match_condition_exclusions_total", **hooks) == 1
+    assert hook.value("match_condition_evaluation_seconds_count", **hooks) == 4
+    assert hook.value("match_condition_evaluation_errors_total", **hooks) == 0
+    await authorizer.close()
+
+
+async def test_reloads_of_the_file_are_counted(hook: Hook, answers: Answers) -> None:
+    authorizer = hook.authorizer()
+    ids = {"apiserver_id_hash": hashed("server")}
+    controller = "config_controller_{}".format
+    path = hook.config()
+    first = hashed(path.read_bytes())
+    assert hook.value(controller("last_config_info"), **ids, hash=first) == 1
+
+    for content, status in ((b"nonsense", "failure"), (path.read_bytes() + b" ", "success")):
+        path.write_bytes(content)
+        await hook.clock.advance(2)
+        await ask(authorizer)
+        assert hook.value(controller("automatic_reloads_total"), **ids, status=status) == 1
+        seconds = hook.value(controller("automatic_reload_last_timestamp_seconds"), **ids, status=status)
+        assert seconds == pytest.approx(hook.clock.now().timestamp())
+    assert hook.value(controller("last_config_info"), **ids, hash=first) is None
+    await authorizer.close()
+
+
+async def test_each_request_is_an_attempt(config: ApiServerConfig) -> None:
+    modes = AuthorizationSettings(modes=("RBAC",))
+    async with ApiServer(replace(config, authorization=modes)) as server:
+        assert (await Api(server.app, "plain")("GET", "/api/v1/pods")).code == 403
+        assert (await Api(server.app, "plain")("GET", "/version")).code == 200
+        text = (await Api(server.app)("GET", "/metrics")).body.decode()
+
+    assert 'authorization_attempts_total{result="no-opinion"} 1.0' in text
+    assert 'authorization_duration_seconds_count{result="allowed"}' in text
+    assert 'apiserver_authorization_decisions_total{decision="allowed",name="rbac",type="RBAC"} 1.0' in text
