@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from urllib.parse import quote, urlencode
 
@@ -13,6 +15,9 @@ from kplane.api import errors
 from kplane.api.errors import ApiError, InternalError, from_status
 from kplane.api.field import FieldError, Path
 from kplane.api.scheme import ResourceInfo
+from kplane.client.streams.duplex import SocketDuplex
+from kplane.client.streams.websocket import HandshakeRefused, accept
+from kplane.runtime.serving import Hijack, hijack
 
 from ..http.call import Call
 from ..http.requestinfo import is_true
@@ -22,6 +27,9 @@ PASSED_ON = ("sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream")
 FLAGS = ("follow", "previous", "timestamps")
 SMALLEST = {"tailLines": 0, "sinceSeconds": 1, "limitBytes": 1}
 STREAMS = ("All", "Stdout", "Stderr")
+TEXT = "base64.binary.k8s.io"
+SUBPROTOCOLS = ("", "binary.k8s.io", TEXT)
+"""Of a log over WebSocket, as upstream's readers offer them; none is binary, too."""
 
 
 class PodLogs:
@@ -33,25 +41,55 @@ class PodLogs:
     async def __call__(
         self, call: Call, row: ResourceInfo, scope: Scope, receive: Receive, send: Send
     ) -> None:
+        if (connection := hijack(scope)) is not None and is_websocket(scope):
+            answer = await self._open(call)
+            await _over_websocket(scope, connection, answer)
+            return
         response = await self._response(call)
         await response(scope, receive, send)
 
     async def _response(self, call: Call) -> Response:
+        answer = await self._open(call)
+        if answer is None:
+            return Response(b"", media_type="text/plain")
+        return StreamingResponse(_text(answer), media_type="text/plain")
+
+    async def _open(self, call: Call) -> aiohttp.ClientResponse | None:
+        """The kubelet's answer; None where there is no log to show."""
         info, query = call.info, call.info.query
         pod = await self._nodes.pod(info.namespace, info.name)
         if faults := list(validate(query)):
             raise errors.invalid("PodLogOptions", "", info.name, faults)
         container = choose_container(pod, query.get("container", ""))
         if not pod.spec.node_name:
-            # Not on a node yet: there is no log to show.
-            return Response(b"", media_type="text/plain")
+            return None
         location = await self._nodes.locate(pod.spec.node_name)
         asked = {name: query[name] for name in PASSED_ON if query.get(name)}
         asked |= {name: "true" for name in FLAGS if is_true(query.get(name))}
         path = "/".join(quote(part, safe="") for part in (info.namespace, info.name, container))
         url = f"{location.url}/containerLogs/{path}?{urlencode(asked)}"
-        answer = await open_log(self._nodes.session, url)
-        return StreamingResponse(_text(answer), media_type="text/plain")
+        return await open_log(self._nodes.session, url)
+
+
+def is_websocket(scope: Scope) -> bool:
+    return any(name == b"upgrade" and value.lower() == b"websocket" for name, value in scope["headers"])
+
+
+async def _over_websocket(scope: Scope, connection: Hijack, answer: aiohttp.ClientResponse | None) -> None:
+    """The log as messages; an empty one comes first. Source: apimachinery's `wsstream.Reader`."""
+    target = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
+    with contextlib.suppress(HandshakeRefused, ConnectionError):  # told, or gone: nobody is left to be told
+        client = SocketDuplex(*await connection.take())
+        socket = await accept(client, target, scope["headers"], SUBPROTOCOLS)
+        text = socket.subprotocol == TEXT
+        await socket.write(b"", text=text)
+        if answer is not None:
+            async for chunk in _text(answer):
+                await socket.write(base64.b64encode(chunk) if text else chunk, text=text)
+        await socket.close()
+        return
+    if answer is not None:
+        answer.close()
 
 
 def validate(query: Mapping[str, str]) -> Iterator[FieldError]:

@@ -1,15 +1,19 @@
 """exec and attach: a client's connection on one side, the runtime's streaming server on the other.
 
-A SPDY client speaks the runtime's own protocol, so its bytes are relayed. A WebSocket client (subprotocols
-`v5.channel.k8s.io`, `v4.channel.k8s.io`) is translated: each message begins with its channel's number, each
-channel is a SPDY stream towards the runtime. v5 adds channel 255, which closes the channel it names.
+A SPDY client speaks the runtime's own protocol, so its bytes are relayed. A WebSocket client is translated:
+each message begins with its channel's number, each channel is a SPDY stream towards the runtime.
+Subprotocols: `v5.channel.k8s.io`, whose channel 255 closes the channel it names; `v4.channel.k8s.io`;
+`channel.k8s.io` or none, where a failure is a sentence and success is silence. Those with `base64` are text.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 from dataclasses import dataclass
+
+import msgspec
 
 from kplane.api.errors import InternalError
 from kplane.client.streams.duplex import SocketDuplex, relay
@@ -18,7 +22,9 @@ from kplane.client.streams.upgrade import Upgraded, open_upgrade
 from kplane.client.streams.websocket import WebSocket, accept
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
-SUBPROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
+OLDEST, OLDEST_TEXT = "channel.k8s.io", "base64.channel.k8s.io"
+TEXTS = (OLDEST_TEXT, "v4.base64.channel.k8s.io")
+SUBPROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", OLDEST, OLDEST_TEXT, "")
 RUNTIME_PROTOCOL = "v4.channel.k8s.io"
 DRAIN_SECONDS = 10.0
 
@@ -64,7 +70,7 @@ async def serve_websocket(
     """Serve exec or attach to a WebSocket client from the runtime's streams at `url`."""
     upstream = await connect_runtime(url, RUNTIME_PROTOCOL)
     try:
-        socket = await accept(client, target, headers, SUBPROTOCOLS)
+        socket = Channels(await accept(client, target, headers, SUBPROTOCOLS))
         session = Session(upstream.duplex, server=False)
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(session.run())
@@ -85,10 +91,42 @@ async def _open_streams(session: Session, wanted: Wanted) -> dict[int, Stream]:
     return {channel: await session.open({"streamType": name}) for channel, name, present in kinds if present}
 
 
-async def _receive(socket: WebSocket, streams: dict[int, Stream]) -> None:
+class Channels:
+    """A WebSocket whose messages belong to channels."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        self._text = socket.subprotocol in TEXTS
+        self.tells_success = socket.subprotocol not in (OLDEST, OLDEST_TEXT, "")
+        """Whether the outcome is a Status."""
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """None once the client has closed, is gone, or sends what is no message of this protocol."""
+        message = await self._socket.read()
+        if not message:
+            return None
+        if not self._text:
+            return message[0], message[1:]
+        try:
+            return int(message[:1]), base64.b64decode(message[1:], validate=True)
+        except ValueError:
+            return None
+
+    async def write(self, channel: int, data: bytes) -> None:
+        """Raises ConnectionError."""
+        if self._text:
+            await self._socket.write(str(channel).encode() + base64.b64encode(data), text=True)
+        else:
+            await self._socket.write(bytes([channel]) + data)
+
+    async def close(self) -> None:
+        await self._socket.close()
+
+
+async def _receive(socket: Channels, streams: dict[int, Stream]) -> None:
     """Client to runtime, until the client is gone; its going away ends the process' input."""
     while message := await socket.read():
-        channel, data = message[0], message[1:]
+        channel, data = message
         if channel == CLOSE and data:
             await _close(streams.get(data[0]))
         elif channel in (STDIN, RESIZE) and channel in streams and data:
@@ -105,7 +143,7 @@ async def _close(stream: Stream | None) -> None:
             await stream.close()
 
 
-async def _send(socket: WebSocket, streams: dict[int, Stream]) -> None:
+async def _send(socket: Channels, streams: dict[int, Stream]) -> None:
     """Runtime to client: all output first, then the outcome, which ends the exchange."""
     outputs = [channel for channel in (STDOUT, STDERR) if channel in streams]
     with contextlib.suppress(ConnectionError):  # the client is gone: nobody waits for the rest
@@ -115,11 +153,22 @@ async def _send(socket: WebSocket, streams: dict[int, Stream]) -> None:
             await asyncio.wait(copies, timeout=DRAIN_SECONDS) if copies else None
             for copy in copies:
                 copy.cancel()
+        if outcome and not socket.tells_success:
+            outcome = _sentence(outcome)
         if outcome:
-            await socket.write(bytes([ERROR]) + outcome)
+            await socket.write(ERROR, outcome)
 
 
-async def _copy(socket: WebSocket, channel: int, stream: Stream) -> None:
+def _sentence(outcome: bytes) -> bytes:
+    """What a Status says of a failure; nothing of a success."""
+    try:
+        status = msgspec.json.decode(outcome, type=dict[str, object])
+    except msgspec.DecodeError:
+        return outcome
+    return b"" if status.get("status") == "Success" else str(status.get("message", "")).encode()
+
+
+async def _copy(socket: Channels, channel: int, stream: Stream) -> None:
     with contextlib.suppress(ConnectionError):
         while data := await stream.read():
-            await socket.write(bytes([channel]) + data)
+            await socket.write(channel, data)

@@ -48,9 +48,10 @@ class WebSocket:
                 return b""
         return self._messages.pop(0)
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes, *, text: bool = False) -> None:
+        """One message. `data` must be UTF-8 where it is sent as text."""
         try:
-            self._protocol.send_binary(data)
+            self._protocol.send_text(data) if text else self._protocol.send_binary(data)
         except InvalidState as error:
             raise ConnectionError("the WebSocket is closed") from error
         await self._flush()
@@ -81,7 +82,8 @@ class WebSocket:
 async def accept(
     duplex: Duplex, target: str, headers: Iterable[tuple[bytes, bytes]], subprotocols: Sequence[str]
 ) -> WebSocket:
-    """Answer the handshake of a GET for `target`. `subprotocols` in the order of our preference.
+    """Answer the handshake of a GET for `target`. `subprotocols` in the order of our preference; an empty one
+    among them means that the client need not name any.
 
     Subprotocols are agreed on here rather than by `websockets`, which refuses names that are no HTTP tokens;
     `SPDY/3.1+portforward.k8s.io` is none. Raises HandshakeRefused after answering 400 or 403: a bad
@@ -89,7 +91,7 @@ async def accept(
     """
     offered = [value.decode("latin-1") for name, value in headers if name == PROTOCOL_HEADER]
     names = {name.strip() for value in offered for name in value.split(",")}
-    chosen = next((name for name in subprotocols if name in names), None)
+    chosen = next((name for name in subprotocols if name in (names or ("",))), None)
     protocol = ServerProtocol(max_size=MAX_MESSAGE)
     protocol.receive_data(_request_head(target, headers))
     events = protocol.events_received()
@@ -97,7 +99,8 @@ async def accept(
         request = events[0]
         assert isinstance(request, Request)
         response = protocol.accept(request)
-        response.headers[PROTOCOL_HEADER.decode()] = chosen
+        if chosen:
+            response.headers[PROTOCOL_HEADER.decode()] = chosen
     else:
         response = protocol.reject(403 if events else 400, "no supported subprotocol was requested\n")
     protocol.send_response(response)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -142,6 +143,32 @@ async def test_exec_separates_the_streams_and_ends_with_success(node: Node, subp
     assert received[STDOUT] == b"out\n"
     assert received[STDERR] == b"err\n"
     assert json.loads(received[ERROR])["status"] == "Success"
+
+
+async def test_oldest_protocol_says_nothing_of_success_and_a_sentence_of_failure(node: Node) -> None:
+    async with websocket(node, EXEC + "&command=echo&command=out", "channel.k8s.io") as socket:
+        assert await everything(socket) == {1: b"out\n"}
+
+    async with websocket(node, EXEC + "&command=sh&command=-c&command=exit+3", "channel.k8s.io") as socket:
+        received = await everything(socket)
+    assert b"exit code 3" in received[3]
+    assert not received[3].startswith(b"{")
+
+
+async def test_text_protocol_carries_base64(node: Node) -> None:
+    async with websocket(node, EXEC + "&command=echo&command=out", "base64.channel.k8s.io") as socket:
+        messages = [message async for message in socket]
+
+    assert messages == ["1" + base64.b64encode(b"out\n").decode()]
+
+
+async def test_text_protocol_takes_base64(node: Node) -> None:
+    path = "/exec/default/web/c?input=1&output=1&command=head&command=-n1"
+    async with websocket(node, path, "base64.channel.k8s.io") as socket:
+        await socket.send("0" + base64.b64encode(b"in\n").decode())
+        messages = [message async for message in socket]
+
+    assert messages == ["1" + base64.b64encode(b"in\n").decode()]
 
 
 async def test_exec_tells_the_exit_code(node: Node) -> None:
