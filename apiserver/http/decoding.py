@@ -13,6 +13,7 @@ from kplane.api.decode import (
     decode_json,
     decode_yaml_strictly,
     duplicate_keys,
+    in_order_of,
     unrecognized,
 )
 from kplane.api.errors import BadRequest, Invalid, invalid
@@ -73,7 +74,7 @@ async def read_object(call: Call, row: ResourceInfo, options_kind: str) -> Objec
     policy = field_validation(call, options_kind)
     obj, repeated = _read(call, body, row.kind, row.definition, look=policy != "Ignore")
     _check_kind(obj, row, body)
-    check_fields(call, obj, row, policy, repeated)
+    check_fields(call, obj, row, policy, repeated, body if _media_type(call) == JSON else b"")
     if call.audit is not None:
         call.audit.requested(obj, row)
     return obj
@@ -122,12 +123,17 @@ def _parse_protobuf(body: bytes, kind: str, definition: str) -> Object:
         raise BadRequest(cannot_handle(kind, version, str(error))) from error
 
 
-def check_fields(call: Call, obj: Object, row: ResourceInfo, policy: str, repeated: list[str]) -> None:
-    """Types must be right; unknown fields are dropped. Fills in metadata, kind and apiVersion."""
+def check_fields(
+    call: Call, obj: Object, row: ResourceInfo, policy: str, repeated: list[str], body: bytes = b""
+) -> None:
+    """Types must be right; unknown fields are dropped. Fills in metadata, kind and apiVersion. `body` is the
+    JSON that the object was read from, if it was."""
     found = check_custom(obj, row.custom) if row.custom else check(obj, row.node)
     if found.errors:
         raise BadRequest(cannot_handle(row.kind, row.version, found.errors[0]))
     faults = repeated + strict_faults(found.unknown, [])
+    if body and repeated and found.unknown:
+        faults = in_order_of(body, faults)
     if policy == "Strict" and faults:
         strict = "strict decoding error: " + ", ".join(faults)
         raise BadRequest(cannot_handle(row.kind, row.version, strict))

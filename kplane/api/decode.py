@@ -8,7 +8,7 @@ Invariant: whatever comes in, the only exception is `DecodeError`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "decode_yaml_strictly",
     "duplicate_keys",
     "duplicate_yaml_keys",
+    "in_order_of",
     "unrecognized",
 ]
 
@@ -87,6 +88,18 @@ def duplicate_keys(body: bytes, decoded: Object | None = None) -> list[str]:
     if not repeats:
         return []
     return list(islice(_repeated(json.loads(text, object_pairs_hook=_Pairs), ""), MAX_REPEATS))
+
+
+def in_order_of(body: bytes, faults: Sequence[str]) -> list[str]:
+    """The texts of strict decoding about a JSON body, in the order in which Go's decoder comes upon them."""
+    wanted = set(faults)
+    found = _places(json.loads(body.decode(errors="replace"), object_pairs_hook=_Pairs), "")
+    ordered = dict.fromkeys(
+        text
+        for place, repeats in found
+        if (text := f'{"duplicate" if repeats else "unknown"} field "{place}"') in wanted
+    )
+    return [*ordered, *(text for text in faults if text not in ordered)]
 
 
 def duplicate_yaml_keys(body: bytes) -> list[str]:
@@ -155,14 +168,18 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def _repeated(value: Any, path: str) -> Iterator[str]:
+    return (place for place, repeats in _places(value, path) if repeats)
+
+
+def _places(value: Any, path: str) -> Iterator[tuple[str, bool]]:
+    """The path of every key, and whether it has stood in its object before."""
     if isinstance(value, _Pairs):
         seen: set[str] = set()
         for key, item in value:
             place = f"{path}.{key}" if path else key
-            if key in seen:
-                yield place
+            yield place, key in seen
             seen.add(key)
-            yield from _repeated(item, place)
+            yield from _places(item, place)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _repeated(item, f"{path}[{index}]")
+            yield from _places(item, f"{path}[{index}]")

@@ -15,6 +15,7 @@ from kplane.api.decode import (
     decode_yaml,
     decode_yaml_strictly,
     duplicate_keys,
+    in_order_of,
     duplicate_yaml_keys,
     unrecognized,
 )
@@ -87,6 +88,17 @@ def test_the_400_shows_how_the_body_begins() -> None:
     )
     assert unrecognized("Pod", "x", b"bad").endswith("(626164)")
     assert unrecognized("Pod", "x", b"{" + b"a" * 40).endswith("({aaaaaaaaaaaaaaaaaaaaaaaaaaaaa ...)")
+
+
+def test_faults_are_told_in_the_order_of_the_body() -> None:
+    body = b'{"x":1,"spec":{"y":1,"n":1,"n":2,"z":[{"n":1,"n":1}]},"w":1}'
+    unknown = [f'unknown field "{path}"' for path in ("spec.y", "w", "x")]
+    repeated = [f'duplicate field "{path}"' for path in ("spec.n", "spec.z[0].n")]
+
+    assert in_order_of(body, [*repeated, *unknown, "other"]) == [
+        'unknown field "x"', 'unknown field "spec.y"', 'duplicate field "spec.n"',
+        'duplicate field "spec.z[0].n"', 'unknown field "w"', "other",
+    ]  # fmt: skip
 
 
 def test_repeated_keys_are_found_with_their_paths() -> None:
