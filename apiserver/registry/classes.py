@@ -54,6 +54,7 @@ class PriorityClassStrategy(Strategy):
 
 class RuntimeClassStrategy(Strategy):
     immutable_spec_generation = True
+    warns_always = True
     unconditional_update = False
 
     def warnings(self, obj: Object) -> Iterator[str]:

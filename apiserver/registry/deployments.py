@@ -8,8 +8,10 @@ from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
 from .immutable import non_negative, unchanged
+from .kindwarnings import name_warnings
 from .podspec.defaults import default_template
 from .status import StatusStrategy
+from .strategy import changed
 from .workloads import (
     is_zero,
     validate_at_most_all,
@@ -24,6 +26,14 @@ _TYPES = ("Recreate", "RollingUpdate")
 
 class DeploymentStrategy(StatusStrategy):
     pod_template = ("spec", "template")
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        yield from name_warnings(obj)
+        yield from super().warnings(obj)
+
+    def update_warnings(self, new: Object, old: Object) -> Iterator[str]:
+        if changed(new, old):
+            yield from super().warnings(new)
 
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})

@@ -9,7 +9,9 @@ from kplane.api import names
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
+from .addressforms import ip_fault
 from .immutable import unchanged
+from .kindwarnings import endpoints_warnings, slice_warnings
 from .strategy import Strategy
 
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
@@ -19,6 +21,10 @@ _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 class EndpointsStrategy(Strategy):
     immutable_spec_generation = True
     allow_create_on_update = True
+    warns_always = True
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        yield from endpoints_warnings(obj)
 
     def default(self, obj: Object) -> None:
         for subset in obj.get("subsets") or ():
@@ -40,6 +46,23 @@ class EndpointsStrategy(Strategy):
 
 
 class EndpointSliceStrategy(Strategy):
+    labels_count = True
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        if obj.get("addressType") == "FQDN":
+            yield "spec.addressType: FQDN endpoints are deprecated"
+        yield from slice_warnings(obj)
+
+    def update_warnings(self, new: Object, old: Object) -> Iterator[str]:
+        yield from slice_warnings(new)
+
+    def prepare_create(self, obj: Object) -> None:
+        _drop_topology(obj)
+
+    def prepare_update(self, new: Object, old: Object) -> None:
+        if new.get("endpoints") != old.get("endpoints"):
+            _drop_topology(new)
+
     def default(self, obj: Object) -> None:
         for port in obj.get("ports") or ():
             port.setdefault("name", "")
@@ -64,11 +87,16 @@ class EndpointSliceStrategy(Strategy):
         yield from unchanged(new.get("addressType"), old.get("addressType"), path.addressType)
 
 
+def _drop_topology(endpoints: Object) -> None:
+    """A field of the first version, which this one does not write."""
+    for endpoint in endpoints.get("endpoints") or ():
+        endpoint.pop("deprecatedTopology", None)
+
+
 def _validate_address(address: Object, path: Path) -> Iterator[FieldError]:
     ip = address.get("ip", "")
-    if faults := names.ip(ip):
-        for text in faults:
-            yield path.ip.invalid(ip, text)
+    if fault := ip_fault(ip):
+        yield path.ip.invalid(ip, fault)
     else:
         yield from validate_not_special(ip, path.ip)
     if hostname := address.get("hostname"):
@@ -126,10 +154,8 @@ def _validate_slice_address(address: str, kind: str, path: Path) -> Iterator[Fie
         for text in names.dns_subdomain(address):
             yield path.invalid(address, text)
         return
-    faults = names.ip(address)
-    if faults:
-        for text in faults:
-            yield path.invalid(address, text)
+    if fault := ip_fault(address):
+        yield path.invalid(address, fault)
     elif kind == "IPv4" and ":" in address:
         yield path.invalid(address, "must be an IPv4 address")
     elif kind == "IPv6" and ":" not in address:

@@ -362,10 +362,12 @@ class Registry:
     def _count_generation(self, new: Object, old: Object) -> None:
         if self.strategy.immutable_spec_generation:
             return
-        meta = new["metadata"]
-        meta["generation"] = old["metadata"].get("generation", 1)
+        meta, was = new["metadata"], old["metadata"]
+        meta["generation"] = was.get("generation", 1)
         ignored = self._owned | {"metadata"}
-        if any(new.get(name) != old.get(name) for name in (new.keys() | old.keys()) - ignored):
+        counted = (new.keys() | old.keys()) - ignored
+        relabelled = self.strategy.labels_count and meta.get("labels") != was.get("labels")
+        if relabelled or any(new.get(name) != old.get(name) for name in counted):
             meta["generation"] += 1
 
     async def _swap(self, key: Key, current: _Current, new: Object, old: Object, author: Author) -> Written:

@@ -1,6 +1,7 @@
-"""Warnings about what clients write in kinds that make no Pods: Services, volumes and their classes.
+"""Warnings about what clients write in kinds that make no Pods: Services, volumes, nodes and others.
 
-Texts and rules: `pkg/api/{service,persistentvolume,storage,node}`.
+Texts and rules: `pkg/api/{service,persistentvolume,persistentvolumeclaim,storage,node}` and the strategies in
+`pkg/registry`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from kplane.api import names
 from kplane.api.field import Path
 from kplane.api.resource import Object
 
-from .podspec.warnings import NODE_LABELS, term_warnings
+from .addressforms import cidr_warnings, ip_warning, ip_warnings
+from .podspec.warnings import NODE_LABELS, claim_spec_warnings, term_warnings
 
 _HINTS = "service.kubernetes.io/topology-aware-hints"
 _MODE = "service.kubernetes.io/topology-mode"
 _BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
+_NO_CLASS = 'deprecated since v1.8; use "storageClassName" attribute instead'
+_OLD_CLASS = "kubernetes.io/ingress.class"
+_SLICE_CONTROLLERS = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io")
 _BETA_OPTIONS = "volume.beta.kubernetes.io/mount-options"
 
 
@@ -34,10 +39,19 @@ def service_warnings(service: Object) -> Iterator[str]:
         yield f"annotation {_HINTS} is deprecated, please use {_MODE} instead"
     external = spec["type"] == "ExternalName"
     headless = spec["type"] == "ClusterIP" and spec.get("clusterIP") == "None"
+    path = Path("spec")
     if headless:
         yield from _headless_warnings(spec)
-    elif spec.get("externalIPs") and not external:
-        yield "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
+    else:
+        yield from ip_warnings(spec.get("clusterIPs") or (), path.clusterIPs)
+    if addresses := spec.get("externalIPs"):
+        yield from ip_warnings(addresses, path.externalIPs)
+        if not headless and not external:
+            yield "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
+    if address := spec.get("loadBalancerIP"):
+        yield from ip_warning(address, path.loadBalancerIP)
+    for index, network in enumerate(spec.get("loadBalancerSourceRanges") or ()):
+        yield from cidr_warnings(network.strip(), path.loadBalancerSourceRanges[index])
     if external and spec.get("externalIPs"):
         yield 'spec.externalIPs is ignored when spec.type is "ExternalName"'
     if not external and spec.get("externalName"):
@@ -55,6 +69,79 @@ def _headless_warnings(spec: Object) -> Iterator[str]:
         yield "spec.SessionAffinity is ignored for headless services"
 
 
+def service_status_warnings(service: Object) -> Iterator[str]:
+    entries = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    # Upstream names the entry, not its field.
+    yield from ip_warnings((entry.get("ip", "") for entry in entries), Path("status.loadBalancer.ingress"))
+
+
+def pod_status_warnings(pod: Object) -> Iterator[str]:
+    status = pod.get("status") or {}
+    for name in ("podIPs", "hostIPs"):
+        for index, entry in enumerate(status.get(name) or ()):
+            if ":" in entry.get("ip", ""):
+                yield from ip_warning(entry["ip"], Path("status").child(name)[index].ip)
+
+
+def endpoints_warnings(endpoints: Object) -> Iterator[str]:
+    labels = endpoints["metadata"].get("labels") or {}
+    # Controllers write addresses as they should be; the look at thousands of them is spared.
+    if labels.get("endpoints.kubernetes.io/managed-by") == "endpoint-controller":
+        return
+    for index, subset in enumerate(endpoints.get("subsets") or ()):
+        for name in ("addresses", "notReadyAddresses"):
+            for position, address in enumerate(subset.get(name) or ()):
+                here = Path("subsets")[index].child(name)[position].ip
+                yield from ip_warning(address.get("ip", ""), here)
+
+
+def slice_warnings(endpoints: Object) -> Iterator[str]:
+    """Of the addresses of an EndpointSlice."""
+    labels = endpoints["metadata"].get("labels") or {}
+    if labels.get("endpointslice.kubernetes.io/managed-by") in _SLICE_CONTROLLERS:
+        return
+    for index, endpoint in enumerate(endpoints.get("endpoints") or ()):
+        yield from ip_warnings(endpoint.get("addresses") or (), Path("endpoints")[index].addresses)
+
+
+def policy_warnings(policy: Object) -> Iterator[str]:
+    """Of the networks of a NetworkPolicy."""
+    spec = policy.get("spec") or {}
+    for direction, peers in (("ingress", "from"), ("egress", "to")):
+        for index, rule in enumerate(spec.get(direction) or ()):
+            for position, peer in enumerate(rule.get(peers) or ()):
+                block = peer.get("ipBlock")
+                if block is None:
+                    continue
+                here = Path("spec").child(direction)[index].child(peers)[position].ipBlock
+                yield from cidr_warnings(block.get("cidr", ""), here.cidr)
+                for number, part in enumerate(block.get("except") or ()):
+                    yield from cidr_warnings(part, here.child("except")[number])
+
+
+def node_warnings(node: Object) -> Iterator[str]:
+    spec = node.get("spec") or {}
+    if spec.get("configSource") is not None:
+        yield "spec.configSource: the feature is removed"
+    if spec.get("externalID"):
+        yield "spec.externalID: this field is deprecated, and is unused by Kubernetes"
+    for index, network in enumerate(spec.get("podCIDRs") or ()):
+        yield from cidr_warnings(network, Path("spec").podCIDRs[index])
+
+
+def ingress_warnings(ingress: Object) -> Iterator[str]:
+    given = _OLD_CLASS in (ingress["metadata"].get("annotations") or {})
+    if given and (ingress.get("spec") or {}).get("ingressClassName") is None:
+        yield f"annotation \"{_OLD_CLASS}\" is deprecated, please use 'spec.ingressClassName' instead"
+
+
+def claim_warnings(claim: Object) -> Iterator[str]:
+    """Of a PersistentVolumeClaim."""
+    if _BETA_CLASS in (claim["metadata"].get("annotations") or {}):
+        yield f"metadata.annotations[{_BETA_CLASS}]: {_NO_CLASS}"
+    yield from claim_spec_warnings(claim.get("spec") or {}, Path("spec"))
+
+
 def volume_warnings(volume: Object) -> Iterator[str]:
     spec, annotations = volume["spec"], volume["metadata"].get("annotations") or {}
     required = (spec.get("nodeAffinity") or {}).get("required") or {}
@@ -62,10 +149,7 @@ def volume_warnings(volume: Object) -> Iterator[str]:
     for index, term in enumerate(required.get("nodeSelectorTerms") or ()):
         yield from term_warnings(term, terms[index])
     if _BETA_CLASS in annotations:
-        yield (
-            f"metadata.annotations[{_BETA_CLASS}]: deprecated since v1.8; "
-            'use "storageClassName" attribute instead'
-        )
+        yield f"metadata.annotations[{_BETA_CLASS}]: {_NO_CLASS}"
     if _BETA_OPTIONS in annotations:
         yield (
             f"metadata.annotations[{_BETA_OPTIONS}]: deprecated since v1.31; "

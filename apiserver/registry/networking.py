@@ -9,7 +9,9 @@ from kplane.api import names
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
+from .addressforms import cidr_fault, validate_ip
 from .immutable import unchanged
+from .kindwarnings import ingress_warnings, policy_warnings
 from .labels import validate_selector
 from .podspec.probes import validate_port
 from .status import StatusStrategy
@@ -22,6 +24,10 @@ CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
 class IngressStrategy(StatusStrategy):
     empty_status = {"loadBalancer": {}}  # noqa: RUF012
+    warns_updates = False
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        yield from ingress_warnings(obj)
 
     def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
         spec, here = obj.get("spec") or {}, path.spec
@@ -51,8 +57,8 @@ class IngressStrategy(StatusStrategy):
         balancer = (new.get("status") or {}).get("loadBalancer") or {}
         for index, entry in enumerate(balancer.get("ingress") or ()):
             here = path.status.loadBalancer.ingress[index]
-            for text in names.ip(entry["ip"]) if entry.get("ip") else ():
-                yield here.ip.invalid(entry["ip"], text)
+            if entry.get("ip"):
+                yield from validate_ip(entry["ip"], here.ip)
             if hostname := entry.get("hostname"):
                 for text in names.dns_subdomain(hostname):
                     yield here.hostname.invalid(hostname, text)
@@ -89,6 +95,11 @@ class IngressClassStrategy(Strategy):
 
 
 class NetworkPolicyStrategy(Strategy):
+    warns_always = True
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        yield from policy_warnings(obj)
+
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})
         spec.setdefault("podSelector", {})
@@ -242,16 +253,16 @@ def _validate_block(block: Object, path: Path) -> Iterator[FieldError]:
     if not network:
         yield path.cidr.required()
         return
-    if not is_network(network):
-        yield path.cidr.invalid(network, CIDR)
+    if fault := cidr_fault(network):
+        yield path.cidr.invalid(network, fault)
         return
-    whole = ip_network(network, strict=False)
+    whole = ip_network(network)
     for index, entry in enumerate(block.get("except") or ()):
         here = path.child("except")[index]
-        if not is_network(entry):
-            yield here.invalid(entry, CIDR)
+        if fault := cidr_fault(entry):
+            yield here.invalid(entry, fault)
             continue
-        part = ip_network(entry, strict=False)
+        part = ip_network(entry)
         inside = part.version == whole.version and part.network_address in whole
         if not inside or part.prefixlen <= whole.prefixlen:
             yield here.invalid(entry, f"must be a strict subset of `cidr`: {network}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_network
 
 from kplane.api import names
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
+from .addressforms import validate_cidr
+from .kindwarnings import node_warnings
 from .labels import validate_key
 from .podspec.defaults import round_quantities
 from .podspec.resources import validate_amount
@@ -22,6 +23,10 @@ class NodeStrategy(Strategy):
     subresources = (STATUS,)
     immutable_spec_generation = True
     selectable = ("spec.unschedulable",)
+    warns_always = True
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        yield from node_warnings(obj)
 
     def default(self, obj: Object) -> None:
         obj.setdefault("spec", {})
@@ -40,10 +45,7 @@ class NodeStrategy(Strategy):
         yield from _validate_taints(spec.get("taints") or [], path.metadata.taints)
         yield from _validate_amounts(obj.get("status") or {}, path.status)
         for index, cidr in enumerate(spec.get("podCIDRs") or ()):
-            if not _is_network(cidr):
-                yield path.spec.podCIDRs[index].invalid(
-                    cidr, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
-                )
+            yield from validate_cidr(cidr, path.spec.podCIDRs[index])
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         now, was = new.get("spec") or {}, old.get("spec") or {}
@@ -94,11 +96,3 @@ def _validate_taints(taints: list[Object], path: Path) -> Iterator[FieldError]:
                 fault.field, fault.reason, f"{fault.text}: taints must be unique by key and effect pair"
             )
         seen.add((key, effect))
-
-
-def _is_network(text: str) -> bool:
-    try:
-        ip_network(text, strict=False)
-    except ValueError:
-        return False
-    return "/" in text

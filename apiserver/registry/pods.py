@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from kplane.api import names
@@ -11,6 +12,7 @@ from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
 from .immutable import unchanged
+from .kindwarnings import pod_status_warnings
 from .podspec.defaults import default_pod, mirror_service_account
 from .podspec.ephemeral import keep_all_but_ephemeral, validate_ephemeral_update
 from .podspec.qos import qos_class
@@ -37,7 +39,7 @@ _GATED = {
 
 class PodStrategy(StatusStrategy):
     subresources = (
-        STATUS,
+        replace(STATUS, warnings=pod_status_warnings),
         Subresource(
             "ephemeralcontainers",
             (),

@@ -14,6 +14,7 @@ from kplane.api.resource import Object
 
 from .configmaps import MAX_SIZE, decoded_size, validate_immutable
 from .immutable import unchanged
+from .keypairs import pair_fault
 from .strategy import Strategy
 
 SERVICE_ACCOUNT_TOKEN = "kubernetes.io/service-account-token"  # noqa: S105  (a type's name)
@@ -30,6 +31,7 @@ _HIDDEN = "<secret contents redacted>"
 class SecretStrategy(Strategy):
     immutable_spec_generation = True
     selectable = ("type",)
+    warns_always = True
 
     def default(self, obj: Object) -> None:
         if not obj.get("type"):
@@ -39,6 +41,13 @@ class SecretStrategy(Strategy):
             data = obj.setdefault("data", {})
             for key, value in plain.items():
                 data[key] = base64.b64encode(value.encode()).decode()
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        if obj.get("type") == "kubernetes.io/tls":
+            data = obj.get("data") or {}
+            pair = (_decoded(data.get(key, "")) for key in _REQUIRED_KEYS["kubernetes.io/tls"])
+            if fault := pair_fault(*pair):
+                yield fault
 
     def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
         data = obj.get("data") or {}
@@ -71,6 +80,13 @@ def _validate_type(obj: Object, data: Object, path: Path) -> Iterator[FieldError
         annotations = obj["metadata"].get("annotations") or {}
         if not annotations.get(_SERVICE_ACCOUNT):
             yield path.metadata.annotations[_SERVICE_ACCOUNT].required()
+
+
+def _decoded(encoded: str) -> bytes:
+    try:
+        return binascii.a2b_base64(encoded)
+    except ValueError:
+        return b""
 
 
 def _is_json(encoded: str) -> bool:

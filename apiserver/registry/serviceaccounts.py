@@ -32,6 +32,10 @@ class ServiceAccountStrategy(Strategy):
                 " to isolate access to mounted secrets"
             )
 
+    def update_warnings(self, new: Object, old: Object) -> Iterator[str]:
+        if ENFORCE_MOUNTABLE not in (old["metadata"].get("annotations") or {}):
+            yield from self.warnings(new)
+
 
 def _clean_references(obj: Object) -> None:
     """Of a reference to a Secret only the name counts: it can be nothing else, and nowhere else."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address, ip_network
+from dataclasses import replace
+from ipaddress import ip_address
 
 from kplane.api import names
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
+from .addressforms import cidr_fault, ip_fault, validate_ip
 from .endpoints import validate_not_special
-from .kindwarnings import service_warnings
+from .kindwarnings import service_status_warnings, service_warnings
 from .labels import validate_labels
 from .podspec.probes import validate_port
 from .status import StatusStrategy
+from .strategy import STATUS
 
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
@@ -32,6 +35,9 @@ class ServiceStrategy(StatusStrategy):
     allow_create_on_update = True
     empty_status = {"loadBalancer": {}}  # noqa: RUF012
     selectable = ("spec.clusterIP", "spec.type")
+
+    warns_always = True
+    subresources = (replace(STATUS, warnings=service_status_warnings),)
 
     def warnings(self, obj: Object) -> Iterator[str]:
         yield from service_warnings(obj)
@@ -89,8 +95,8 @@ class ServiceStrategy(StatusStrategy):
         if entries and new["spec"]["type"] != "LoadBalancer":
             yield here.forbidden('may only be used when `spec.type` is "LoadBalancer"')
         for index, entry in enumerate(entries):
-            for text in names.ip(entry["ip"]) if entry.get("ip") else ():
-                yield here[index].ip.invalid(entry["ip"], text)
+            if entry.get("ip"):
+                yield from validate_ip(entry["ip"], here[index].ip)
             for text in names.dns_subdomain(entry["hostname"]) if entry.get("hostname") else ():
                 yield here[index].hostname.invalid(entry["hostname"], text)
 
@@ -272,10 +278,9 @@ def _validate_addresses(spec: Object, path: Path) -> Iterator[FieldError]:
         yield from _validate_families(spec, path)
         yield from _validate_cluster_addresses(spec, path)
     for index, address in enumerate(spec.get("externalIPs") or ()):
-        faults = names.ip(address)
-        for text in faults:
-            yield path.externalIPs[index].invalid(address, text)
-        if not faults:
+        if fault := ip_fault(address):
+            yield path.externalIPs[index].invalid(address, fault)
+        else:
             yield from validate_not_special(address, path.externalIPs[index])
 
 
@@ -307,9 +312,9 @@ def _validate_cluster_addresses(spec: Object, path: Path) -> Iterator[FieldError
                 wrong = True
                 yield path.clusterIPs.invalid(addresses, "'None' must be the first and only value")
             continue
-        for text in names.ip(address):
+        if fault := ip_fault(address):
             wrong = True
-            yield path.clusterIPs[index].invalid(address, text)
+            yield path.clusterIPs[index].invalid(address, fault)
     if len(addresses) > 2:
         yield path.clusterIPs.invalid(addresses, "may only hold up to 2 values")
     if wrong or _is_headless(spec):
@@ -332,12 +337,9 @@ def _validate_balancer(spec: Object, path: Path) -> Iterator[FieldError]:
     if ranges and not balanced:
         yield path.LoadBalancerSourceRanges.forbidden(only)
     for index, network in enumerate(ranges):
-        try:
-            ip_network(network.strip(), strict=False)
-        except ValueError:
-            yield path.LoadBalancerSourceRanges[index].invalid(
-                network, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
-            )
+        # Spaces around them are forgiven.
+        if fault := cidr_fault(network.strip()):
+            yield path.LoadBalancerSourceRanges[index].invalid(network, fault)
     if spec.get("allocateLoadBalancerNodePorts") is not None and not balanced:
         yield path.allocateLoadBalancerNodePorts.forbidden(only)
     if name := spec.get("loadBalancerClass"):

@@ -11,8 +11,9 @@ from kplane.api.resource import Object
 from .immutable import non_negative, unchanged
 from .podspec.defaults import default_template
 from .podspec.validation import validate_template
+from .podspec.warnings import claim_spec_warnings
 from .status import StatusStrategy
-from .strategy import Strategy
+from .strategy import Strategy, changed
 from .volumeclaims import default_claim
 from .workloads import is_zero, validate_counts, validate_match, validate_share, validate_spec_selector
 
@@ -32,6 +33,16 @@ class StatefulSetStrategy(StatusStrategy):
     empty_status = {"replicas": 0, "availableReplicas": 0}  # noqa: RUF012
 
     pod_template = ("spec", "template")
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        yield from super().warnings(obj)
+        yield from _claim_warnings(obj["spec"], "")
+
+    def update_warnings(self, new: Object, old: Object) -> Iterator[str]:
+        if changed(new, old):
+            yield from super().warnings(new)
+            # Upstream's paths differ.
+            yield from _claim_warnings(new["spec"], "Spec")
 
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})
@@ -61,7 +72,7 @@ class StatefulSetStrategy(StatusStrategy):
         for name, value in spec["persistentVolumeClaimRetentionPolicy"].items():
             if value not in _RETENTION:
                 yield here.persistentVolumeClaimRetentionPolicy.child(name).not_supported(value, _RETENTION)
-        yield from non_negative(spec, here, "replicas", "minReadySeconds", "revisionHistoryLimit")
+        yield from non_negative(spec, here, "replicas", "minReadySeconds")
         yield from non_negative(spec.get("ordinals") or {}, here.ordinals, "start")
         yield from validate_spec_selector(spec, "statefulset", here)
         yield from _validate_template(spec, here)
@@ -77,6 +88,17 @@ class StatefulSetStrategy(StatusStrategy):
             status, path.status, "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"
         )
         yield from non_negative(status, path.status, "observedGeneration", "collisionCount")
+
+
+def _claim_warnings(spec: Object, field: str) -> Iterator[str]:
+    for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+        here = Path("spec").volumeClaimTemplates[index]
+        yield from claim_spec_warnings(claim.get("spec") or {}, here.child(field) if field else here)
+    if (spec.get("revisionHistoryLimit") or 0) < 0:
+        yield (
+            "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is"
+            " recommended"
+        )
 
 
 def _validate_strategy(strategy: Object, path: Path) -> Iterator[FieldError]:

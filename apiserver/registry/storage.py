@@ -36,6 +36,7 @@ _BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
 class PersistentVolumeStrategy(StatusStrategy):
     immutable_spec_generation = True
     empty_status = {"phase": "Pending"}  # noqa: RUF012
+    warns_always = True
 
     def warnings(self, obj: Object) -> Iterator[str]:
         yield from volume_warnings(obj)
@@ -87,6 +88,7 @@ class PersistentVolumeStrategy(StatusStrategy):
 
 class StorageClassStrategy(Strategy):
     immutable_spec_generation = True
+    warns_always = True
 
     def warnings(self, obj: Object) -> Iterator[str]:
         yield from class_warnings(obj)
@@ -191,6 +193,7 @@ class CSINodeStrategy(Strategy):
 
 class CSIStorageCapacityStrategy(Strategy):
     immutable_spec_generation = True
+    warns_always = True
     unconditional_update = False
 
     def warnings(self, obj: Object) -> Iterator[str]:

@@ -79,6 +79,9 @@ class Strategy:
     immutable_spec_generation = False
     """True for kinds without metadata.generation."""
 
+    labels_count = False
+    """Whether a change of labels alone counts a generation, too."""
+
     name_rule: NameRule = staticmethod(names.dns_subdomain)
     """What metadata.name must obey; `metadata.py` applies it."""
 
@@ -87,6 +90,9 @@ class Strategy:
 
     warns_updates = True
     """Whether changes warn as creation does; not where machines write often (pods)."""
+
+    warns_always = False
+    """Whether also those updates warn that change no more than metadata."""
 
     unconditional_update = True
     """Whether PUT without a resourceVersion is accepted."""
@@ -139,7 +145,7 @@ class Strategy:
 
     def update_warnings(self, new: Object, old: Object) -> Iterator[str]:
         """Texts for a write that changed the object, not through a subresource."""
-        if self.warns_updates and changed(new, old):
+        if self.warns_always or (self.warns_updates and changed(new, old)):
             yield from self.warnings(new)
 
     def grace_period(self, obj: Object, asked: int | None) -> int:

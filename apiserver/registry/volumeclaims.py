@@ -8,6 +8,7 @@ from kplane.api import names, quantity
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
+from .kindwarnings import claim_warnings
 from .labels import validate_selector
 from .podspec.defaults import round_quantities
 from .status import StatusStrategy
@@ -33,6 +34,11 @@ def default_claim(claim: Object) -> None:
 class PersistentVolumeClaimStrategy(StatusStrategy):
     immutable_spec_generation = True
     empty_status = {"phase": "Pending"}  # noqa: RUF012
+
+    warns_always = True
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        yield from claim_warnings(obj)
 
     def default(self, obj: Object) -> None:
         default_claim(obj)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -94,7 +94,7 @@ class Exchange:
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.headers = {key.decode().lower(): value.decode() for key, value in message.get("headers", ())}
+            self.headers = _joined(message.get("headers", ()))
             self.status = message["status"]
             self._started.set()
         elif message["type"] == "http.response.body" and message.get("body"):
@@ -171,3 +171,12 @@ class AsgiTransport:
             "extensions": {"tls": {"client_cert": self._certificate}} if self._certificate else {},
             "state": {},
         }
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    """By name; what comes more than once (warnings) in one text, as RFC 9110 has it."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        key, text = name.decode().lower(), value.decode()
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found

@@ -9,12 +9,13 @@ from kplane.api import names
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
+from ..addressforms import validate_ip
 from .environment import validate_env, validate_env_from
+from .files import descending_path
 from .probes import validate_lifecycle, validate_probes
 from .resources import validate_requirements
 from .restarts import validate_restarts
 from .security import validate_container_security
-from .volumes import descending_path
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 PROTOCOLS = ("SCTP", "TCP", "UDP")
@@ -133,8 +134,7 @@ def _validate_ports(ports: list[Object], path: Path) -> Iterator[FieldError]:
         elif protocol not in PROTOCOLS:
             yield here.protocol.not_supported(protocol, PROTOCOLS)
         if host_ip := port.get("hostIP"):
-            for text in names.ip(host_ip):
-                yield here.hostIP.invalid(host_ip, text)
+            yield from validate_ip(host_ip, here.hostIP)
 
 
 def _host_port_conflicts(containers: list[Object], path: Path) -> Iterator[FieldError]:

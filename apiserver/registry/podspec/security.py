@@ -9,7 +9,7 @@ from kplane.api import names
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
-from .volumes import descending_path
+from .files import descending_path
 
 _MAX_ID = 2**32 - 1
 _SECCOMP_TYPES = ("Localhost", "RuntimeDefault", "Unconfined")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kplane.api import names
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
+
+from ..addressforms import validate_ip
 
 _BACK = "may not be transitioned to non-terminated state"
 _ONE_EACH = "may specify no more than one IP for each IP family"
@@ -47,8 +48,7 @@ def validate_addresses(status: Object, path: Path) -> Iterator[FieldError]:
         entries = status.get(field) or []
         addresses = [entry.get("ip", "") for entry in entries]
         for index, address in enumerate(addresses):
-            for text in names.ip(address):
-                yield path.child(field)[index].invalid(address, text)
+            yield from validate_ip(address, path.child(field)[index])
             if address in addresses[:index]:
                 yield path.child(field)[index].duplicate(entries[index])
         families = [":" in address for address in addresses]

@@ -8,6 +8,7 @@ from kplane.api import names, quantity
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
+from ..addressforms import validate_ip
 from ..labels import validate_annotations, validate_key, validate_labels
 from .containers import Surroundings, validate_containers
 from .resources import validate_requirements
@@ -134,8 +135,7 @@ def _validate_dns(spec: Object, path: Path) -> Iterator[FieldError]:
     if len(servers) > 3:
         yield path.nameservers.invalid(servers, "must not have more than 3 nameservers")
     for index, server in enumerate(servers):
-        for text in names.ip(server):
-            yield path.nameservers[index].invalid(server, text)
+        yield from validate_ip(server, path.nameservers[index])
     if len(searches) > 32:
         yield path.searches.invalid(searches, "must not have more than 32 search paths")
     if len(" ".join(searches)) > 2048:
@@ -154,8 +154,7 @@ def _validate_dns(spec: Object, path: Path) -> Iterator[FieldError]:
 
 def _validate_aliases(aliases: list[Object], path: Path) -> Iterator[FieldError]:
     for index, alias in enumerate(aliases):
-        for text in names.ip(alias.get("ip", "")):
-            yield path[index].ip.invalid(alias.get("ip", ""), text)
+        yield from validate_ip(alias.get("ip", ""), path[index].ip)
         for position, hostname in enumerate(alias.get("hostnames") or ()):
             for text in names.dns_subdomain(hostname):
                 yield path[index].hostnames[position].invalid(hostname, text)

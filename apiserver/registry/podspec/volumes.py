@@ -9,10 +9,15 @@ from kplane.api import names, quantity
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
-from .environment import VOLUME_FIELDS, validate_field_ref, validate_resource_ref
+from .files import (
+    no_backsteps,
+    validate_downward_items,
+    validate_key_paths,
+    validate_mode,
+)
 from .images import pull_policy
+from .projections import validate_projected
 
-_FILE_MODE = "must be a number between 0 and 0777 (octal), both inclusive"
 _DEFAULTS: dict[str, Object] = {
     "secret": {"defaultMode": 0o644},
     "configMap": {"defaultMode": 0o644},
@@ -118,15 +123,15 @@ def _host_path(source: Object, path: Path) -> Iterator[FieldError]:
 def _secret(source: Object, path: Path) -> Iterator[FieldError]:
     if not source.get("secretName"):
         yield path.secretName.required()
-    yield from _mode(source.get("defaultMode"), path.defaultMode)
-    yield from _key_paths(source.get("items") or [], path.items)
+    yield from validate_mode(source.get("defaultMode"), path.defaultMode)
+    yield from validate_key_paths(source.get("items") or [], path.items)
 
 
 def _config_map(source: Object, path: Path) -> Iterator[FieldError]:
     if not source.get("name"):
         yield path.name.required()
-    yield from _mode(source.get("defaultMode"), path.defaultMode)
-    yield from _key_paths(source.get("items") or [], path.items)
+    yield from validate_mode(source.get("defaultMode"), path.defaultMode)
+    yield from validate_key_paths(source.get("items") or [], path.items)
 
 
 def _claim(source: Object, path: Path) -> Iterator[FieldError]:
@@ -163,103 +168,8 @@ def _ephemeral(source: Object, path: Path) -> Iterator[FieldError]:
 
 
 def _downward(source: Object, path: Path) -> Iterator[FieldError]:
-    yield from _mode(source.get("defaultMode"), path.defaultMode)
-    yield from _downward_items(source.get("items") or [], path.items)
-
-
-def _projected(source: Object, path: Path) -> Iterator[FieldError]:
-    yield from _mode(source.get("defaultMode"), path.defaultMode)
-    taken: set[str] = set()
-    for index, part in enumerate(source.get("sources") or ()):
-        here = path.sources[index]
-        for kind in list(part)[1:]:
-            yield here.child(kind).forbidden("may not specify more than 1 volume type per source")
-        kind = next(iter(part), "")
-        if kind in ("secret", "configMap") and not part[kind].get("name"):
-            yield here.child(kind).name.required()
-        yield from _projected_part(kind, part.get(kind) or {}, here.child(kind))
-        items = part.get(kind, {}).get("items") or ([part[kind]] if kind == "serviceAccountToken" else [])
-        for item in items:
-            if item.get("path") in taken:
-                yield here.invalid(item["path"], "conflicting duplicate paths")
-            taken.add(item.get("path", ""))
-
-
-def _projected_part(kind: str, part: Object, path: Path) -> Iterator[FieldError]:
-    match kind:
-        case "secret" | "configMap":
-            yield from _key_paths(part.get("items") or [], path.items)
-        case "downwardAPI":
-            yield from _downward_items(part.get("items") or [], path.items)
-        case "serviceAccountToken":
-            seconds = part.get("expirationSeconds", 3600)
-            if seconds < 600:
-                yield path.expirationSeconds.invalid(
-                    seconds, "may not specify a duration less than 10 minutes"
-                )
-            if seconds > 1 << 32:
-                yield path.expirationSeconds.invalid(
-                    seconds, "may not specify a duration larger than 2^32 seconds"
-                )
-            if not part.get("path"):
-                yield path.path.required()
-            else:
-                yield from local_path(part["path"], path.path)
-
-
-def _downward_items(items: list[Object], path: Path) -> Iterator[FieldError]:
-    for index, item in enumerate(items):
-        here = path[index]
-        if not item.get("path"):
-            yield here.path.required()
-        else:
-            yield from local_path(item["path"], here.path)
-        if "fieldRef" in item:
-            yield from validate_field_ref(item["fieldRef"], VOLUME_FIELDS, here.fieldRef)
-            if "resourceFieldRef" in item:
-                yield here.invalid(
-                    "resource", "fieldRef and resourceFieldRef can not be specified simultaneously"
-                )
-        elif "resourceFieldRef" in item:
-            yield from validate_resource_ref(item["resourceFieldRef"], True, here.resourceFieldRef)
-        else:
-            yield here.required("one of fieldRef and resourceFieldRef is required")
-        yield from _mode(item.get("mode"), here.mode)
-
-
-def _key_paths(items: list[Object], path: Path) -> Iterator[FieldError]:
-    for index, item in enumerate(items):
-        here = path[index]
-        if not item.get("key"):
-            yield here.key.required()
-        if not item.get("path"):
-            yield here.path.required()
-        else:
-            yield from local_path(item["path"], here.path)
-        yield from _mode(item.get("mode"), here.mode)
-
-
-def _mode(mode: int | None, path: Path) -> Iterator[FieldError]:
-    if mode is not None and not 0 <= mode <= 0o777:
-        yield path.invalid(mode, _FILE_MODE)
-
-
-def local_path(place: str, path: Path) -> Iterator[FieldError]:
-    """A relative path that stays below where it starts, and whose first part is not reserved."""
-    yield from descending_path(place, path)
-    if place.startswith("..") and not place.startswith("../"):
-        yield path.invalid(place, "must not start with '..'")
-
-
-def descending_path(place: str, path: Path) -> Iterator[FieldError]:
-    if place.startswith("/"):
-        yield path.invalid(place, "must be a relative path")
-    yield from no_backsteps(place, path)
-
-
-def no_backsteps(place: str, path: Path) -> Iterator[FieldError]:
-    if ".." in place.split("/"):
-        yield path.invalid(place, "must not contain '..'")
+    yield from validate_mode(source.get("defaultMode"), path.defaultMode)
+    yield from validate_downward_items(source.get("items") or [], path.items)
 
 
 def validate_csi_driver(driver: str, path: Path) -> Iterator[FieldError]:
@@ -283,5 +193,5 @@ _CHECKS: dict[str, Any] = {
     "image": _image,
     "ephemeral": _ephemeral,
     "downwardAPI": _downward,
-    "projected": _projected,
+    "projected": validate_projected,
 }

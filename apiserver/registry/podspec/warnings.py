@@ -13,6 +13,8 @@ from kplane.api.field import Path, quoted
 from kplane.api.quantity import milli
 from kplane.api.resource import Object
 
+from .pathwarnings import path_warnings
+
 NODE_LABELS = {
     "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
     "beta.kubernetes.io/os": 'deprecated since v1.14; use "kubernetes.io/os" instead',
@@ -51,28 +53,69 @@ REQUIRED, PREFERRED = (
     "preferredDuringSchedulingIgnoredDuringExecution",
 )
 BYTES = ("memory", "ephemeral-storage")
+STORAGE = ("storage",)
+SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
+SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
+NO_SECCOMP = 'non-functional in v1.27+; use the "seccompProfile" field instead'
+APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 
 
 def pod_warnings(pod: Object, path: Path) -> Iterator[str]:
     """Of a pod, or of a template at `path`."""
     spec, here = pod.get("spec") or {}, path.spec
+    annotations = (pod.get("metadata") or {}).get("annotations") or {}
     yield from _node_warnings(spec, here)
     yield from _spread_warnings(spec, here)
-    for name, text in ANNOTATIONS.items():
-        if name in ((pod.get("metadata") or {}).get("annotations") or {}):
+    for name, text in ANNOTATIONS.items() if annotations else ():
+        if name in annotations:
             yield f"{path.metadata.annotations[name]}: {text}"
-    for index, volume in enumerate(spec.get("volumes") or ()):
-        for name, text in VOLUMES.items():
-            if volume.get(name) is not None:
-                yield f"{here.volumes[index].child(name)}: {text}"
+    if volumes := spec.get("volumes"):
+        yield from _volume_warnings(volumes, here.volumes)
+        yield from path_warnings(volumes)
     yield from _repeated(spec.get("hostAliases"), here.hostAliases, "ip")
     yield from _pull_secret_warnings(spec, here.imagePullSecrets)
-    yield from _fractions(spec.get("overhead"), here.overhead)
+    yield from _fractions(spec.get("overhead"), here.overhead, BYTES)
+    if annotations:
+        yield from _profile_warnings(spec, annotations, path)
     yield from _container_warnings(spec, here)
     if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
         place = here.terminationGracePeriodSeconds
         yield f"{place}: must be >= 0; negative values are invalid and will be treated as 1"
     yield from _affinity_warnings(spec, here.affinity)
+
+
+def _volume_warnings(volumes: Iterable[Object], path: Path) -> Iterator[str]:
+    for index, volume in enumerate(volumes):
+        for name in volume.keys() & VOLUMES.keys():
+            shown = "storageOS" if name == "storageos" else name
+            yield f"{path[index].child(shown)}: {VOLUMES[name]}"
+        if template := (volume.get("ephemeral") or {}).get("volumeClaimTemplate"):
+            here = path[index].ephemeral.volumeClaimTemplate.spec
+            yield from claim_spec_warnings(template.get("spec") or {}, here)
+
+
+def claim_spec_warnings(spec: Object, path: Path) -> Iterator[str]:
+    """Of a PersistentVolumeClaim's spec at `path`."""
+    resources = spec.get("resources") or {}
+    yield from _fractions(resources.get("requests"), path.resources.requests, STORAGE)
+    yield from _fractions(resources.get("limits"), path.resources.limits, STORAGE)
+
+
+def _profile_warnings(spec: Object, annotations: Object, path: Path) -> Iterator[str]:
+    """Profiles in annotations, where the fields that replace them are not set."""
+    own, places = spec.get("securityContext") or {}, path.metadata.annotations
+    if SECCOMP_POD in annotations and not own.get("seccompProfile"):
+        yield f"{places[SECCOMP_POD]}: {NO_SECCOMP}"
+    for container, _ in _containers(spec, path):
+        context, name = container.get("securityContext") or {}, container.get("name", "")
+        key = SECCOMP_CONTAINER + name
+        if key in annotations and not context.get("seccompProfile"):
+            yield f"{places[key]}: {NO_SECCOMP}"
+        key = APPARMOR + name
+        confined = own.get("appArmorProfile") or context.get("appArmorProfile")
+        # A Pod's own are not told apart any more from what its fields say.
+        if str(path) != "<nil>" and key in annotations and not confined:
+            yield f'{places[key]}: deprecated since v1.30; use the "appArmorProfile" field instead'
 
 
 def _node_warnings(spec: Object, path: Path) -> Iterator[str]:
@@ -124,10 +167,10 @@ def _pull_secret_warnings(spec: Object, path: Path) -> Iterator[str]:
             yield f'{path[index].name}: invalid empty name ""'
 
 
-def _fractions(amounts: Mapping[str, str] | None, path: Path) -> Iterator[str]:
+def _fractions(amounts: Mapping[str, str] | None, path: Path, names: tuple[str, ...]) -> Iterator[str]:
     """Parts of a byte."""
-    for name in BYTES:
-        text = (amounts or {}).get(name)
+    for name in names if amounts else ():
+        text = amounts.get(name) if amounts else None
         if text is not None and milli(text) % 1000:
             yield f"{path[name]}: fractional byte value {quoted(text)} is invalid, must be an integer"
 
@@ -142,8 +185,9 @@ def _container_warnings(spec: Object, path: Path) -> Iterator[str]:
     ports: dict[tuple[int, str], list[tuple[Path, Object]]] = defaultdict(list)
     for container, here in _containers(spec, path):
         resources = container.get("resources") or {}
-        yield from _fractions(resources.get("limits"), here.resources.limits)
-        yield from _fractions(resources.get("requests"), here.resources.requests)
+        if resources:
+            yield from _fractions(resources.get("limits"), here.resources.limits, BYTES)
+            yield from _fractions(resources.get("requests"), here.resources.requests, BYTES)
         yield from _hidden_variables(container.get("env") or (), here.env)
     for container, here in _containers(spec, path):
         for index, port in enumerate(container.get("ports") or ()):
