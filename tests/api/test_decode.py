@@ -15,8 +15,8 @@ from kplane.api.decode import (
     decode_yaml,
     decode_yaml_strictly,
     duplicate_keys,
-    in_order_of,
     duplicate_yaml_keys,
+    in_order_of,
     unrecognized,
 )
 
