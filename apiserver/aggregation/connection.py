@@ -16,6 +16,7 @@ from typing import NamedTuple
 import aiohttp
 from yarl import URL
 
+from kplane.runtime.clienttls import FollowingTls
 from kplane.runtime.process import Fatal
 
 from ..proxying.faults import describe
@@ -56,12 +57,19 @@ class Connections:
         self._certificate = certificate
         self._contexts: OrderedDict[tuple[str, bool], ssl.SSLContext] = OrderedDict()
         self._session: aiohttp.ClientSession | None = None
-        self.unverified = self._with_certificate(unverified())
+        files = (certificate.certificate, certificate.key) if certificate is not None else ()
+        self._unverified = FollowingTls(lambda: self._with_certificate(unverified()), files)
+        self._made_beside = self._unverified.context
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    @property
+    def unverified(self) -> ssl.SSLContext:
+        """For the next connection to a server that need not prove itself."""
+        return self._unverified.context
 
     async def address(self, remote: Remote) -> Address:
         """Raises Unresolved."""
@@ -69,8 +77,13 @@ class Connections:
 
     def tls(self, remote: Remote) -> ssl.SSLContext:
         """Raises BadClientConfig for a caBundle without a certificate."""
+        current = self.unverified
         if remote.insecure:
-            return self.unverified
+            return current
+        if current is not self._made_beside:
+            # The certificate was renewed: the others have the former one.
+            self._made_beside = current
+            self._contexts.clear()
         key = remote.bundle, remote.insecure
         known = self._contexts.get(key)
         if known is None:

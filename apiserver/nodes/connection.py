@@ -12,6 +12,7 @@ import msgspec
 from kplane.api import errors
 from kplane.api.errors import BadRequest, InternalError
 from kplane.api.types import Node, Pod
+from kplane.runtime.clienttls import FollowingTls
 from kplane.runtime.process import Fatal
 
 from ..config import ApiServerConfig
@@ -35,14 +36,23 @@ class NodeConnections:
 
     def __init__(self, config: ApiServerConfig, read: Reader) -> None:
         self._read = read
-        self.tls = kubelet_tls(config)
+        files = (config.kubelet_client_certificate, config.kubelet_client_key)
+        authority = config.kubelet_certificate_authority
+        self._tls = FollowingTls(
+            lambda: kubelet_tls(config), [file for file in (*files, authority) if file is not None]
+        )
         self._session: aiohttp.ClientSession | None = None
 
     @property
+    def tls(self) -> ssl.SSLContext:
+        """For the next connection to a kubelet."""
+        return self._tls.context
+
+    @property
     def session(self) -> aiohttp.ClientSession:
-        """Made on first use: it belongs to the event loop that serves."""
+        """Made on first use: it belongs to the event loop that serves. Requests name `tls` themselves."""
         if self._session is None:
-            connector = aiohttp.TCPConnector(ssl=self.tls, limit=0)
+            connector = aiohttp.TCPConnector(limit=0)
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
             self._session = aiohttp.ClientSession(
                 connector=connector, timeout=timeout, auto_decompress=False, trust_env=False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from urllib.parse import quote, urlencode
 
@@ -68,7 +69,7 @@ class PodLogs:
         asked |= {name: "true" for name in FLAGS if is_true(query.get(name))}
         path = "/".join(quote(part, safe="") for part in (info.namespace, info.name, container))
         url = f"{location.url}/containerLogs/{path}?{urlencode(asked)}"
-        return await open_log(self._nodes.session, url)
+        return await open_log(self._nodes.session, url, self._nodes.tls)
 
 
 def is_websocket(scope: Scope) -> bool:
@@ -112,10 +113,10 @@ def validate(query: Mapping[str, str]) -> Iterator[FieldError]:
         yield Path("").forbidden("`tailLines` and specific `stream` are mutually exclusive for now")
 
 
-async def open_log(session: aiohttp.ClientSession, url: str) -> aiohttp.ClientResponse:
+async def open_log(session: aiohttp.ClientSession, url: str, tls: ssl.SSLContext) -> aiohttp.ClientResponse:
     """The kubelet's answer, its body unread. Raises the error that the kubelet tells of."""
     try:
-        answer = await session.get(url)
+        answer = await session.get(url, ssl=tls)
     except (aiohttp.ClientError, OSError) as error:
         raise InternalError(f'Get "{url}": {error}') from error
     if answer.status == 200:

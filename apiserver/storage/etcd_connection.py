@@ -6,6 +6,7 @@ so that readers do not notice a restart; a write is only repeated if it was cert
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,13 @@ from etcd3aio import _protobuf as stubs
 from etcd3aio._protobuf import kv_pb2, rpc_pb2  # type: ignore[attr-defined]  # it names them, untyped
 
 from kplane.api.clock import Clock
+from kplane.runtime.clienttls import stamp
 
 from .store import StoreError
 
 __all__ = ["Connection", "EtcdConfig", "kv_pb2", "rpc_pb2"]
+
+log = logging.getLogger(__name__)
 
 CALL_SECONDS = 10.0
 OPEN_SECONDS = 5.0
@@ -53,6 +57,10 @@ class EtcdConfig:
     cert_file: Path | None = None
     key_file: Path | None = None
 
+    @property
+    def files(self) -> Sequence[Path]:
+        return [file for file in (self.ca_file, self.cert_file, self.key_file) if file is not None]
+
 
 class Peer:
     """One member: its channel and stubs."""
@@ -79,6 +87,7 @@ class Connection:
         self._clock = clock
         self._peers: list[Peer] = []
         self._at = 0
+        self._stamp = stamp(config.files)
         self.version: tuple[int, ...] = ()
 
     @property
@@ -138,10 +147,27 @@ class Connection:
                     await self.fail_over()
 
     async def fail_over(self) -> None:
-        """Go on with the next member, after a pause once all of them have had their turn."""
+        """Go on with the next member, after a pause once all of them have had their turn. Where our
+        certificate was renewed, with it: the former one may be why the member is away."""
+        await self._follow_files()
         self._at = (self._at + 1) % len(self._peers)
         if self._at == 0:
             await self._clock.sleep(PAUSE_SECONDS)
+
+    async def _follow_files(self) -> None:
+        found = stamp(self._config.files)
+        if found is None or found == self._stamp or not self._peers:
+            return
+        try:
+            credentials = self._credentials()
+        except StoreError as error:
+            log.warning("%s; the former one stays in use", error)
+            return
+        former, self._stamp = self._peers, found
+        self._peers = [Peer(url, credentials) for url in self._config.servers]
+        log.info("loaded a changed client certificate for etcd")
+        for peer in former:
+            await peer.channel.close()
 
     def failure(self, error: grpc.aio.AioRpcError) -> StoreError:
         """What the caller of the store gets to see."""

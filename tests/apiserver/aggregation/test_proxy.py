@@ -7,12 +7,14 @@ import base64
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
 from kplane.apiserver.config import ApiServerConfig
 from kplane.apiserver.server import ApiServer
+from kplane.runtime import pki
 from kplane.runtime.serving import Serving, ServingConfig
 
 from ..conftest import Api
@@ -87,6 +89,27 @@ async def test_verification_can_be_left_out(api: Api, tmp_path: Path) -> None:
         got = await api("GET", f"{ROOT}/flowers")
 
     assert got.code == 200
+
+
+@pytest.mark.parametrize("insecure", [True, False])
+async def test_a_renewed_proxy_certificate_is_shown_without_a_restart(
+    api: Api, tmp_path: Path, front: Path, insecure: bool
+) -> None:
+    other, trusted = tmp_path / "other", tmp_path / "trusted.crt"
+    pki.ensure(other, server_names=["localhost"], server_ips=["127.0.0.1"])
+    trusted.write_bytes((front / "front-proxy-ca.crt").read_bytes())
+    spec: dict[str, Any] = {"caBundle": None, "insecureSkipTLSVerify": True} if insecure else {}
+    async with extension(tmp_path / "ext", ca=trusted) as server:
+        await join(api, server, **spec)
+        before = await api("GET", f"{ROOT}/flowers")
+        pki.write_private(trusted, (other / "front-proxy-ca.crt").read_bytes())
+        for suffix in ("crt", "key"):
+            renewed = (other / f"front-proxy-client.{suffix}").read_bytes()
+            pki.write_private(front / f"front-proxy-client.{suffix}", renewed)
+        after = await api("GET", f"{ROOT}/flowers")
+
+    assert (before.code, after.code) == (200, 200)
+    assert all(seen.certificate for seen in server.seen)
 
 
 async def test_redirects_are_refused(api: Api, tmp_path: Path) -> None:

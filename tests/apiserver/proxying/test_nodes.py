@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from kplane.apiserver.config import ApiServerConfig
 from kplane.apiserver.server import ApiServer
 from kplane.runtime import pki
+from kplane.runtime.health import respond
+from kplane.runtime.serving import peer_certificate
 
-from ..conftest import Api
+from ..conftest import Api, pod
 from .backend import HOST, echo, running
 
 NODES = "/api/v1/nodes"
@@ -98,3 +101,29 @@ async def test_kubelet_with_a_foreign_certificate(api: Api, server: ApiServer, t
         "error trying to reach service: tls: failed to verify certificate: "
         "x509: certificate signed by unknown authority"
     )
+
+
+async def test_a_renewed_certificate_is_shown_without_a_restart(api: Api, config: ApiServerConfig) -> None:
+    authority, certificate = config.kubelet_certificate_authority, config.kubelet_client_certificate
+    assert authority
+    assert certificate
+    keys = authority.parent
+    seen: list[str] = []
+
+    async def tell(scope: Any, receive: Any, send: Any) -> None:
+        der = peer_certificate(scope)
+        assert der
+        seen.append(x509.load_der_x509_certificate(der).subject.rfc4514_string())
+        await respond(send, 200, b"log")
+
+    async with running(tell, keys, keys / "ca.crt") as port:
+        await make_node(api, port)
+        await api("GET", f"{NODES}/n1/proxy/configz")
+        for suffix in (".crt", ".key"):
+            renewed = (keys / f"kube-scheduler{suffix}").read_bytes()
+            pki.write_private(certificate.with_suffix(suffix), renewed)
+        await api("GET", f"{NODES}/n1/proxy/configz")
+        await api.make("/api/v1/namespaces/default/pods", pod("web", nodeName="n1"))
+        assert (await api("GET", "/api/v1/namespaces/default/pods/web/log")).code == 200
+
+    assert seen == ["CN=kube-apiserver-kubelet-client", *["CN=system:kube-scheduler"] * 2]

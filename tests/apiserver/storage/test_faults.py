@@ -180,6 +180,41 @@ async def test_tls_with_client_certificates(tmp_path: Path) -> None:
     assert revision > 1
 
 
+async def test_a_renewed_client_certificate_is_shown_to_an_etcd_that_took_the_former_one_no_more(
+    tmp_path: Path,
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for keys in (first, second):
+        pki.ensure(keys, server_names=["localhost"], server_ips=["127.0.0.1"])
+    trusted = tmp_path / "trusted.crt"
+    mine = [tmp_path / "mine.crt", tmp_path / "mine.key"]
+
+    def renew(keys: Path) -> None:
+        trusted.write_bytes((keys / "ca.crt").read_bytes())
+        for file in mine:
+            pki.write_private(file, (keys / f"kube-scheduler{file.suffix}").read_bytes())
+
+    renew(first)
+    flags = (
+        f"--cert-file={first / 'apiserver.crt'}",
+        f"--key-file={first / 'apiserver.key'}",
+        f"--trusted-ca-file={trusted}",
+        "--client-cert-auth",
+    )
+    async with Etcd(*flags, scheme="https") as etcd:
+        store = EtcdStore(EtcdConfig([etcd.url], first / "ca.crt", *mine), SystemClock())
+        await store.open()
+        await store.put("/registry/a", b"1", expect=0)
+        await etcd.kill()
+        renew(second)
+        await etcd.start()
+
+        found = await store.get("/registry/a")
+        assert found is not None
+        assert found.value == b"1"
+        await store.close()
+
+
 async def test_consistent_reads_notice_that_others_wrote_elsewhere() -> None:
     async with Etcd() as etcd, connected(etcd.url) as store, asyncio.TaskGroup() as tasks:
         hub = Hub(store, SystemClock())
