@@ -13,6 +13,7 @@ MUTABLE = (
     " existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was"
     " previously negative)"
 )
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _FREE = ("activeDeadlineSeconds", "tolerations", "schedulingGates", "containers", "initContainers")
 
 
@@ -28,7 +29,11 @@ def validate_spec_update(new: Object, old: Object, path: Path) -> Iterator[Field
     yield from _validate_deadline(new, old, path.activeDeadlineSeconds)
     yield from _validate_tolerations(new, old, path.tolerations)
     yield from _validate_gates(new, old, path.schedulingGates)
-    yield from _validate_gated_selector(new, old, path.nodeSelector)
+    if old.get("schedulingGates"):
+        yield from _validate_gated_selector(new, old, path.nodeSelector)
+        yield from _validate_gated_affinity(
+            _node_affinity(new), _node_affinity(old), path.affinity.nodeAffinity
+        )
     if changes := list(_changes(new, old)):
         yield path.forbidden(MUTABLE + "\n" + "\n".join(changes))
 
@@ -65,33 +70,63 @@ def _validate_gates(new: Object, old: Object, path: Path) -> Iterator[FieldError
 
 def _validate_gated_selector(new: Object, old: Object, path: Path) -> Iterator[FieldError]:
     """While a pod is gated its node selector may be narrowed, never widened."""
-    if not old.get("schedulingGates"):
-        return
     now, was = new.get("nodeSelector") or {}, old.get("nodeSelector") or {}
     if any(now.get(key) != value for key, value in was.items()):
         yield path.invalid(now, "only additions to spec.nodeSelector are allowed (no mutations or deletions)")
+
+
+def _node_affinity(spec: Object) -> Object:
+    found: Object = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    return found
+
+
+def _validate_gated_affinity(new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+    """What is required may be set if it was not, and each term of it may get more to match."""
+    terms = (old.get(_REQUIRED) or {}).get("nodeSelectorTerms") or []
+    now = (new.get(_REQUIRED) or {}).get("nodeSelectorTerms") or []
+    here = path.child(_REQUIRED).nodeSelectorTerms
+    if terms and len(now) != len(terms):
+        text = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
+        yield here.invalid(now, text)
+        return
+    for index, (term, was) in enumerate(zip(now, terms, strict=False)):
+        if not _extends(term, was):
+            yield here[index].invalid(term, "only additions are allowed (no mutations or deletions)")
+
+
+def _extends(term: Object, old: Object) -> bool:
+    """Whether a term matches at most what the old one matches; an empty one matches nothing."""
+    parts = [(term.get(name) or [], old.get(name) or []) for name in ("matchExpressions", "matchFields")]
+    if not any(was for _, was in parts):
+        return not any(now for now, _ in parts)
+    return all(now[: len(was)] == was for now, was in parts)
 
 
 def _changes(new: Object, old: Object) -> Iterator[str]:
     """One line per field that may not change and did."""
     grace = "terminationGracePeriodSeconds"
     allowed_grace = new.get(grace) == 1 and (old.get(grace) or 0) < 0
+    gated = bool(old.get("schedulingGates"))
     for name in sorted(new.keys() | old.keys()):
-        if name in _FREE or (name == grace and allowed_grace):
+        if name in _FREE or (name == grace and allowed_grace) or (name == "nodeSelector" and gated):
             continue
-        yield from _change(name, new.get(name), old.get(name), _gated(name, old))
+        now, was = new.get(name), old.get(name)
+        if name == "affinity" and gated:
+            now, was = _without_nodes(now), _without_nodes(was)
+        yield from _change(name, now, was)
     for name in ("containers", "initContainers"):
         pairs = zip(new.get(name) or (), old.get(name) or (), strict=True)
         for index, (now, was) in enumerate(pairs):
             for key in sorted((now.keys() | was.keys()) - {"image"}):
-                yield from _change(f"{name}[{index}].{key}", now.get(key), was.get(key), False)
+                yield from _change(f"{name}[{index}].{key}", now.get(key), was.get(key))
 
 
-def _gated(name: str, old: Object) -> bool:
-    """While a pod is gated its directives may still be narrowed."""
-    return bool(old.get("schedulingGates")) and name in ("nodeSelector", "affinity")
+def _without_nodes(affinity: Object | None) -> Object | None:
+    """What of an affinity does not change even while the pod is gated."""
+    rest = {name: value for name, value in (affinity or {}).items() if name != "nodeAffinity"}
+    return rest or None
 
 
-def _change(name: str, now: object, was: object, free: bool) -> Iterator[str]:
-    if now != was and not free:
+def _change(name: str, now: object, was: object) -> Iterator[str]:
+    if now != was:
         yield f"- {name}: {quoted(was)}\n+ {name}: {quoted(now)}"

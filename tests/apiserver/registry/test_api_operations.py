@@ -38,6 +38,18 @@ POLICY = {
         "validations": [{"expression": "true"}],
     }
 }
+MUTATION = {
+    "spec": {
+        "reinvocationPolicy": "Never",
+        "matchConstraints": POLICY["spec"]["matchConstraints"],
+        "mutations": [
+            {
+                "patchType": "ApplyConfiguration",
+                "applyConfiguration": {"expression": 'Object{metadata: Object.metadata{annotations: {"a": "b"}}}'},
+            }
+        ],
+    }
+}
 ROLE_REF = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
 CONDITION = {
     "type": "StatusUpdate",
@@ -123,6 +135,9 @@ KINDS: list[tuple[str, str, str, dict[str, Any], dict[str, Any] | None]] = [
         {"webhooks": [WEBHOOK]}, None),
     ("apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicies", "", POLICY,
         {"conditions": [CONDITION]}),
+    ("apis/admissionregistration.k8s.io/v1", "mutatingadmissionpolicies", "", MUTATION, None),
+    ("apis/admissionregistration.k8s.io/v1", "mutatingadmissionpolicybindings", "",
+        {"spec": {"policyName": "p"}}, None),
     ("apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicybindings", "",
         {"spec": {"policyName": "p", "validationActions": ["Deny"]}}, None),
 ]  # fmt: skip
