@@ -39,21 +39,19 @@ def quoted(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-class Path:
+class Path(msgspec.Struct, eq=False, gc=False):
     """A field's place in an object: attributes name fields, `[n]` an item, `[key]` a map entry.
 
     Use `child(name)` where a field's name is also a method of this class (`required`, `invalid`, …).
     """
 
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str = "") -> None:
-        self._text = text
+    # A Struct is made in a third of the time, and validation of a Pod makes fifty.
+    _text: str = ""
 
     def __getattr__(self, name: str) -> Path:
-        if name.startswith("__"):
+        if name[:2] == "__":
             raise AttributeError(name)
-        return self.child(name)
+        return Path(f"{self._text}.{name}" if self._text else name)
 
     def child(self, name: str) -> Path:
         return Path(f"{self._text}.{name}" if self._text else name)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from kplane.api.apply.fieldset import MEMBER, FieldSet, paths
-from kplane.api.apply.shape import Kind, MissingKey, Shape
+from kplane.api.apply.shape import MissingKey, Shape
 from kplane.api.resource import Object
 
 
@@ -53,22 +53,22 @@ def _listed(shape: Shape, value: Any, *, members: bool, strict: bool = False) ->
     """Everything below `value`. With `members` also every inner node, as where a write adds it as a whole;
     without, of these only items of lists and entries of maps."""
     fields: FieldSet = {".": MEMBER} if members else {}
-    if shape.kind is Kind.STRUCT:
+    if shape.struct:
         steps = shape.steps
         for name, child in value.items():
             if (step := steps.get(name)) is None:
                 continue
             element, inner = step
-            if inner.kind is Kind.LEAF or not child:
+            if inner.leaf or not child:
                 fields[element] = MEMBER
             else:
                 fields[element] = _listed(inner, child, members=members, strict=strict)
         return fields
-    if shape.kind is Kind.MAP:
+    if shape.named:
         entries = {f"f:{name}": child for name, child in value.items()}
     else:
         entries = indexed(shape, value, strict=strict)
-    if shape.item.kind is Kind.LEAF:
+    if shape.item.leaf:
         return fields | dict.fromkeys(entries, MEMBER)
     for element, child in entries.items():
         inner_fields = _listed(shape.item, child, members=members, strict=strict) if child else MEMBER
@@ -77,13 +77,13 @@ def _listed(shape: Shape, value: Any, *, members: bool, strict: bool = False) ->
 
 
 def _whole(shape: Shape, value: Any) -> FieldSet:
-    return _listed(shape, value, members=True) if shape.kind is not Kind.LEAF and value else MEMBER
+    return _listed(shape, value, members=True) if value and not shape.leaf else MEMBER
 
 
 def _compare(shape: Shape, old: Any, new: Any, changed: FieldSet, removed: FieldSet) -> None:
-    if shape.kind in (Kind.KEYED, Kind.SET):
+    named = shape.named
+    if not named:
         old, new = indexed(shape, old), indexed(shape, new)
-    named = shape.kind in (Kind.STRUCT, Kind.MAP)
     for name, value in new.items():
         step = shape.step(name) if named else (name, shape.item)
         if step is None:
@@ -94,7 +94,7 @@ def _compare(shape: Shape, old: Any, new: Any, changed: FieldSet, removed: Field
             continue
         if was is None:
             changed[element] = _whole(inner, value)
-        elif inner.kind is Kind.LEAF or value is None:
+        elif inner.leaf or value is None:
             changed[element] = MEMBER
         else:
             _descend(element, inner, was, value, changed, removed)

@@ -8,15 +8,15 @@ from typing import Any
 
 from kplane.api.apply.compare import indexed
 from kplane.api.apply.fieldset import MEMBER, FieldSet, is_member
-from kplane.api.apply.shape import Kind, Shape
+from kplane.api.apply.shape import Shape
 from kplane.api.resource import Object
 
 
 def merge(shape: Shape, live: Any, config: Any) -> Any:
     """`config` over `live`; shares parts with both."""
-    if shape.kind is Kind.LEAF or type(live) is not type(config):
+    if shape.leaf or type(live) is not type(config):
         return config
-    if shape.kind in (Kind.STRUCT, Kind.MAP):
+    if shape.named:
         return _merge_fields(shape, live, config)
     return list(_merge_items(shape, live, config))
 
@@ -59,7 +59,7 @@ def _element(shape: Shape, item: Any) -> str | None:
 def prune(shape: Shape, value: Any, last: FieldSet, keep: FieldSet) -> Any:
     """`value` without what `last` has and `keep` has not. An item that goes takes along all that is in it;
     a field stays as long as something below it is kept."""
-    if shape.kind in (Kind.STRUCT, Kind.MAP):
+    if shape.named:
         return _prune_fields(shape, value, last, keep)
     return list(_prune_items(shape, value, last, keep))
 
@@ -91,6 +91,6 @@ def _prune_items(shape: Shape, value: list[Any], last: FieldSet, keep: FieldSet)
 
 
 def _pruned(shape: Shape, value: Any, last: FieldSet, keep: FieldSet) -> Any:
-    if shape.kind is Kind.LEAF or not last or not value:
+    if shape.leaf or not last or not value:
         return value
     return prune(shape, value, last, keep)

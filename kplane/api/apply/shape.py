@@ -45,10 +45,15 @@ class MissingKey(ValueError):
 class Shape:
     """One node. `steps`, of a struct: each field's name to its path element (`f:name`) and shape."""
 
-    __slots__ = ("item", "keys", "kind", "steps", "zero")
+    __slots__ = ("item", "keys", "kind", "leaf", "named", "steps", "struct", "zero")
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
+        # Every write asks for these a hundred times; to look up a member of an enum takes ten times as long.
+        self.leaf = kind is Kind.LEAF
+        self.struct = kind is Kind.STRUCT
+        self.named = kind in (Kind.STRUCT, Kind.MAP)
+        """Whether what is in it goes by name, else it is a list of items."""
         self.steps: dict[str, Step] = {}
         self.item: Shape = self
         self.keys: tuple[tuple[str, str, Any], ...] = ()
@@ -58,13 +63,11 @@ class Shape:
 
     def step(self, name: str) -> Step | None:
         """From a struct or a map to its field; None for a field that the schema does not know."""
-        if self.kind is Kind.MAP:
-            return f"f:{name}", self.item
-        return self.steps.get(name)
+        return self.steps.get(name) if self.struct else (f"f:{name}", self.item)
 
     def element(self, item: Any) -> str:
         """The path element of a list's item: `k:{"name":"web"}` or `v:"text"`. Raises MissingKey."""
-        if self.kind is Kind.SET:
+        if not self.keys:
             return f"v:{_encode(item).decode()}"
         texts = []
         for name, prefix, default in self.keys:
@@ -96,7 +99,7 @@ def custom_shape(of: Node) -> Shape:
     """The shape of a custom resource, which the caller keeps. Of an object that nobody has written to there
     are only its metadata."""
     shape = _shape(of, {})
-    if shape.kind is Kind.STRUCT:
+    if shape.struct:
         shape.zero = {"metadata": shape_of(f"{META}ObjectMeta").zero}
     return shape
 
@@ -106,16 +109,16 @@ def _shape(of: Node, known: _Kept) -> Shape:
     if kept is not None:
         return kept[1]
     shape = Shape(_kind(of))
-    if shape.kind is Kind.LEAF:
+    if shape.leaf:
         shape = _LEAF
     # Known before its fields are: a definition may contain itself.
     known[id(of)] = (of, shape)
-    if shape.kind is Kind.STRUCT:
+    if shape.struct:
         shape.steps.update(
             {name: (f"f:{name}", _shape(child, known)) for name, child in (of.fields or {}).items()}
         )
         shape.zero = _zero(of, shape)
-    elif shape.kind is not Kind.LEAF:
+    elif not shape.leaf:
         assert of.item is not None
         shape.item = _shape(of.item, known)
         shape.keys = _keys(of)
@@ -149,8 +152,8 @@ def _keys(of: Node) -> tuple[tuple[str, str, Any], ...]:
 def _zero(of: Node, shape: Shape) -> Object:
     zero: Object = {}
     for name, (_, child) in shape.steps.items():
-        if child.kind is Kind.STRUCT and name in _EMBEDDED:
+        if child.struct and name in _EMBEDDED:
             zero[name] = child.zero
-        elif child.kind in (Kind.KEYED, Kind.SET) and name in of.required:
+        elif not child.leaf and not child.named and name in of.required:
             zero[name] = []
     return zero
