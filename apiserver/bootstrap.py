@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from kplane.api.clock import Clock, rfc3339
 from kplane.api.errors import AlreadyExists, ApiError
@@ -32,6 +33,9 @@ FLOW_SECONDS = 60.0
 
 SELF = Author(authenticated("system:apiserver", groups=(MASTERS_GROUP,)), lambda text: None)
 """As whom the server writes on its own account."""
+
+FLOW_AUTHOR = replace(SELF, manager="api-priority-and-fairness-config-producer-v1")
+"""As what it writes flow schemas and priority levels."""
 
 FindRegistry = Callable[[str, str, str], Registry]
 """By group, version and plural."""
@@ -80,7 +84,7 @@ class Bootstrap:
                     tasks.create_task(self._ensure_flow(registry, wanted))
 
     async def _ensure_flow(self, registry: Registry, wanted: Object) -> None:
-        if not await ensure(registry, duplicate(wanted), ""):
+        if not await ensure(registry, duplicate(wanted), "", FLOW_AUTHOR):
             await self._keep(registry, wanted)
 
     async def _keep(self, registry: Registry, wanted: Object) -> None:
@@ -91,7 +95,8 @@ class Bootstrap:
         if found["spec"] == wanted["spec"] or mandatory:
             return
         if annotations.get(AUTO_UPDATE) == "true":
-            await registry.modify(Key("", name), lambda obj: obj | {"spec": duplicate(wanted["spec"])}, SELF)
+            spec = wanted["spec"]
+            await registry.modify(Key("", name), lambda obj: obj | {"spec": duplicate(spec)}, FLOW_AUTHOR)
 
     async def _ensure_range(self) -> None:
         """The ServiceCIDR that tells clients which addresses Services have."""
@@ -134,13 +139,13 @@ def kubernetes_service(address: str, port: int) -> Object:
     }
 
 
-async def ensure(registry: Registry, obj: Object, namespace: str) -> bool:
+async def ensure(registry: Registry, obj: Object, namespace: str, author: Author = SELF) -> bool:
     """Create the object unless it exists; whether it was created."""
     if await registry.cache.get(namespace, obj["metadata"]["name"]) is not None:
         return False
     row = registry.info
     try:
-        await registry.create({"kind": row.kind, "apiVersion": row.api_version} | obj, namespace, SELF)
+        await registry.create({"kind": row.kind, "apiVersion": row.api_version} | obj, namespace, author)
     except AlreadyExists:
         # Another server started at the same moment.
         return False

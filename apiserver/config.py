@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from kplane.runtime.process import Fatal, FlagParser
 
@@ -62,8 +62,13 @@ class ApiServerConfig:
     requestheader_uid_headers: tuple[str, ...] = ()
     requestheader_group_headers: tuple[str, ...] = ()
     requestheader_extra_headers_prefix: tuple[str, ...] = ()
-    max_requests_inflight: int = 600
-    """Requests served at once, watches and other long-running ones not counted; more get a 429."""
+    enable_priority_and_fairness: bool = True
+    """Whether FlowSchemas and priority levels decide which requests run; else the two limits below do."""
+    max_requests_inflight: int = 400
+    """Requests that read and are served at once, long-running ones not counted. With priority and fairness
+    its levels divide the sum of both numbers."""
+    max_mutating_requests_inflight: int = 200
+    """The same for requests that write."""
     request_timeout: float = 60.0
     event_ttl: int = 3600
     """Seconds that Events are kept."""
@@ -96,6 +101,11 @@ def parse(argv: Sequence[str] | None = None) -> ApiServerConfig:
     if ("proxy_client_cert_file" in args) != ("proxy_client_key_file" in args):
         raise Fatal("--proxy-client-cert-file and --proxy-client-key-file belong together: pass both")
     prefixes = (auth_flags.PREFIX, audit_flags.PREFIX)
+    if args.get("enable_priority_and_fairness", True) and not _seats(args):
+        raise Fatal(
+            "--max-requests-inflight and --max-mutating-requests-inflight are both 0: with "
+            "--enable-priority-and-fairness nothing could run; raise one of them"
+        )
     plain = {name: value for name, value in args.items() if not name.startswith(prefixes)}
     if ranges := args.get("service_cluster_ip_range"):
         names = ("service_cluster_ip_range", "secondary_service_cluster_ip_range")
@@ -106,6 +116,11 @@ def parse(argv: Sequence[str] | None = None) -> ApiServerConfig:
         authorization=authorization.settings(args),
         audit=audit_flags.settings(args),
     )
+
+
+def _seats(args: dict[str, Any]) -> int:
+    names = ("max_requests_inflight", "max_mutating_requests_inflight")
+    return sum(int(args.get(name, getattr(ApiServerConfig, name))) for name in names)
 
 
 def _parser() -> FlagParser:
@@ -141,7 +156,13 @@ def _parser() -> FlagParser:
     flag("requestheader-uid-headers", _list, "headers with the user's uid, such as X-Remote-Uid")
     flag("requestheader-group-headers", _list, "headers with the user's groups, such as X-Remote-Group")
     flag("requestheader-extra-headers-prefix", _list, "prefixes of further ones, such as X-Remote-Extra-")
-    flag("max-requests-inflight", int, "requests served at once, long-running ones not counted; 0: no limit")
+    flag(
+        "enable-priority-and-fairness",
+        auth_flags.boolean,
+        "let FlowSchemas and priority levels decide which requests run, wait or are refused",
+    )
+    flag("max-requests-inflight", _count, "reading requests at once; with the next, the seats of all levels")
+    flag("max-mutating-requests-inflight", _count, "writing requests at once; 0 is no limit without levels")
     flag("request-timeout", _seconds, "how long a request may take, such as 1m0s")
     flag("event-ttl", lambda text: int(_seconds(text)), "how long Events are kept, such as 1h0m0s")
     flag("enable-admission-plugins", _list, "admission plug-ins to run beside the default ones")
@@ -165,6 +186,12 @@ def _file(text: str) -> Path:
     if not path.is_file():
         raise argparse.ArgumentTypeError(f"there is no file {text}")
     return path
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of requests, 0 or more")
+    return int(text)
 
 
 def _address(text: str) -> str:

@@ -65,6 +65,8 @@ from .extensions.conversion import Surroundings as ConversionSurroundings
 from .extensions.conversion import converter_for
 from .extensions.loop import Extensions
 from .extensions.metrics import ConversionMetrics
+from .flowcontrol.assembly import FlowParts
+from .flowcontrol.seats import Stored
 from .http.app import build_app
 from .http.boundary import Boundary
 from .http.componentstatuses import ComponentStatuses
@@ -146,6 +148,7 @@ class ApiServer:
         self._nodes = NodeConnections(config, self._reads.wire)
         self._proxy = ReverseProxy()
         self._aggregation = self._make_aggregation()
+        self._flows = FlowParts(config, self._clock, self._registry, self._stored, self._metrics)
         self._endpoints = ServerEndpoints(
             self._store,
             self._registry,
@@ -187,6 +190,8 @@ class ApiServer:
             await bootstrap.run(config.secure_port)
             self._background.start(repair.run())
             self._background.start(bootstrap.run_flows())
+            await self._flows.start()
+            self._background.start(self._flows.run())
             if RBAC_MODE in self._authorizer.types:
                 await ensure_policy(self._registry, SELF)
             definitions = self._registry("apiextensions.k8s.io", "v1", "customresourcedefinitions")
@@ -386,14 +391,15 @@ class ApiServer:
             metrics=RequestMetrics(self._metrics),
             clock=self._clock,
             entropy=self._entropy,
-            max_inflight=config.max_requests_inflight,
+            gate=self._flows.gate,
             timeout=config.request_timeout,
             refuses_strangers=self._authorizer.types == (ALWAYS_ALLOW,),
             auditor=self._auditor,
         )
         issuer = accounts.issuers[0] if accounts.issuers else ""
         documents = issuer_routes(issuer, accounts.jwks_uri, address, keys)
-        return build_app(resources, [*system.routes(), *documents], boundary, self._aggregation.middleware())
+        others = [*system.routes(), *documents, *self._flows.routes]
+        return build_app(resources, others, boundary, self._aggregation.middleware())
 
     def _handlers(self, reviews: Reviews) -> dict[tuple[str, str, str], SubresourceHandler]:
         pods = PodActions(self._scheme, self._registries, self._clock)
@@ -440,6 +446,12 @@ class ApiServer:
         row = self._scheme.by_path(group, version, plural)
         assert row is not None, f"no resource {plural} in {group}/{version}"
         return self._registries.of(row)
+
+    def _stored(self, info: RequestInfo) -> Stored | None:
+        """What there is of the resource that a request is about, as far as that is known here."""
+        row = self._scheme.by_path(info.group, info.version, info.resource)
+        cache = self._hub.caches().get(row.storage_prefix) if row else None
+        return Stored(cache.size, cache.average_size) if cache else None
 
     async def _allows(self, user: User, info: RequestInfo) -> bool:
         return (await self._authorizer.authorize(attributes_of(user, info))).allowed

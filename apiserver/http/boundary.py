@@ -12,11 +12,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 from starlette.types import ASGIApp
 
 from kplane.api.clock import Clock, Entropy
-from kplane.api.errors import ApiError, InternalError, Timeout, TooManyRequests, Unauthorized
+from kplane.api.errors import ApiError, InternalError, NotAcceptable, Timeout, Unauthorized
 from kplane.api.scheme import Scheme
 from kplane.runtime.serving import peer_certificate
 
@@ -28,10 +27,13 @@ from ..auth.authorizationmetrics import AttemptMetrics
 from ..auth.authorizer import Authorizer, attributes_of, refusal
 from ..auth.identity import Credentials
 from ..auth.user import ANONYMOUS, User
+from ..flowcontrol.gate import Gate, NoRoom, Seat
 from ..storage.store import StoreError
 from .call import Call, ClientGone, Receive, Scope, Send, attach
 from .metrics import RequestMetrics
-from .requestinfo import RequestInfo, is_true, read
+from .negotiation import PLAIN_JSON, Output
+from .output import render
+from .requestinfo import RequestInfo, read
 from .unrouted import PAGE, UnknownPath
 
 log = logging.getLogger(__name__)
@@ -41,9 +43,11 @@ _PANIC = (
     "This request caused apiserver to panic. Look in the logs for details."  # upstream's words, with no cause
 )
 
+_TEXT = ((b"content-type", b"text/plain; charset=utf-8"), (b"x-content-type-options", b"nosniff"))
+
 
 class Boundary:
-    """Pure ASGI. `max_inflight` 0 means no limit; `timeout` (seconds) spares long-running requests;
+    """Pure ASGI. `gate` says which requests may run; `timeout` (seconds) spares long-running ones;
     `refuses_strangers`: who is not allowed without credentials is unauthenticated rather than forbidden."""
 
     def __init__(
@@ -57,7 +61,7 @@ class Boundary:
         metrics: RequestMetrics,
         clock: Clock,
         entropy: Entropy,
-        max_inflight: int,
+        gate: Gate,
         timeout: float,
         refuses_strangers: bool,
         auditor: Auditor | None = None,
@@ -70,11 +74,10 @@ class Boundary:
         self._metrics = metrics
         self._clock = clock
         self._entropy = entropy
-        self._max_inflight = max_inflight
+        self._gate = gate
         self._timeout = timeout
         self._refuses_strangers = refuses_strangers
         self._auditor = auditor
-        self._inflight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -105,24 +108,27 @@ class Boundary:
 
     def _enter(self, info: RequestInfo, known: bool, counted: bool) -> None:
         if counted:
-            self._inflight += 1
             self._metrics.started(info)
         else:
             self._metrics.stays(info, known, 1)
 
     def _leave(self, info: RequestInfo, known: bool, counted: bool) -> None:
-        if counted:
-            self._inflight -= 1
-        else:
+        if not counted:
             self._metrics.stays(info, known, -1)
 
     async def _answer(self, call: Call, receive: Receive, reply: _Reply) -> None:
+        seat: Seat | None = None
         try:
             await self._check(call, reply)
-            limit = None if _is_long_running(call.info) else self._timeout
-            async with asyncio.timeout(limit) as call.deadline:
+            long_running = _is_long_running(call.info)
+            seat = self._gate.enter(call, long_running=long_running)
+            if seat is not None:
+                call.initialised = seat.leave
+                if seat.waits:
+                    receive = call.receive = await seat.wait(receive)
+            async with asyncio.timeout(None if long_running else self._timeout) as call.deadline:
                 await self._app(call.scope, receive, reply.send)
-        except _NoRoom as error:
+        except NoRoom as error:
             reply.terminated = True
             await reply.fail(error)
         except ApiError as error:
@@ -140,9 +146,12 @@ class Boundary:
                 call.audit.panic = type(error).__name__
             log.exception("request failed method=%s path=%s", call.info.method, call.info.path)
             await reply.fail(InternalError(_PANIC))
+        finally:
+            if seat is not None:
+                seat.end()
 
     async def _check(self, call: Call, reply: _Reply) -> None:
-        """Who asks, may they, is there room. Raises Unauthorized, Forbidden, TooManyRequests."""
+        """Who asks, and may they. Raises Unauthorized, Forbidden."""
         user = call.user = await self._authenticate(call, reply)
         if self._auditor is not None:
             await self._auditor.begin(call, reply.audit_id, long_running=_is_long_running(call.info))
@@ -151,8 +160,6 @@ class Boundary:
             if call.audit is not None:
                 call.audit.impersonated(user)
         await self._authorize(user, call)
-        if self._max_inflight and self._inflight > self._max_inflight and not _is_long_running(call.info):
-            raise _NoRoom("too many requests, please try again later", retry_after=1)
 
     async def _authorize(self, user: User, call: Call) -> None:
         attributes = attributes_of(user, call.info)
@@ -185,10 +192,6 @@ def _is_long_running(info: RequestInfo) -> bool:
     return info.verb == "watch" or info.subresource in _LONG_RUNNING
 
 
-class _NoRoom(TooManyRequests):
-    """More requests at once than the server takes."""
-
-
 class _Reply:
     """The response on its way out: adds what every response carries, and remembers the status code."""
 
@@ -213,6 +216,7 @@ class _Reply:
             headers.append((b"audit-id", self.audit_id.encode("latin-1")))
             if not any(name == b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", b"no-cache, private"))
+            headers += self._call.response_headers
             headers += [(b"warning", text) for text in self._call.warnings.headers()]
             if (audit := self._call.audit) is not None:
                 media_type = next((value for name, value in headers if name == b"content-type"), b"")
@@ -232,23 +236,21 @@ class _Reply:
         if self.code:
             log.warning("response broken off path=%s reason=%s", self._call.info.path, error.reason)
             raise ConnectionAbortedError(error.message) from error
-        if isinstance(error, UnknownPath):
-            await self._page_not_found()
-            return
-        body = msgspec.json.encode(error.status())
-        if is_true(self._call.info.query.get("pretty")):
-            body = msgspec.json.format(body, indent=2)
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % (len(body) + 1))]
-        if error.retry_after is not None:
-            headers.append((b"retry-after", b"%d" % error.retry_after))
+        headers = [] if error.retry_after is None else [(b"retry-after", b"%d" % error.retry_after)]
+        if isinstance(error, (UnknownPath, NoRoom)):
+            body = PAGE if isinstance(error, UnknownPath) else error.message.encode() + b"\n"
+            headers += _TEXT
+        else:
+            output = self._output()
+            body = render(self._call, error.status(), output)
+            headers.append((b"content-type", output.media_type.encode()))
+        headers.append((b"content-length", b"%d" % len(body)))
         await self.send({"type": "http.response.start", "status": error.http_code, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body + b"\n"})
+        await self.send({"type": "http.response.body", "body": body})
 
-    async def _page_not_found(self) -> None:
-        headers = [
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"x-content-type-options", b"nosniff"),
-            (b"content-length", b"%d" % len(PAGE)),
-        ]
-        await self.send({"type": "http.response.start", "status": 404, "headers": headers})
-        await self.send({"type": "http.response.body", "body": PAGE})
+    def _output(self) -> Output:
+        """The form of a failure: what the client accepts, if it can be had."""
+        try:
+            return self._call.output(convertible=False)
+        except NotAcceptable:
+            return PLAIN_JSON

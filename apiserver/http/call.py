@@ -24,6 +24,10 @@ MAX_BODY = 3 * 1024 * 1024
 _KEY = "kplane.call"
 
 
+def idle() -> None:
+    """Does nothing."""
+
+
 class ClientGone(Exception):
     """The client hung up before its request was complete; nobody is left to answer."""
 
@@ -44,6 +48,11 @@ class Call:
     """What the audit log will hold of the request; None where it holds nothing."""
     annotate: Callable[[str, str], None] = unrecorded
     """Adds an annotation to the audit event: key and value."""
+
+    response_headers: tuple[tuple[bytes, bytes], ...] = ()
+    """What the answer must also carry: which flow the request belongs to."""
+    initialised: Callable[[], None] = idle
+    """To be called by a watch that has sent what is there: it costs little from then on."""
 
     def outlive_deadline(self) -> None:
         """The connection left HTTP: it lasts for as long as both sides want it."""

@@ -122,6 +122,7 @@ class _Stream(Response):
         self._initial: Sequence[Item] = ()
         self._bookmarks = is_true(call.info.query.get("allowWatchBookmarks"))
         self._marks_end = False
+        self._initialised = call.initialised
         self.narrowed: ConvertedWatch | None = None
         """Says what the watcher's events mean, where that takes a conversion."""
 
@@ -150,6 +151,7 @@ class _Stream(Response):
     async def _send_events(self, send: Send) -> None:
         try:
             await self._send_initial(send)
+            self._initialised()
             async for batch in self._watcher:
                 told = await self.narrowed.seen(batch) if self.narrowed else batch
                 if told:

@@ -71,6 +71,8 @@ CATCH_UP_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 SLICE = 500
 """Objects of the first list that are decoded before others have a turn."""
+SAMPLE = 16
+"""Objects whose size is looked at."""
 SHARED = 4096
 """Different sets of labels, or of fields, that are remembered to be shared."""
 
@@ -113,6 +115,13 @@ class WatchCache:
     def size(self) -> int:
         """How many objects there are."""
         return len(self._items)
+
+    @property
+    def average_size(self) -> int:
+        """Bytes of an object, about: a few of them tell."""
+        keys = self._keys
+        sample = keys[:: len(keys) // SAMPLE + 1]
+        return sum(len(self._items[key].wire) for key in sample) // max(len(sample), 1)
 
     @property
     def watched(self) -> int:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from kplane.apiserver.config import ApiServerConfig
 from kplane.apiserver.server import ApiServer
 
 from ..conftest import Api, configmap
@@ -126,46 +123,6 @@ async def test_what_is_no_part_of_the_api_is_a_page_that_is_not_there(api: Api, 
     assert (answer.code, answer.body) == (404, b"404 page not found\n")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.headers["x-content-type-options"] == "nosniff"
-
-
-async def test_requests_beyond_the_limit_are_put_off(config: ApiServerConfig) -> None:
-    async with ApiServer(replace(config, max_requests_inflight=1)) as server:
-        api = Api(server.app)
-        stalled = Stalled("POST", "/api/v1/namespaces/default/configmaps")
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(stalled.send_to(server.app))
-            await stalled.reading.wait()
-            refused = await api("GET", "/api/v1/pods")
-            stalled.hang_up.set()
-        served = await api("GET", "/api/v1/pods")
-
-    assert (refused.code, refused.headers["retry-after"]) == (429, "1")
-    assert refused.body["message"] == "too many requests, please try again later"
-    assert served.code == 200
-
-
-class Stalled:
-    """A request whose body never comes."""
-
-    def __init__(self, method: str, path: str) -> None:
-        self.reading = asyncio.Event()
-        self.hang_up = asyncio.Event()
-        self._scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
-            "raw_path": path.encode(), "query_string": b"", "headers": [(b"authorization", b"Bearer secret")],
-            "extensions": {},
-        }  # fmt: skip
-
-    async def send_to(self, app: Any) -> None:
-        await app(self._scope, self._receive, self._send)
-
-    async def _receive(self) -> dict[str, Any]:
-        self.reading.set()
-        await self.hang_up.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: Any) -> None:
-        raise AssertionError(f"nobody is there to receive {message}")
 
 
 async def test_a_fault_of_ours_is_an_internal_error_and_the_server_goes_on(
