@@ -45,7 +45,9 @@ MUTATION = {
         "mutations": [
             {
                 "patchType": "ApplyConfiguration",
-                "applyConfiguration": {"expression": 'Object{metadata: Object.metadata{annotations: {"a": "b"}}}'},
+                "applyConfiguration": {
+                    "expression": 'Object{metadata: Object.metadata{annotations: {"a": "b"}}}'
+                },
             }
         ],
     }
