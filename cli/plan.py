@@ -179,7 +179,6 @@ def _controller_manager(layout: Layout, options: Options, ports: Ports) -> Proce
         [
             f"--kubeconfig={layout.kubeconfig('kube-controller-manager')}",
             "--use-service-account-credentials=true",
-            "--use-service-account-credentials=true",
             "--bind-address=127.0.0.1",
             f"--secure-port={ports.controller_manager}",
             f"--root-ca-file={layout.pki / 'ca.crt'}",
