@@ -38,7 +38,9 @@ async def test_immutable_data_cannot_change_nor_become_mutable_again(api: Api, c
 async def test_configmap_is_watched_through_its_life(api: Api, core: str) -> None:
     labels = {"test-configmap-static": "true"}
     async with api.watch(f"{core}/configmaps", labelSelector="test-configmap-static=true") as watch:
-        await api.make(f"{core}/configmaps", {"metadata": {"name": "m", "labels": labels}, "data": {"v": "1"}})
+        await api.make(
+            f"{core}/configmaps", {"metadata": {"name": "m", "labels": labels}, "data": {"v": "1"}}
+        )
         await watch.until("ADDED")
         await api.patch(f"{core}/configmaps/m", {"metadata": {"labels": {"p": "q"}}, "data": {"v": "2"}})
         assert (await watch.until("MODIFIED"))["data"] == {"v": "2"}
@@ -48,7 +50,9 @@ async def test_configmap_is_watched_through_its_life(api: Api, core: str) -> Non
 
 
 async def test_secret_is_patched_and_found_by_label_everywhere(api: Api, core: str) -> None:
-    await api.make(f"{core}/secrets", {"metadata": {"name": "s", "labels": {"t": "c"}}, "data": {"k": "dg=="}})
+    await api.make(
+        f"{core}/secrets", {"metadata": {"name": "s", "labels": {"t": "c"}}, "data": {"k": "dg=="}}
+    )
     patch = {"metadata": {"labels": {"testsecret": "true"}}, "data": {"k": "bmV3"}}
     await api.patch(f"{core}/secrets/s", patch)
 
@@ -105,7 +109,10 @@ async def test_runtime_class_gives_its_overhead_and_is_missed_when_it_is_gone(ap
 
 def classed(name: str, runtime_class: str) -> dict[str, Any]:
     container = {"name": "c", "image": "web:1"}
-    return {"metadata": {"name": name}, "spec": {"runtimeClassName": runtime_class, "containers": [container]}}
+    return {
+        "metadata": {"name": name},
+        "spec": {"runtimeClassName": runtime_class, "containers": [container]},
+    }
 
 
 async def test_node_lives_through_the_api_alone(api: Api) -> None:
