@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test check demo bench clean
+.PHONY: setup test check demo compose-demo bench clean
 
 $(BIN)/.ready: pyproject.toml setup.py deploy/setup.sh $(wildcard deploy/build/*.py)
 	VENV=$(VENV) bash deploy/setup.sh
@@ -17,10 +17,15 @@ check: setup
 	$(BIN)/lint-imports
 
 test: setup
+	bash deploy/compose/setup.sh
 	$(BIN)/python -m pytest -n 2 --dist loadscope tests
 
 demo: setup
 	$(BIN)/python deploy/demo.py
+
+compose-demo: setup
+	bash deploy/compose/setup.sh
+	$(BIN)/python deploy/compose/demo.py
 
 bench: setup
 	$(BIN)/python -m tests.bench
