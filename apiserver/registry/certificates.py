@@ -19,13 +19,13 @@ from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
 from ..auth.user import User
+from .signers import validate_signer
 from .strategy import Strategy, Subresource
 
 LEGACY_UNKNOWN = "kubernetes.io/legacy-unknown"
 _DECISIONS = ("Approved", "Denied")
 _LASTING = (*_DECISIONS, "Failed")
 _STATUSES = ("False", "True", "Unknown")
-_SIGNER_FORM = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
 _SHORTEST = 600
 _USAGES = frozenset(
     [
@@ -99,7 +99,11 @@ class CertificateSigningRequestStrategy(Strategy):
         if fault := _request_fault(spec.get("request") or ""):
             yield path.spec.request.invalid(spec.get("request") or "", fault)
         yield from _validate_usages(spec.get("usages") or [], path.spec.usages)
-        yield from _validate_signer(spec.get("signerName", ""), path.spec.signerName)
+        signer, here = spec.get("signerName", ""), path.spec.signerName
+        if signer == LEGACY_UNKNOWN:
+            yield here.invalid(signer, "the legacy signerName is not allowed via this API version")
+        else:
+            yield from validate_signer(signer, here)
         seconds = spec.get("expirationSeconds")
         if seconds is not None and seconds < _SHORTEST:
             yield path.spec.expirationSeconds.invalid(
@@ -192,25 +196,6 @@ def _validate_usages(usages: list[str], path: Path) -> Iterator[FieldError]:
         elif usage in taken:
             yield path[index].duplicate(usage)
         taken.add(usage)
-
-
-def _validate_signer(signer: str, path: Path) -> Iterator[FieldError]:
-    domain, separator, rest = signer.partition("/")
-    if not signer:
-        yield path.required()
-    elif not separator or "/" in rest:
-        yield path.invalid(signer, _SIGNER_FORM)
-    elif signer == LEGACY_UNKNOWN:
-        yield path.invalid(signer, "the legacy signerName is not allowed via this API version")
-    else:
-        if domain.count(".") < 1:
-            yield path.invalid(domain, "should be a domain with at least two segments separated by dots")
-        for label in domain.split("."):
-            for text in names.dns_label(label):
-                yield path.invalid(domain, f'validating label "{label}": {text}')
-        for label in rest.split("."):
-            for text in names.dns_label(label):
-                yield path.invalid(rest, f'validating label "{label}": {text}')
 
 
 def _request_fault(encoded: str) -> str:

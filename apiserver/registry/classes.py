@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from kplane.api import names
 from kplane.api.field import FieldError, Path
@@ -81,36 +81,6 @@ class RuntimeClassStrategy(Strategy):
         yield from unchanged(new.get("handler"), old.get("handler"), path.handler)
 
 
-class MetadataStrategy(Strategy):
-    """Kinds without generation and status about whose values only the schema speaks."""
-
-    immutable_spec_generation = True
-
-
-class ClusterTrustBundleStrategy(MetadataStrategy):
-    """The bundles of a signer are named `<signer, with : for />:<any name>`, all others have no colon."""
-
-    selectable = ("spec.signerName",)
-    name_rule = staticmethod(names.path_segment)
-
-    def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
-        yield from super().validate(obj, path)
-        name, signer = obj["metadata"].get("name", ""), obj["spec"].get("signerName") or ""
-        prefix = f"{signer.replace('/', ':')}:" if signer else ""
-        where = path.metadata.name
-        if not signer and ":" in name:
-            yield where.invalid(name, 'ClusterTrustBundle without signer name must not have ":" in its name')
-        elif not name.startswith(prefix):
-            why = f"ClusterTrustBundle for signerName {signer} must be named with prefix {prefix}"
-            yield where.invalid(name, why)
-        else:
-            for fault in names.dns_subdomain(name.removeprefix(prefix)):
-                yield where.invalid(name, fault)
-
-    def fields(self, obj: Object) -> Mapping[str, str]:
-        return {"spec.signerName": obj["spec"].get("signerName", "")}
-
-
 class FixedSpecStrategy(StatusStrategy):
     """Kinds whose spec is set once."""
 
@@ -119,10 +89,3 @@ class FixedSpecStrategy(StatusStrategy):
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         if new.get("spec") != old.get("spec"):
             yield path.spec.invalid(new.get("spec"), IMMUTABLE)
-
-
-class PodCertificateRequestStrategy(FixedSpecStrategy):
-    selectable = ("spec.signerName", "spec.podName", "spec.nodeName")
-
-    def fields(self, obj: Object) -> Mapping[str, str]:
-        return {name: obj["spec"].get(name.removeprefix("spec."), "") for name in self.selectable}

@@ -16,9 +16,7 @@ from .apiservices import APIServiceStrategy
 from .autoscalers import HorizontalPodAutoscalerStrategy
 from .certificates import CertificateSigningRequestStrategy
 from .classes import (
-    ClusterTrustBundleStrategy,
     FixedSpecStrategy,
-    PodCertificateRequestStrategy,
     PriorityClassStrategy,
     RuntimeClassStrategy,
 )
@@ -36,6 +34,7 @@ from .leases import LeaseStrategy
 from .namespaces import NamespaceStrategy
 from .networking import IngressClassStrategy, IngressStrategy, NetworkPolicyStrategy
 from .nodes import NodeStrategy
+from .podcertificates import PodCertificateRequestStrategy
 from .pods import PodStrategy
 from .policies import (
     LimitRangeStrategy,
@@ -60,6 +59,7 @@ from .storage import (
     VolumeAttributesClassStrategy,
 )
 from .strategy import Strategy
+from .trustbundles import ClusterTrustBundleStrategy
 from .volumeclaims import PersistentVolumeClaimStrategy
 from .webhookconfigurations import WebhookConfigurationStrategy
 
