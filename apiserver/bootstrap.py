@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from kplane.api.clock import Clock, rfc3339
-from kplane.api.errors import AlreadyExists, ApiError
+from kplane.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from kplane.api.patches.copying import duplicate
 from kplane.api.resource import Key, Object
 
@@ -20,6 +21,7 @@ from .admission.priority import GROUP as PRIORITY_GROUP
 from .admission.priority import SYSTEM_CLASSES
 from .auth.user import MASTERS_GROUP, authenticated
 from .config import Network
+from .registry.deletion import DeleteOptions
 from .registry.flowobjects import AUTO_UPDATE, LEVELS, MANDATORY, SCHEMAS
 from .registry.generic import Registry
 from .registry.repair import Repair
@@ -30,6 +32,8 @@ from .storage.store import StoreError
 log = logging.getLogger(__name__)
 
 FLOW_SECONDS = 60.0
+_YES = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_NO = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 SELF = Author(authenticated("system:apiserver", groups=(MASTERS_GROUP,)), lambda text: None)
 """As whom the server writes on its own account."""
@@ -82,21 +86,48 @@ class Bootstrap:
             async with asyncio.TaskGroup() as tasks:
                 for wanted in objects:
                     tasks.create_task(self._ensure_flow(registry, wanted))
+        for plural, objects in (("flowschemas", SCHEMAS), ("prioritylevelconfigurations", LEVELS)):
+            registry = self._registry("flowcontrol.apiserver.k8s.io", "v1", plural)
+            await self._remove_outdated(registry, objects)
 
     async def _ensure_flow(self, registry: Registry, wanted: Object) -> None:
         if not await ensure(registry, duplicate(wanted), "", FLOW_AUTHOR):
             await self._keep(registry, wanted)
 
     async def _keep(self, registry: Registry, wanted: Object) -> None:
-        name, mandatory = wanted["metadata"]["name"], wanted["metadata"]["name"] in MANDATORY
+        name = wanted["metadata"]["name"]
         item = await registry.cache.get("", name, at_least=0)
-        found = codec.decode(item.wire) if item else wanted
-        annotations = found["metadata"].get("annotations") or {}
-        if found["spec"] == wanted["spec"] or mandatory:
+        if item is None:
             return
-        if annotations.get(AUTO_UPDATE) == "true":
-            spec = wanted["spec"]
-            await registry.modify(Key("", name), lambda obj: obj | {"spec": duplicate(spec)}, FLOW_AUTHOR)
+        found = codec.decode(item.wire)
+        mandatory = name in MANDATORY
+        kept = mandatory or _is_kept(found)
+        # What mandatory ones must say nobody can change; what the exempt level lends is its administrator's.
+        spec = wanted["spec"] if kept and not mandatory else found["spec"]
+        note = {AUTO_UPDATE: "true" if kept else "false"}
+        annotations = found["metadata"].get("annotations") or {}
+        if spec == found["spec"] and annotations | note == annotations:
+            return
+
+        def change(obj: Object) -> Object:
+            obj["spec"] = duplicate(spec)
+            obj["metadata"]["annotations"] = (obj["metadata"].get("annotations") or {}) | note
+            return obj
+
+        await registry.modify(Key("", name), change, FLOW_AUTHOR)
+
+    async def _remove_outdated(self, registry: Registry, wanted: Sequence[Object]) -> None:
+        """What was suggested once, and is kept up to date, goes when it is suggested no more."""
+        names = {obj["metadata"]["name"] for obj in wanted}
+        for item in (await registry.cache.list(at_least=0)).items:
+            if item.name in names:
+                continue
+            metadata = codec.decode(item.wire)["metadata"]
+            if (metadata.get("annotations") or {}).get(AUTO_UPDATE) in _YES:
+                options = DeleteOptions(resource_version=metadata["resourceVersion"])
+                # What changes at this moment is looked at again the next time.
+                with suppress(NotFound, Conflict):
+                    await registry.delete(Key("", item.name), options, FLOW_AUTHOR)
 
     async def _ensure_range(self) -> None:
         """The ServiceCIDR that tells clients which addresses Services have."""
@@ -119,6 +150,15 @@ class Bootstrap:
         """A cluster that had one family has two from now on; all else about its range stays as it is."""
         wanted = [str(network) for network in self._ranges]
         return obj | {"spec": {"cidrs": wanted}} if obj["spec"]["cidrs"] == wanted[:1] else obj
+
+
+def _is_kept(found: Object) -> bool:
+    """Whether a suggested object is brought back to what is suggested: as it says itself; where it says
+    nothing, unless it was ever changed."""
+    said = (found["metadata"].get("annotations") or {}).get(AUTO_UPDATE)
+    if said in _YES or said in _NO:
+        return said in _YES
+    return bool(found["metadata"].get("generation") == 1)
 
 
 def kubernetes_service(address: str, port: int) -> Object:
