@@ -1,4 +1,4 @@
-"""One cluster of two hollow nodes for all behaviours of a worker; a namespace per test, made as test suites do."""
+"""One cluster of two hollow nodes for all behaviours of a worker; a namespace per test, made as suites do."""
 
 from __future__ import annotations
 

@@ -123,7 +123,9 @@ async def test_exit_codes_fail_indexes_and_jobs(real: Cluster) -> None:
 
 
 async def test_tokens_are_files_of_the_container(real: Cluster) -> None:
-    show = f"cat {ISSUED}/namespace; echo; ls {ISSUED}; cat {ISSUED}/ca.crt; ls -ld /projected/token; sleep 600"
+    show = (
+        f"cat {ISSUED}/namespace; echo; ls {ISSUED}; cat {ISSUED}/ca.crt; ls -ld /projected/token; sleep 600"
+    )
     source = {"serviceAccountToken": {"path": "token", "expirationSeconds": 7200, "audience": "oidc"}}
     volume = {"name": "t", "projected": {"defaultMode": 0o400, "sources": [source]}}
     made = running(show, volumes=[volume])

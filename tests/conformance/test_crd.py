@@ -74,12 +74,25 @@ class Definition:
         self.group = f"{name}.example.com"
         self.path = f"{DEFINITIONS}/{self.name}s.{self.group}"
 
-    def body(self, *versions: str, schema: Any = ANY, scope: str = "Namespaced", **more: Any) -> dict[str, Any]:
+    def body(
+        self, *versions: str, schema: Any = ANY, scope: str = "Namespaced", **more: Any
+    ) -> dict[str, Any]:
         served = [
-            {"name": version, "served": True, "storage": not number, "schema": {"openAPIV3Schema": schema}, **more}
+            {
+                "name": version,
+                "served": True,
+                "storage": not number,
+                "schema": {"openAPIV3Schema": schema},
+                **more,
+            }
             for number, version in enumerate(versions or ("v1",))
         ]
-        names = {"plural": f"{self.name}s", "singular": self.name, "kind": self.name, "listKind": f"{self.name}List"}
+        names = {
+            "plural": f"{self.name}s",
+            "singular": self.name,
+            "kind": self.name,
+            "listKind": f"{self.name}List",
+        }
         return {
             "metadata": {"name": f"{self.name}s.{self.group}"},
             "spec": {"group": self.group, "names": names, "scope": scope, "versions": served},
@@ -184,12 +197,17 @@ async def test_definitions_and_their_resources_are_discovered(api: Api, crd: Def
 
 
 async def test_defaults_are_for_requests_and_for_what_is_stored(api: Api, crd: Definition) -> None:
-    schema = {"type": "object", "properties": {"a": {"type": "string", "default": "A"}, "b": {"type": "string"}}}
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "string", "default": "A"}, "b": {"type": "string"}},
+    }
     await crd.make(schema=schema, scope="Cluster")
     path = f"{crd.resources()}/foo"
     made = await api.make(crd.resources(), json.loads(crd.manifest("foo")))
     assert made["a"] == "A"
-    add = [{"op": "add", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/b/default", "value": "B"}]
+    add = [
+        {"op": "add", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/b/default", "value": "B"}
+    ]
     await api.patch(crd.path, add, JSON_PATCH)
     async with asyncio.timeout(20):
         while (found := await api.get(path)).get("b") != "B":
@@ -226,7 +244,8 @@ async def test_a_schema_is_published_and_kubectl_checks_and_explains_by_it(
              r"spec.*<Object>.*Specification of Foo"),
         (".metadata", r"DESCRIPTION:.*Standard object's metadata.*FIELDS:.*creationTimestamp.*<string>.*"
                       r"CreationTimestamp is a timestamp"),
-        (".spec", r"DESCRIPTION:.*Specification of Foo.*FIELDS:.*bars.*<\[\]Object>.*List of Bars and their specs"),
+        (".spec", r"DESCRIPTION:.*Specification of Foo.*FIELDS:.*bars.*<\[\]Object>.*"
+                  r"List of Bars and their specs"),
         (".spec.bars", r"(FIELD|RESOURCE):.*bars.*<\[\]Object>.*DESCRIPTION:.*List of Bars and their specs.*"
                        r"FIELDS:.*bazs.*<\[\]string>.*List of Bazs.*name.*<string>.*Name of Bar"),
     ):  # fmt: skip
@@ -344,7 +363,11 @@ async def test_unknown_metadata_of_embedded_objects_is_refused(api: Api, crd: De
             "spec": {"type": "object"},
         },
     }
-    spec = {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "properties": {"template": embedded}}
+    spec = {
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
+        "properties": {"template": embedded},
+    }
     await crd.make("v1", schema={"type": "object", "properties": {"spec": spec}}, scope="Cluster")
     inner = {
         "apiversion": "foo/v1", "kind": "Sub",
@@ -360,9 +383,7 @@ async def test_any_field_goes_where_nothing_is_declared(api: Api, crd: Definitio
     assert said.code == 201, said.body
 
 
-async def test_repeated_fields_are_refused_even_where_unknown_ones_are_not(
-    api: Api, crd: Definition
-) -> None:
+async def test_repeated_fields_are_refused_even_where_unknown_ones_are_not(api: Api, crd: Definition) -> None:
     await crd.make("v1", scope="Cluster")
     manifest = f"""
 apiVersion: {crd.group}/v1

@@ -211,7 +211,9 @@ async def test_revisions_are_objects_that_the_controller_takes_as_it_finds_them(
     made = (await api.make(revisions, copy))["metadata"]["name"]
     await api.delete(f"{revisions}/{name}")
     assert await api.names(revisions, **query) == {made}
-    await api.change(f"{revisions}/{made}", lambda found: found["metadata"]["labels"].update({made: "updated"}))
+    await api.change(
+        f"{revisions}/{made}", lambda found: found["metadata"]["labels"].update({made: "updated"})
+    )
     await api.patch(
         f"{apps}/daemonsets/set", {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}}
     )

@@ -111,7 +111,9 @@ async def test_a_rollout_that_is_stuck_gives_way_to_the_next_one(api: Api, core:
     stuck = (await sets(api, apps))["none:none"]
     assert stuck["spec"]["replicas"] == 1
 
-    fixed = {"spec": {"template": {"spec": {"nodeSelector": None, **image("web:2")["spec"]["template"]["spec"]}}}}
+    fixed = {
+        "spec": {"template": {"spec": {"nodeSelector": None, **image("web:2")["spec"]["template"]["spec"]}}}
+    }
     await api.patch(f"{apps}/deployments/web", fixed)
 
     assert revision(await api.until(f"{apps}/deployments/web", complete)) == "2"
@@ -136,9 +138,7 @@ async def test_scaling_in_the_middle_of_a_rollout_is_shared_out(api: Api, core: 
         assert (found["web:1"]["spec"]["replicas"], found["web:404"]["spec"]["replicas"]) == (first, second)
 
     await shares(8, 5)
-    await api.until(
-        f"{apps}/deployments/web", lambda found: found["status"].get("availableReplicas") == 8
-    )
+    await api.until(f"{apps}/deployments/web", lambda found: found["status"].get("availableReplicas") == 8)
     await api.change(f"{apps}/deployments/web", lambda found: found["spec"].update(replicas=30))
     await shares(20, 13)
 
@@ -170,8 +170,7 @@ async def test_a_deployment_lives(api: Api, core: str, apps: str) -> None:
         await api.patch(path, patch)
         await watch.until(
             "MODIFIED",
-            lambda found: found["metadata"]["labels"].get("test-deployment") == "patched"
-            and complete(found),
+            lambda found: found["metadata"]["labels"].get("test-deployment") == "patched" and complete(found),
         )
         everywhere = await api.items("/apis/apps/v1/deployments", labelSelector="static=true")
         assert [each["metadata"]["name"] for each in everywhere] == ["web"]
@@ -181,13 +180,15 @@ async def test_a_deployment_lives(api: Api, core: str, apps: str) -> None:
         await api.put(path, made)
         await watch.until(
             "MODIFIED",
-            lambda found: found["metadata"]["labels"].get("test-deployment") == "updated"
-            and complete(found),
+            lambda found: found["metadata"]["labels"].get("test-deployment") == "updated" and complete(found),
         )
         status = await api.get(f"{path}/status")
         assert status["spec"]["template"]["spec"]["containers"][0]["image"] == "web:3"
 
-        patch = {"metadata": {"labels": {"test-deployment": "status"}}, "status": {"readyReplicas": 0, "availableReplicas": 0}}
+        patch = {
+            "metadata": {"labels": {"test-deployment": "status"}},
+            "status": {"readyReplicas": 0, "availableReplicas": 0},
+        }
         await api.patch(f"{path}/status", patch)
         assert (await api.get(path))["metadata"]["labels"]["test-deployment"] == "updated"
         await watch.until("MODIFIED", complete)
@@ -219,7 +220,9 @@ async def test_conditions_that_others_set_stay(api: Api, core: str, apps: str) -
     async with api.watch(f"{apps}/deployments") as watch:
         await api.change(f"{path}/status", lambda found: found["status"]["conditions"].append(update))
         seen = await watch.until("MODIFIED", lambda found: condition(found, "StatusUpdate"))
-        assert {key: each for key, each in seen["status"]["conditions"][-1].items() if key in update} == update
+        assert {
+            key: each for key, each in seen["status"]["conditions"][-1].items() if key in update
+        } == update
         patched = {"conditions": [{"type": "StatusPatched", "status": "True"}]}
         await api.patch(f"{path}/status", {"status": patched}, MERGE)
         await watch.until("MODIFIED", lambda found: condition(found, "StatusPatched"))

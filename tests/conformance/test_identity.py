@@ -77,9 +77,7 @@ async def test_an_account_lives(api: Api, core: str) -> None:
         patched = await api.patch(f"{accounts}/{name}", {"automountServiceAccountToken": False})
         assert patched["automountServiceAccountToken"] is False
         await watch.until("MODIFIED")
-        await api.change(
-            f"{accounts}/{name}", lambda found: found.update(automountServiceAccountToken=True)
-        )
+        await api.change(f"{accounts}/{name}", lambda found: found.update(automountServiceAccountToken=True))
         seen = await watch.until("MODIFIED")
         assert seen["automountServiceAccountToken"] is True
         assert name in await api.names("/api/v1/serviceaccounts", **label)
@@ -115,7 +113,9 @@ async def test_certificate_requests_have_every_operation(api: Api) -> None:
     resources = {each["name"] for each in (await api.get("/apis/certificates.k8s.io/v1"))["resources"]}
     kinds = {"", "/approval", "/status"}
     assert {f"certificatesigningrequests{each}" for each in kinds} <= resources
-    made = await api.make(path, {"metadata": {"generateName": "e2e-", "labels": {"e2e-csr": "one"}}, "spec": spec})
+    made = await api.make(
+        path, {"metadata": {"generateName": "e2e-", "labels": {"e2e-csr": "one"}}, "spec": spec}
+    )
     one = f"{path}/{made['metadata']['name']}"
     async with api.watch(path, **label, resourceVersion=made["metadata"]["resourceVersion"]) as watch:
         await api.patch(one, {"metadata": {"annotations": {"patched": "true"}}}, MERGE)
@@ -134,7 +134,10 @@ async def test_certificate_requests_have_every_operation(api: Api) -> None:
         assert len(approved["status"]["conditions"]) == 2
 
         certificate = base64.b64encode(certificate_pem()).decode()
-        patch = {"metadata": {"annotations": {"patchedstatus": "true"}}, "status": {"certificate": certificate}}
+        patch = {
+            "metadata": {"annotations": {"patchedstatus": "true"}},
+            "status": {"certificate": certificate},
+        }
         issued = await api.patch(f"{one}/status", patch, MERGE)
         assert issued["status"]["certificate"] == certificate
         assert issued["metadata"]["annotations"]["patchedstatus"] == "true"
@@ -159,7 +162,8 @@ async def test_core_events_live(api: Api, core: str, namespace: str) -> None:
     assert "event-test" in await api.names("/api/v1/events", **label)
     patched = await api.patch(f"{path}/event-test", {"message": "This is a test event - patched"})
     assert patched["message"] == "This is a test event - patched"
-    updated = await api.change(f"{path}/event-test", lambda found: found.update(count=100, series={"count": 100, "lastObservedTime": TODAY}))  # fmt: skip
+    series = {"count": 100, "lastObservedTime": TODAY}
+    updated = await api.change(f"{path}/event-test", lambda found: found.update(count=100, series=series))
     assert (updated["count"], updated["series"]["count"]) == (100, 100)
     await api.delete(f"{path}/event-test")
     assert not await api.names(path, **label)

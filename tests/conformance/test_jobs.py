@@ -46,7 +46,14 @@ async def end(api: Api, core: str, pod: Any, code: int) -> None:
     status = {
         "phase": "Failed" if code else "Succeeded",
         "containerStatuses": [
-            {"name": "app", "image": "web:1", "imageID": "", "ready": False, "restartCount": 0, "state": {"terminated": ended}}
+            {
+                "name": "app",
+                "image": "web:1",
+                "imageID": "",
+                "ready": False,
+                "restartCount": 0,
+                "state": {"terminated": ended},
+            }
         ],
     }
     await api.patch(f"{core}/pods/{pod['metadata']['name']}/status", {"status": status})
@@ -265,9 +272,7 @@ async def test_deleting_a_job_deletes_its_pods_first_where_asked(api: Api, core:
     assert not await api.items(f"{core}/pods")
 
 
-async def test_a_suspended_cronjob_has_no_jobs_and_its_api_is_whole(
-    api: Api, core: str, batch: str
-) -> None:
+async def test_a_suspended_cronjob_has_no_jobs_and_its_api_is_whole(api: Api, core: str, batch: str) -> None:
     cron = {
         "metadata": {"name": "cron", "labels": {"special": "cron"}},
         "spec": {"schedule": "*/1 * * * *", "suspend": True, "jobTemplate": {"spec": job()["spec"]}},

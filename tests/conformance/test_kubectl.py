@@ -24,7 +24,7 @@ IMAGE = (
     '{{if (exists . "spec" "containers")}}{{range .spec.containers}}{{if eq .name "update-demo"}}'
     "{{.image}}{{end}}{{end}}{{end}}"
 )
-ALIVE = '{{ range .items }}{{ if not .metadata.deletionTimestamp }}{{ .metadata.name }}{{ "\\n" }}{{ end }}{{ end }}'
+ALIVE = "{{ range .items }}{{ if not .metadata.deletionTimestamp }}{{ .metadata.name }} {{ end }}{{ end }}"
 
 
 def controller(name: str, container: str, replicas: int, labels: dict[str, str]) -> str:
@@ -80,8 +80,14 @@ async def test_describe_tells_of_controllers_pods_services_nodes_and_namespaces(
 ) -> None:
     await kubectl("create", "-f", "-", stdin=controller("agnhost-primary", "agnhost-primary", 1, LABELS))
     ports = [{"port": 6379, "targetPort": 6379}]
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "agnhost-primary", "labels": LABELS}}
-    await kubectl("create", "-f", "-", stdin=json.dumps({**service, "spec": {"ports": ports, "selector": LABELS}}))
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "agnhost-primary", "labels": LABELS},
+    }
+    await kubectl(
+        "create", "-f", "-", stdin=json.dumps({**service, "spec": {"ports": ports, "selector": LABELS}})
+    )
     (pod,) = await running(api, core, 1)
 
     assert_said(await kubectl("describe", "pod", pod["metadata"]["name"]), [
@@ -188,15 +194,15 @@ async def test_a_dry_run_on_the_server_changes_nothing(api: Api, core: str, kube
 
 
 @pytest.mark.parametrize("socket", [False, True], ids=["port-0", "unix-socket"])
-async def test_proxy_answers_without_credentials(
-    kubectl: Kubectl, tmp_path: Path, socket: bool
-) -> None:
+async def test_proxy_answers_without_credentials(kubectl: Kubectl, tmp_path: Path, socket: bool) -> None:
     path = tmp_path / "kubectl-proxy.sock"
     how = (f"--unix-socket={path}",) if socket else ("-p", "0", "--disable-filter")
     async with kubectl.started("proxy", *how) as process:
         line = (await process.stdout.readline()).decode()
         connector = aiohttp.UnixConnector(str(path)) if socket else aiohttp.TCPConnector()
         port = "" if socket else re.search(r":(\d+)$", line.strip())[0]  # type: ignore[index]
-        async with aiohttp.ClientSession(connector=connector) as session:
-            async with session.get(f"http://127.0.0.1{port}/api/") as answer:
-                assert (await answer.json())["versions"] == ["v1"]
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.get(f"http://127.0.0.1{port}/api/") as answer,
+        ):
+            assert (await answer.json())["versions"] == ["v1"]

@@ -30,7 +30,10 @@ async def test_status_is_read_patched_and_written(api: Api, namespace: str, core
     # As Go prints a condition: with a time that is not set.
     made = {"status": "True", "reason": "E2E", "lastTransitionTime": None}
     one = {**made, "type": "StatusPatch", "message": "Patched by an e2e test"}
-    patch = {"metadata": {"annotations": {"e2e-patched-ns-status": namespace}}, "status": {"conditions": [one]}}
+    patch = {
+        "metadata": {"annotations": {"e2e-patched-ns-status": namespace}},
+        "status": {"conditions": [one]},
+    }
     patched = await api.patch(f"{core}/status", patch, MERGE)
     assert patched["metadata"]["annotations"]["e2e-patched-ns-status"] == namespace
     assert patched["status"]["conditions"][-1]["message"] == "Patched by an e2e test"
@@ -58,7 +61,10 @@ async def doomed(api: Api, namespace: str) -> str:
     path = f"{NAMESPACES}/{name}"
     await api.make(NAMESPACES, {"metadata": {"name": name}})
     await api.until(f"{path}/serviceaccounts/default")
-    await api.make(f"{path}/pods", {"metadata": {"name": "test-pod"}, "spec": template({}, terminationGracePeriodSeconds=0)["spec"]})
+    await api.make(
+        f"{path}/pods",
+        {"metadata": {"name": "test-pod"}, "spec": template({}, terminationGracePeriodSeconds=0)["spec"]},
+    )
     await api.make(f"{path}/services", {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}})
     await api.make(f"{path}/configmaps", {"metadata": {"name": "m"}, "data": {"key": "value"}})
     await api.until(f"{path}/pods/test-pod", ready)

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from .api import GO_ACCEPT, Api
+from .api import GO_ACCEPT, Api, condition
 
 TEMPLATES = 120
 """The suite makes 400; the pages are the same."""
@@ -50,9 +50,7 @@ async def test_lists_come_in_chunks_of_one_revision(api: Api, core: str) -> None
 
 async def test_a_table_of_what_has_no_metadata_is_not_acceptable(api: Api) -> None:
     review = {"spec": {"nonResourceAttributes": {"path": "/", "verb": "get"}}}
-    answer = await api(
-        "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review, accept=TABLE
-    )
+    answer = await api("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review, accept=TABLE)
     assert (answer.code, answer.body["reason"]) == (406, "NotAcceptable")
 
 
@@ -147,6 +145,4 @@ async def test_at_least_two_nodes_take_pods(api: Api) -> None:
     usable = [node for node in nodes if not node["spec"].get("taints")]
     assert len(usable) >= 2
     for node in usable:
-        assert {"type": "Ready", "status": "True"}.items() <= {
-            key: value for each in node["status"]["conditions"] if each["type"] == "Ready" for key, value in each.items()
-        }.items()  # fmt: skip
+        assert condition(node, "Ready") == "True"

@@ -65,16 +65,12 @@ async def test_every_replica_runs_and_a_full_quota_is_a_condition(
     await api.until(f"{core}/resourcequotas/q", lambda found: found["status"].get("hard"))
     await api.make(path, make(replicas=3))
 
-    failed = await api.until(
-        f"{path}/sample", lambda found: condition(found, "ReplicaFailure") == "True"
-    )
+    failed = await api.until(f"{path}/sample", lambda found: condition(found, "ReplicaFailure") == "True")
     (why,) = failed["status"]["conditions"]
     assert why["reason"] == "FailedCreate"
     assert "exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2" in why["message"]
     await api.change(f"{path}/sample", lambda found: found["spec"].update(replicas=2))
-    done = await api.until(
-        f"{path}/sample", lambda found: condition(found, "ReplicaFailure") is None
-    )
+    done = await api.until(f"{path}/sample", lambda found: condition(found, "ReplicaFailure") is None)
     assert done["status"]["replicas"] == 2
     await api.until(f"{path}/sample", lambda found: found["status"].get("readyReplicas") == 2)
 
@@ -107,8 +103,10 @@ async def test_replicaset_is_scaled_patched_and_its_template_too(api: Api, core:
         await api.patch(path, patch, STRATEGIC)
         done = await watch.until(
             "MODIFIED",
-            lambda found: found["metadata"]["labels"].get("test-rs") == "patched"
-            and found["status"].get("readyReplicas") == 3,
+            lambda found: (
+                found["metadata"]["labels"].get("test-rs") == "patched"
+                and found["status"].get("readyReplicas") == 3
+            ),
         )
     assert done["spec"]["template"]["spec"]["containers"][0]["image"] == "web:2"
 
@@ -116,9 +114,7 @@ async def test_replicaset_is_scaled_patched_and_its_template_too(api: Api, core:
 async def test_a_collection_of_replicasets_is_listed_and_deleted(api: Api, core: str, apps: str) -> None:
     labels = {"name": "collected"}
     await api.make(f"{apps}/replicasets", replicaset("collected", 3, labels))
-    await api.until(
-        f"{apps}/replicasets/collected", lambda found: found["status"].get("readyReplicas") == 3
-    )
+    await api.until(f"{apps}/replicasets/collected", lambda found: found["status"].get("readyReplicas") == 3)
     assert await api.names("/apis/apps/v1/replicasets", labelSelector="name=collected") == {"collected"}
 
     await api.delete(f"{apps}/replicasets", {"labelSelector": "name=collected"}, gracePeriodSeconds=0)

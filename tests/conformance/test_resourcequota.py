@@ -177,9 +177,7 @@ async def test_status_is_written_and_patched_and_the_spec_stays(api: Api, core: 
     path = f"{core}/resourcequotas/q"
     await api.make(f"{core}/resourcequotas", quota("q", cpu="500m", memory="500Mi"))
     async with api.watch(f"{core}/resourcequotas") as watch:
-        await api.change(
-            f"{path}/status", lambda found: found.update(status={"hard": found["spec"]["hard"]})
-        )
+        await api.change(f"{path}/status", lambda found: found.update(status={"hard": found["spec"]["hard"]}))
         await watch.until("MODIFIED", lambda found: found["status"].get("hard") == found["spec"]["hard"])
         hard = {"cpu": "1", "memory": "1Gi"}
         await api.patch(path, {"spec": {"hard": hard}})

@@ -164,9 +164,7 @@ async def test_parallel_sets_do_not_wait_for_unready_pods(api: Api, core: str, a
     await api.make(f"{apps}/statefulsets", burst)
     await api.until(f"{pods}/ss-0", lambda pod: pod["status"]["phase"] == "Running")
     await api.patch(path, {"spec": {"replicas": 3}})
-    await api.until_listed(
-        pods, lambda found: [p["status"]["phase"] for p in found] == ["Running"] * 3
-    )
+    await api.until_listed(pods, lambda found: [p["status"]["phase"] for p in found] == ["Running"] * 3)
     assert (await api.get(path))["status"].get("readyReplicas", 0) == 0
     await api.patch(path, {"spec": {"replicas": 0}})
     await api.until_listed(pods, lambda found: not found)

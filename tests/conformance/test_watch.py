@@ -106,7 +106,8 @@ async def test_watches_from_different_revisions_agree_on_the_order(api: Api, cor
     async def heard(start: int) -> list[str]:
         async with api.watch(maps, resourceVersion=seen[start]) as watch:
             return [
-                (await watch.next()).object["metadata"]["resourceVersion"] for _ in range(len(seen) - start - 1)
+                (await watch.next()).object["metadata"]["resourceVersion"]
+                for _ in range(len(seen) - start - 1)
             ]
 
     starts = range(0, 60, 7)
