@@ -87,20 +87,18 @@ class Request:
 class Queue:
     """`next_r`: when in virtual time its next request starts."""
 
-    __slots__ = ("index", "next_r", "running", "seats", "waiting", "work")
+    __slots__ = ("first", "index", "next_r", "running", "seats", "waiting", "work")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.waiting: dict[Request, None] = {}
+        self.first: Request | None = None
+        """Of those that wait."""
         self.work = 0.0
         """Seat-seconds that wait."""
         self.running = 0
         self.seats = 0
         self.next_r = 0.0
-
-    @property
-    def first(self) -> Request:
-        return next(iter(self.waiting))
 
     @property
     def active(self) -> bool:
@@ -235,6 +233,7 @@ class QueueSet:
     def _enqueue(self, queue: Queue, request: Request) -> None:
         if not queue.waiting:
             self._waiting_in[queue] = None
+            queue.first = request
         queue.waiting[request] = None
         queue.work += request.total
         self.waiting += 1
@@ -246,6 +245,8 @@ class QueueSet:
     def _dequeue(self, queue: Queue, request: Request) -> None:
         del queue.waiting[request]
         queue.work = queue.work - request.total if queue.waiting else 0.0
+        if queue.first is request:
+            queue.first = next(iter(queue.waiting), None)
         if not queue.waiting:
             del self._waiting_in[queue]
         self.waiting -= 1
@@ -254,8 +255,7 @@ class QueueSet:
 
     def _dispatch(self) -> None:
         while self.waiting and self.seats < self.limit:
-            queue = self._next()
-            request = queue.first
+            queue, request = self._next()
             if not self._fits(request.seats):
                 request.flow.counts.unaccommodated += 1
                 return
@@ -266,13 +266,20 @@ class QueueSet:
             if request.on_run is not None:
                 request.on_run()
 
-    def _next(self) -> Queue:
-        """The queue whose first request finishes first; of equal ones the next in the round."""
-        size, robin = len(self.queues), self._robin + 1
-        return min(
-            self._waiting_in,
-            key=lambda queue: (queue.next_r + queue.first.total, (queue.index - robin) % size),
-        )
+    def _next(self) -> tuple[Queue, Request]:
+        """The queue whose first request finishes first, and that request; of equal ones the next in the
+        round."""
+        size, after = len(self.queues), self._robin + 1
+        found: tuple[Queue, Request] | None = None
+        least, turn = 0.0, 0
+        for queue in self._waiting_in:
+            request = queue.first
+            assert request is not None
+            finish = queue.next_r + request.total
+            if found is None or finish < least or (finish == least and (queue.index - after) % size < turn):
+                found, least, turn = (queue, request), finish, (queue.index - after) % size
+        assert found is not None
+        return found
 
     def _start(self, queue: Queue, request: Request) -> None:
         queue.running += 1
@@ -302,7 +309,7 @@ class QueueSet:
 
     def _bound(self, queue: Queue) -> None:
         """A queue saves no time for later: its next request does not start before it came."""
-        if queue.waiting:
+        if queue.first is not None:
             queue.next_r = max(queue.next_r, queue.first.arrived_r)
 
     def _settle(self, queue: Queue) -> None:
