@@ -92,8 +92,6 @@ from .registry.registry import Registries
 from .registry.writing import Backing
 from .storage.background import Background
 from .storage.compaction import Compactor
-from .storage.etcd import EtcdStore
-from .storage.etcd_connection import EtcdConfig
 from .storage.hub import Hub
 from .storage.metrics import CacheMetrics, MeasuredStore, locator
 from .storage.sqlite import SQLiteStore
@@ -480,6 +478,10 @@ def open_store(config: ApiServerConfig, clock: Clock) -> Store:
     if config.storage_dir is None:
         if config.etcd_prefix != "/registry":
             raise Fatal("--etcd-prefix cannot be changed from /registry yet: leave it out")
+        # Whoever stores in a file does not wait for gRPC and protobuf to be imported.
+        from .storage.etcd import EtcdStore
+        from .storage.etcd_connection import EtcdConfig
+
         files = (config.etcd_cafile, config.etcd_certfile, config.etcd_keyfile)
         return EtcdStore(EtcdConfig(config.etcd_servers, *files), clock)
     try:

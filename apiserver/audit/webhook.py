@@ -12,7 +12,7 @@ import msgspec
 
 from kplane.api.clock import Clock, Entropy
 from kplane.client.kubeconfig import ConfigError, load
-from kplane.client.transport_https import tls_context
+from kplane.client.tls import tls_context
 from kplane.runtime.process import Fatal
 
 from ..auth.remote import TIMEOUT, Remote, RemoteError, json_headers, trusting

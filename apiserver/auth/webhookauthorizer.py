@@ -35,7 +35,7 @@ from kplane.api.cel import (
 from kplane.api.clock import Clock, Entropy
 from kplane.client.flights import Flights
 from kplane.client.kubeconfig import Credentials
-from kplane.client.transport_https import tls_context
+from kplane.client.tls import tls_context
 
 from .authorizationmetrics import Outcome, WebhookMetrics
 from .authorizer import Attributes, Decision, Rules, Term, Verdict, aggregate

@@ -13,7 +13,7 @@ import msgspec
 
 from kplane.api.clock import Clock, Entropy
 from kplane.client.kubeconfig import ConfigError, Credentials, load
-from kplane.client.transport_https import tls_context
+from kplane.client.tls import tls_context
 from kplane.runtime.process import Fatal
 
 from .identity import Audiences, Identity, Refused, common

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -23,6 +22,7 @@ from yarl import URL
 from kplane.api.clock import Clock, SystemClock
 from kplane.api.errors import Unreachable
 from kplane.client.kubeconfig import ConfigError, Credentials
+from kplane.client.tls import tls_context
 from kplane.client.transport import Response, split_lines, target
 
 log = logging.getLogger(__name__)
@@ -195,28 +195,6 @@ class HttpsTransport:
                     raise Unreachable(f"cannot read the token file {path}: {error.strerror}") from error
             self._token_read = now
         return self._token
-
-
-def tls_context(credentials: Credentials) -> ssl.SSLContext:
-    """TLS settings of a client. Raises ConfigError on certificates that OpenSSL refuses."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        if credentials.insecure:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        elif credentials.ca is not None:
-            context.load_verify_locations(cadata=credentials.ca.decode())
-        else:
-            context.load_default_certs()
-        if credentials.certificate is not None and credentials.key is not None:
-            with tempfile.NamedTemporaryFile() as file:  # mode 0600
-                file.write(credentials.certificate + b"\n" + credentials.key)
-                file.flush()
-                context.load_cert_chain(file.name)
-    except (ssl.SSLError, ValueError) as error:
-        raise ConfigError(f"the certificates for {credentials.server} are not valid: {error}") from error
-    return context
 
 
 def _stamp(credentials: Credentials) -> tuple[tuple[int, int], ...] | None:

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kplane.client import kubeconfig
-from kplane.client.transport_https import tls_context
+from kplane.client.tls import tls_context
 
 BIN = Path(sys.executable).parent
 KUBECTL = BIN / "kubectl"

@@ -23,8 +23,9 @@ from kplane.api.errors import InternalError, Unreachable, from_status
 from kplane.api.resource import Object
 from kplane.client import codec
 from kplane.client.kubeconfig import Credentials
+from kplane.client.tls import tls_context
 from kplane.client.transport import Response
-from kplane.client.transport_https import tls_context, unreachable
+from kplane.client.transport_https import unreachable
 
 PROTOCOL = "v5.channel.k8s.io"
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
