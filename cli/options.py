@@ -117,6 +117,6 @@ def choose_runtime(asked: Runtime) -> Runtime:
 def cgroup(path: str) -> str:
     """The path of a cgroup, not of a hierarchy's root: all below it goes with the node. Raises Fatal."""
     parts = path.split("/")
-    if parts[0] or not all(parts[1:]) or {".", ".."} & set(parts):
+    if parts[0] or not parts[1:] or not all(parts[1:]) or {".", ".."} & set(parts):
         raise Fatal(f"--cgroup-root {path} is not an absolute path below / such as {CGROUP}")
     return path

@@ -107,3 +107,18 @@ def test_folder_too_deep_for_sockets_is_refused(tmp_path: Path) -> None:
 def test_unwritable_folder_is_a_fatal() -> None:
     with pytest.raises(Fatal, match="cannot create the data folder /proc/kplane"):
         Layout(Path("/proc/kplane")).make()
+
+
+@pytest.mark.parametrize("path", ["/kplane", "/kplane-demo-1", "/a/b"])
+def test_a_node_may_be_given_a_cgroup_of_its_own(tmp_path: Path, path: str) -> None:
+    made = make_options(runtime=Runtime.CONTAINERD, cgroup_root=options.cgroup(path))
+
+    specs = {spec.name: spec for spec in processes(Layout(tmp_path), made, choose_ports(made))}
+
+    assert f"--cgroup-root={path}" in specs["kubelet"].argv
+
+
+@pytest.mark.parametrize("path", ["", "/", "kplane", "/kplane/", "/../kplane", "//kplane", "/a/./b"])
+def test_what_is_no_cgroup_of_a_nodes_own_is_refused(path: str) -> None:
+    with pytest.raises(Fatal, match="--cgroup-root"):
+        options.cgroup(path)
