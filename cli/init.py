@@ -24,6 +24,7 @@ from kplane.runtime.process import Fatal
 
 from . import tokens
 from .clusterinfo import publish
+from .kubeadmconfig import publish as publish_config
 from .layout import Layout
 from .plan import etcd_client_flags, etcd_trust_flags, trust_flags
 from .prepare import KUBECONFIGS, SERVER_NAMES, write_kubeconfigs, write_serving
@@ -90,6 +91,7 @@ async def let_nodes_join(path: Path, wish: tokens.Wish, clock: Clock) -> str:
     client = connect(known)
     try:
         await publish(client, known.server, known.ca)
+        await publish_config(client, known.server)
         await tokens.create(client, wish, clock)
         return await tokens.join_command(client, wish.token)
     finally:

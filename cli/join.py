@@ -30,6 +30,7 @@ from kplane.runtime.serving import free_port
 
 from .containers import make_bridge
 from .discovery import Discovered, check_pins, discover
+from .kubeadmconfig import fetch_kubelet
 from .layout import Layout
 from .lock import locked
 from .options import CGROUP, Options, Runtime, StoreKind
@@ -133,6 +134,7 @@ async def _trusted_server(layout: Layout, wish: Wish, clock: Clock) -> str:
     token = parse_token(wish.token)
     found = await discover(wish.address, token, wish.pins, clock)
     await _check_token(found, token, wish.node_name, clock)
+    await _take_configuration(layout, found, token)
     known.unlink(missing_ok=True)
     layout.pki.mkdir(mode=0o700, exist_ok=True)
     pki.write_private(layout.pki / "ca.crt", found.authority, pki.CERTIFICATE_MODE)
@@ -172,6 +174,21 @@ async def _check_token(found: Discovered, token: Token, node: str, clock: Clock)
             f'a Node with name "{node}" and status "Ready" already exists in the cluster; delete it, '
             "or choose another name with --node-name"
         )
+
+
+async def _take_configuration(layout: Layout, found: Discovered, token: Token) -> None:
+    """What the cluster says to its kubelets, or nothing if it says nothing. Raises Fatal."""
+    client = connect(Credentials(found.server, ca=found.authority, token=str(token)))
+    try:
+        text = await fetch_kubelet(client)
+    except ApiError as error:
+        raise Fatal(f"cannot read the cluster's configuration for kubelets: {error}") from error
+    finally:
+        await client.close()
+    if text is None:
+        layout.kubelet_config.unlink(missing_ok=True)
+    else:
+        pki.write_private(layout.kubelet_config, text.encode())
 
 
 def _options(wish: Wish, server: str) -> Options:

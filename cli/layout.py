@@ -39,6 +39,11 @@ class Layout:
         return self.root / "kubelet"
 
     @property
+    def kubelet_config(self) -> Path:
+        """What the cluster that this node has joined says to its kubelets."""
+        return self.root / "kubelet-config.yaml"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -27,6 +27,9 @@ BRIDGE = "kplane0"
 BOOTSTRAP = "bootstrap-kubelet"
 """The kubeconfig with a joining node's token; it goes when the node has an identity of its own."""
 
+CLOSED = ("--anonymous-auth=false", "--authentication-token-webhook=true", "--authorization-mode=Webhook")
+"""A kubelet that asks the API who its callers are, and what they may do."""
+
 AFTER_API = ("apiserver",)
 """Components could start beside the API server and retry; on few cores that only makes both slower."""
 
@@ -207,6 +210,7 @@ def _kubelet(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
     def flags() -> Iterator[str]:
         yield f"--tls-cert-file={certificate}"
         yield f"--tls-private-key-file={certificate.with_suffix('.key')}"
+        yield from CLOSED
         yield from _kubelet_flags(layout, options, ports)
         if options.runtime is Runtime.HOLLOW:
             yield f"--hollow-nodes={options.nodes}"
@@ -228,9 +232,6 @@ def _kubelet_flags(layout: Layout, options: Options, ports: Ports) -> Iterator[s
     yield f"--node-ip={options.address}"
     yield f"--healthz-port={ports.kubelet_health}"
     yield f"--client-ca-file={layout.pki / 'ca.crt'}"
-    yield "--anonymous-auth=false"
-    yield "--authentication-token-webhook=true"
-    yield "--authorization-mode=Webhook"
     yield f"--pod-cidr={options.pod_cidr}"
     if options.runtime is Runtime.HOLLOW:
         yield "--container-runtime-endpoint=hollow://"
@@ -264,6 +265,10 @@ def node_processes(layout: Layout, options: Options, ports: Ports) -> list[Proce
         yield f"--cert-dir={layout.pki}"
         yield "--rotate-certificates=true"
         yield "--rotate-server-certificates=true"
+        if layout.kubelet_config.exists():
+            yield f"--config={layout.kubelet_config}"
+        else:
+            yield from CLOSED
         yield from _kubelet_flags(layout, options, ports)
 
     kubelet = _kubelet_spec(layout, options, flags(), (), _kubelet_ready(ports))

@@ -22,6 +22,7 @@ from kplane.runtime.serving import free_port
 from .clusterinfo import publish
 from .containers import make_bridge
 from .control import ask
+from .kubeadmconfig import publish as publish_config
 from .layout import Layout
 from .lock import locked
 from .options import Options, Runtime
@@ -92,7 +93,9 @@ async def _let_nodes_join(layout: Layout, options: Options, ports: Ports) -> Non
     client = connect(kubeconfig.load(layout.admin_kubeconfig))
     host = f"[{options.address}]" if ":" in options.address else options.address
     try:
-        await publish(client, f"https://{host}:{ports.api}", (layout.pki / "ca.crt").read_bytes())
+        server = f"https://{host}:{ports.api}"
+        await publish(client, server, (layout.pki / "ca.crt").read_bytes())
+        await publish_config(client, server)
     finally:
         await client.close()
 

@@ -178,12 +178,13 @@ def _check(config: KubeletConfiguration) -> None:
 
 
 def flags(config: KubeletConfiguration, folder: Path) -> Mapping[str, Any]:
-    """Paths are relative to the file's own `folder`."""
+    """Paths are relative to the file's own `folder`. What is empty, 0 or 0s is as if it was not said."""
     authentication, authorization = config.authentication, config.authorization
-    reported = config.node_status_report_frequency or config.node_status_update_frequency
+    updated = _seconds("nodeStatusUpdateFrequency", config.node_status_update_frequency)
+    reported = _seconds("nodeStatusReportFrequency", config.node_status_report_frequency)
     found: Object = {
         "address": config.address,
-        "port": config.port,
+        "port": config.port or None,
         "tls_cert_file": _path(folder, config.tls_cert_file),
         "tls_private_key_file": _path(folder, config.tls_private_key_file),
         "rotate_certificates": config.rotate_certificates,
@@ -203,12 +204,10 @@ def flags(config: KubeletConfiguration, folder: Path) -> Mapping[str, Any]:
         "healthz_bind_address": config.healthz_bind_address,
         "cluster_domain": config.cluster_domain,
         "cluster_dns": ",".join(config.cluster_dns),
-        "node_status_update_frequency": _seconds(
-            "nodeStatusUpdateFrequency", config.node_status_update_frequency
-        ),
-        "node_status_report_frequency": _seconds("nodeStatusReportFrequency", reported),
-        "node_lease_duration_seconds": config.node_lease_duration_seconds,
-        "max_pods": config.max_pods,
+        "node_status_update_frequency": updated,
+        "node_status_report_frequency": reported or updated,
+        "node_lease_duration_seconds": config.node_lease_duration_seconds or None,
+        "max_pods": config.max_pods or None,
         "pod_cidr": config.pod_cidr,
         "pod_logs_dir": _path(folder, config.pod_logs_dir),
         "resolv_conf": _path(folder, config.resolv_conf),
@@ -218,7 +217,7 @@ def flags(config: KubeletConfiguration, folder: Path) -> Mapping[str, Any]:
         "cgroup_root": config.cgroup_root,
         "container_runtime_endpoint": config.container_runtime_endpoint,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in found.items() if value not in (None, "")}
 
 
 def _path(folder: Path, name: str | None) -> Path | None:
@@ -226,9 +225,10 @@ def _path(folder: Path, name: str | None) -> Path | None:
 
 
 def _seconds(name: str, text: str | None) -> float | None:
+    """None for no duration. Raises ValueError."""
     if text is None:
         return None
     try:
-        return flag_duration(text)
+        return flag_duration(text) or None
     except ArgumentTypeError as error:
         raise ValueError(f"{name}: {error}") from error

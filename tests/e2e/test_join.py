@@ -114,6 +114,8 @@ async def test_a_node_joins_and_is_ready_with_an_identity_of_its_own(pair: Pair)
         assert users["kubernetes.io/kube-apiserver-client-kubelet"].startswith("system:bootstrap:")
         assert users["kubernetes.io/kubelet-serving"] == "system:node:worker"
 
+        told = pair.machine.folder / "kubelet-config.yaml"
+        assert "kind: KubeletConfiguration" in told.read_text()
         refused = await pair.join(*words, "--node-name", "worker", check=False)
         assert "is running in" in refused.out + refused.err
         await serving_certificate_is_used_once_approved(pair)

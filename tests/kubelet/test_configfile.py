@@ -66,6 +66,29 @@ evictionHard: {memory.available: 100Mi}
     assert (flags.authentication(given).cache_ttl, flags.authorization(given).authorized_ttl) == (10, 60)
 
 
+def test_what_is_zero_is_as_if_it_was_not_said(file: Path) -> None:
+    """So does kubeadm write what it leaves to the kubelet."""
+    text = """\
+address: ""
+port: 0
+maxPods: 0
+nodeStatusUpdateFrequency: 0s
+nodeStatusReportFrequency: 0s
+authentication: {webhook: {cacheTTL: 0s}}
+authorization: {webhook: {cacheAuthorizedTTL: 0s, cacheUnauthorizedTTL: 0s}}
+containerRuntimeEndpoint: ""
+"""
+    file.write_text(HEAD + text)
+    given, usual = flags.parse([f"--config={file}"]), flags.parse([])
+    authorization = flags.authorization(given)
+
+    for name in ("address", "port", "max_pods", "node_status_update_frequency", "container_runtime_endpoint"):
+        assert getattr(given, name) == getattr(usual, name)
+    assert given.node_status_report_frequency == 300
+    assert flags.authentication(given).cache_ttl == 120
+    assert (authorization.authorized_ttl, authorization.unauthorized_ttl) == (300, 30)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
