@@ -59,6 +59,7 @@ class FlowControl:
         self.adjust()
 
     def classify(self, user: User, info: RequestInfo) -> Flow:
+        shape: tuple[object, ...]
         if info.resource:
             what = (info.verb, info.group, info.resource, info.subresource, info.namespace)
             shape = (user.name, user.groups, *what)

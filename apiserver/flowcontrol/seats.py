@@ -29,7 +29,7 @@ _READS = frozenset({"list", "watch"})
 class Stored(NamedTuple):
     """What there is of a resource."""
 
-    count: int
+    objects: int
     average_size: int
 
 
@@ -75,7 +75,7 @@ class Estimator:
         if limit is None:
             # It will be refused; until then it may cost whatever it asks for.
             return Work(most)
-        read = min(limit, stored.count) if limit > 0 else stored.count
+        read = min(limit, stored.objects) if limit > 0 else stored.objects
         if info.name or "metadata.name=" in query.get("fieldSelector", ""):
             read = 1
         seats = ceil(self._bytes(info, stored, read) / BYTES_PER_SEAT)
@@ -86,7 +86,7 @@ class Estimator:
         if info.verb == "watch" or _is_cached(info):
             return min(read * stored.average_size, MOST_CACHED_BYTES)
         if info.query.get("fieldSelector") or info.query.get("labelSelector"):
-            read = max(read, stored.count // 2)
+            read = max(read, stored.objects // 2)
         return read * stored.average_size
 
 
