@@ -64,11 +64,14 @@ class Discovered:
         return {(entry.resource.group, entry.resource.kind): entry.resource for entry in self.served}
 
 
-async def discover(client: Client) -> Discovered:
-    """Ask the server. A group that fails is left out and told of; if nothing answers, raises ApiError."""
+async def discover(client: Client, group: str | None = None) -> Discovered:
+    """Ask the server, about everything or one group. A group version that fails is left out and told of; if
+    nothing answers, raises ApiError."""
     groups = msgspec.json.decode(await client.raw("GET", "/apis"), type=APIGroupList)
     versions = [("", "v1")]
-    versions += [(group.name, entry.version) for group in groups.groups for entry in group.versions]
+    versions += [(each.name, entry.version) for each in groups.groups for entry in each.versions]
+    if group is not None:
+        versions = [version for version in versions if version[0] == group]
     failures: dict[str, str] = {}
 
     async def ask(group: str, version: str) -> APIResourceList:
@@ -82,11 +85,11 @@ async def discover(client: Client) -> Discovered:
     async with asyncio.TaskGroup() as tasks:
         answers = [tasks.create_task(ask(group, version)) for group, version in versions]
     found: dict[tuple[str, str], Served] = {}
-    for (group, version), answer in zip(versions, answers, strict=True):
+    for (name, version), answer in zip(versions, answers, strict=True):
         for entry in answer.result().resources:
             if "/" not in entry.name:
                 # Versions come in order of preference: the first one that has the resource stays.
-                found.setdefault((group, entry.name), _served(group, version, entry))
+                found.setdefault((name, entry.name), _served(name, version, entry))
     return Discovered(list(found.values()), failures)
 
 

@@ -1,7 +1,8 @@
 """ResourceQuota controller: counts again what the objects of a namespace cost, and writes it to the quota.
 
-Reads: ResourceQuotas and the objects that quotas are usually about, from informer caches; others, which a
-quota only counts, through the API server. Writes: the status of ResourceQuotas.
+Reads: ResourceQuotas and the objects that quotas are usually about, from informer caches; the metadata of
+others, of which a quota only counts how many there are, custom resources included, from informers that start
+when a quota asks for them. Writes: the status of ResourceQuotas.
 Elsewhere: charging new objects (the API server's admission); costs (`kplane/api/quota`).
 
 Invariant: only what gives something back (an object that goes, or ends, or shrinks) starts a new count.
@@ -14,16 +15,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
-from kplane.api.errors import NotFound
+from kplane.api.errors import NotFound, ServiceUnavailable
 from kplane.api.quantity import Wire
 from kplane.api.quota import Evaluator, evaluator_for, pods
 from kplane.api.quota.amounts import added, masked, same
 from kplane.api.quota.evaluators import ALIASES
 from kplane.api.resource import Key, Object, Resource
 from kplane.api.scheme import builtin
+from kplane.api.types import PartialObjectMetadata
 from kplane.client.controller import Context
 from kplane.client.informer import Informer
 from kplane.client.workqueue import Requeue
+
+from .discovery import discover
 
 RESYNC_SECONDS = 300.0
 """Upstream's `--resource-quota-sync-period`."""
@@ -36,6 +40,8 @@ class ResourceQuotaController:
 
     def __init__(self, ctx: Context) -> None:
         self._client, self._clock, self._queue = ctx.client, ctx.clock, ctx.queue
+        self._informers = ctx.informers
+        self._counted: dict[Resource[PartialObjectMetadata], Informer[PartialObjectMetadata]] = {}
         self._scheme = builtin()
         self._watched = {plural: ctx.informer(self._resource("", plural)) for plural in WATCHED}
         self._quotas: Informer[Object] = self._watched[QUOTAS]
@@ -49,6 +55,19 @@ class ResourceQuotaController:
             raise NotFound(f"no resource {plural} in group {group!r}")
         return rows[0].resource
 
+    async def _counted_resource(self, group: str, plural: str) -> Resource[PartialObjectMetadata]:
+        """Raises NotFound for what this cluster does not have."""
+        for row in self._scheme.rows.values():
+            if (row.group, row.plural) == (group, plural):
+                return row.resource.as_type(PartialObjectMetadata)
+        found = await discover(self._client, group)
+        for entry in found.served:
+            if entry.resource.plural == plural and entry.resource.namespaced:
+                return entry.resource
+        if found.failures:
+            raise ServiceUnavailable(f"discovery of group {group!r} failed: {found.failures}")
+        raise NotFound(f"no resource {plural} in group {group!r}")
+
     def _quota_changed(self, old: Object | None, new: Object | None) -> None:
         """A status alone is admission's business."""
         if new is not None and (old is None or old["spec"] != new["spec"]):
@@ -59,6 +78,16 @@ class ResourceQuotaController:
             return
         evaluator = evaluator_for("", plural)
         for quota in self._quotas.list(old["metadata"].get("namespace", "")):
+            if evaluator.names(_hard(quota)):
+                self._queue.add(_key(quota))
+
+    def _counted_changed(
+        self, group: str, plural: str, old: PartialObjectMetadata | None, new: PartialObjectMetadata | None
+    ) -> None:
+        if old is None or new is not None:
+            return
+        evaluator = evaluator_for(group, plural)
+        for quota in self._quotas.list(old.metadata.namespace):
             if evaluator.names(_hard(quota)):
                 self._queue.add(_key(quota))
 
@@ -97,10 +126,18 @@ class ResourceQuotaController:
         return total | masked(found, hard)
 
     async def _objects(self, group: str, plural: str, namespace: str) -> Sequence[Object]:
+        """What is only counted is only so many empty objects."""
         if not group and plural in self._watched:
             return self._watched[plural].list(namespace)
-        listing = await self._client.list(self._resource(group, plural), namespace)
-        return listing.items
+        resource = await self._counted_resource(group, plural)
+        informer = self._counted.get(resource)
+        if informer is None:
+            informer = self._counted[resource] = self._informers.informer(resource)
+            informer.on_change(partial(self._counted_changed, group, plural))
+        if informer.synced:
+            return [{}] * len(informer.list(namespace))
+        # Its cache is not there yet, and this worker does not wait for it.
+        return [{}] * len((await self._client.list(resource, namespace)).items)
 
     async def _write(self, quota: Object, hard: Object, used: dict[str, Wire]) -> None:
         status = quota.get("status") or {}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from kplane.api.resource import Key, Object
-from kplane.api.scheme import builtin
+from kplane.api.scheme import ALL_VERBS, ResourceInfo, builtin
 from kplane.controllers.resourcequota import ResourceQuotaController
 from kplane.testing.cluster import FakeCluster
+from kplane.testing.discoverable import DiscoverableCluster
 
 QUOTAS = builtin().rows["", "v1", "resourcequotas"].resource
 PODS = builtin().rows["", "v1", "pods"].resource
@@ -95,12 +96,76 @@ async def test_scopes_choose_what_counts(cluster: FakeCluster) -> None:
     assert status(cluster)["used"] == {"pods": "0"}
 
 
-async def test_kinds_that_are_only_counted_are_counted(cluster: FakeCluster) -> None:
+async def test_kinds_that_are_only_counted_are_counted() -> None:
+    meta = {"name": "w", "namespace": "default"}
+    async with DiscoverableCluster() as cluster:
+        cluster.load(
+            quota({"count/deployments.apps": "3", "count/nothing.example.com": "1"}),
+            {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": meta, "spec": {}},
+        )
+        run(cluster)
+        await cluster.settle()
+        assert status(cluster)["used"] == {"count/deployments.apps": "1", "count/nothing.example.com": "0"}
+
+
+async def test_what_a_kind_that_is_only_counted_used_is_given_back_soon(cluster: FakeCluster) -> None:
+    deployments = builtin().rows["apps", "v1", "deployments"].resource
     meta = {"name": "w", "namespace": "default"}
     cluster.load(
-        quota({"count/deployments.apps": "3", "count/nothing.example.com": "1"}),
+        quota({"count/deployments.apps": "3"}),
         {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": meta, "spec": {}},
     )
     run(cluster)
     await cluster.settle()
-    assert status(cluster)["used"] == {"count/deployments.apps": "1", "count/nothing.example.com": "0"}
+    cluster.delete(deployments, Key("default", "w"))
+    await cluster.settle()
+    assert status(cluster)["used"] == {"count/deployments.apps": "0"}
+
+
+WIDGETS = ResourceInfo(
+    "example.com", "v2", "widgets", "widget", "Widget", namespaced=True, definition="", verbs=ALL_VERBS
+)
+
+
+def widget(name: str, namespace: str = "default") -> Object:
+    metadata = {"name": name, "namespace": namespace}
+    return {"kind": "Widget", "apiVersion": "example.com/v2", "metadata": metadata}
+
+
+async def test_custom_resources_are_counted_and_given_back() -> None:
+    async with DiscoverableCluster() as cluster:
+        cluster.server.scheme.add(WIDGETS)
+        try:
+            cluster.load(
+                quota({"count/widgets.example.com": "3"}), widget("a"), widget("b"), widget("c", "other")
+            )
+            run(cluster)
+            await cluster.settle()
+            counted = status(cluster)["used"]
+            cluster.delete(WIDGETS.resource, Key("default", "a"))
+            await cluster.settle()
+            after = status(cluster)["used"]
+        finally:
+            cluster.server.scheme.remove(WIDGETS)
+
+    assert (counted, after) == ({"count/widgets.example.com": "2"}, {"count/widgets.example.com": "1"})
+
+
+async def test_a_count_waits_for_discovery_that_fails() -> None:
+    async with DiscoverableCluster() as cluster:
+        cluster.server.scheme.add(WIDGETS)
+        try:
+            cluster.broken.add("example.com/v2")
+            cluster.load(quota({"count/widgets.example.com": "3"}), widget("a"))
+            run(cluster)
+            await cluster.settle()
+            before = status(cluster)
+            cluster.broken.clear()
+            await cluster.advance(60)
+            await cluster.settle()
+            after = status(cluster)
+        finally:
+            cluster.server.scheme.remove(WIDGETS)
+
+    assert before is None
+    assert after["used"] == {"count/widgets.example.com": "1"}

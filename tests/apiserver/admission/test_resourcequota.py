@@ -12,6 +12,8 @@ import pytest
 
 from kplane.apiserver.config import ApiServerConfig
 from kplane.apiserver.server import ApiServer
+from kplane.testing.etcd import Etcd
+from kplane.testing.waiting import eventually
 
 from ..conftest import Api, configmap, pod
 
@@ -162,3 +164,68 @@ async def test_what_is_limited_by_configuration_needs_a_quota(
         assert answer.body["message"].endswith("insufficient quota to consume: requests.cpu")
         await make_quota(api, {"requests.cpu": "1"})
         await api.make(PODS, asking())
+
+
+async def test_custom_resources_are_counted(api: Api) -> None:
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    names = {"plural": "widgets", "kind": "Widget"}
+    spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    await api.make(definitions, {"metadata": {"name": "widgets.example.com"}, "spec": spec})
+    widgets = "/apis/example.com/v1/namespaces/default/widgets"
+    await eventually(lambda: served(api, widgets))
+    await make_quota(api, {"count/widgets.example.com": "1"})
+    kind = {"apiVersion": "example.com/v1", "kind": "Widget"}
+    await api.make(widgets, kind | {"metadata": {"name": "a"}})
+
+    answer = await api("POST", widgets, kind | {"metadata": {"name": "b"}})
+
+    assert (answer.code, answer.body["message"]) == (
+        403,
+        'widgets.example.com "b" is forbidden: exceeded quota: quota, requested: '
+        "count/widgets.example.com=1, used: count/widgets.example.com=1, limited: "
+        "count/widgets.example.com=1",
+    )
+
+
+async def served(api: Api, path: str) -> bool:
+    return (await api("GET", path)).code == 200
+
+
+async def test_claims_are_in_the_scope_of_their_attributes_class(api: Api) -> None:
+    hard = {"persistentvolumeclaims": "1"}
+    selector = {"scopeName": "VolumeAttributesClass", "operator": "In", "values": ["fast"]}
+    await make_quota(api, hard, scopeSelector={"matchExpressions": [selector]})
+    claims = "/api/v1/namespaces/default/persistentvolumeclaims"
+
+    def claim(name: str, kind: str) -> dict[str, Any]:
+        resources = {"requests": {"storage": "1Gi"}}
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": resources, "volumeAttributesClassName": kind}
+        return {"metadata": {"name": name}, "spec": spec}
+
+    codes = [
+        (await api("POST", claims, claim(name, kind))).code
+        for name, kind in (("a", "fast"), ("b", "slow"), ("c", "slow"), ("d", "fast"))
+    ]
+    assert codes == [201, 201, 201, 403]
+
+
+@pytest.mark.slow
+async def test_two_servers_on_one_etcd_never_oversell_together(config: ApiServerConfig) -> None:
+    async with Etcd() as etcd:
+        shared = replace(config, storage_dir=None, etcd_servers=(etcd.url,))
+        async with ApiServer(shared) as one, ApiServer(shared) as other:
+            apis = (Api(one.app), Api(other.app))
+            await make_quota(apis[0], {"pods": "7"})
+            await apis[1]("GET", f"{QUOTAS}/quota")
+            answers = await asyncio.gather(
+                *(apis[number % 2]("POST", PODS, pod(f"p{number}")) for number in range(40))
+            )
+            codes = [answer.code for answer in answers]
+            stored = (await apis[0]("GET", PODS)).body["items"]
+            charged = await used(apis[1])
+
+    assert (codes.count(201), codes.count(403)) == (7, 33)
+    assert len(stored) == 7
+    assert charged == {"pods": "7"}
