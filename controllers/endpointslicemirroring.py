@@ -26,9 +26,9 @@ from kplane.client.workqueue import Requeue
 from kplane.client.writes import TrackedWrites
 
 from .adoption import controller_reference
+from .batches import namespace_is_terminating
 from .config import Config
 from .latest import Latest
-from .replicaset import namespace_is_terminating
 from .services import TRIGGER_TIME
 from .status import guarded
 

@@ -10,7 +10,7 @@ Invariant: only an ownerReference makes a pod ours; labels only decide about ado
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -24,7 +24,7 @@ from kplane.client.workqueue import Requeue
 from kplane.client.writes import TrackedWrites
 
 from .adoption import Adoption, adopters, selector_of
-from .batches import attempt_all, slow_start
+from .batches import attempt_all, namespace_is_terminating, slow_start
 from .pods import available, from_template, next_availability, template_labels
 from .ranking import deletion_order
 from .status import conditions_body, counts, without
@@ -94,12 +94,6 @@ def current_status(rs: ReplicaSet) -> Object:
         }
     )
     return body | {"conditions": conditions_body(status.conditions)}
-
-
-def namespace_is_terminating(error: ApiError) -> bool:
-    """Whether a create failed because its namespace is going away: nothing to tell anyone."""
-    causes: Iterable[Object] = error.details.get("causes") or ()
-    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
 
 class ReplicaSetController:
@@ -172,9 +166,8 @@ class ReplicaSetController:
         try:
             pod = await self._writes.create(key, from_template(rs.spec.template, rs), key.namespace)
         except ApiError as error:
-            if namespace_is_terminating(error):
-                return
-            self._events.event(rs, "Warning", "FailedCreate", f"Error creating: {error}")
+            if not namespace_is_terminating(error):
+                self._events.event(rs, "Warning", "FailedCreate", f"Error creating: {error}")
             raise
         self._events.event(rs, "Normal", "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
 

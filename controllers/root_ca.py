@@ -14,8 +14,8 @@ from kplane.api.types import ConfigMap, Namespace
 from kplane.client.controller import Context
 from kplane.client.workqueue import Requeue
 
+from .batches import namespace_is_terminating
 from .config import Config
-from .replicaset import namespace_is_terminating
 from .status import guarded
 
 log = logging.getLogger(__name__)

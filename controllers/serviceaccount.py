@@ -13,7 +13,7 @@ from kplane.api.types import Namespace, PartialObjectMetadata
 from kplane.client.controller import Context
 from kplane.client.workqueue import Requeue
 
-from .replicaset import namespace_is_terminating
+from .batches import namespace_is_terminating
 
 log = logging.getLogger(__name__)
 

@@ -67,6 +67,8 @@ class PodWorker:
         """With the resources that this node has allocated to it."""
         self._stage = Stage.RUNNING
         self._removed = False
+        self._let_go = False
+        """Whether the API knows that nothing of the pod runs here any more."""
         self._verdict: Waiting | None = None
         self._grace: int | None = None
         self._alarm = Alarm(host.clock)
@@ -300,8 +302,8 @@ class PodWorker:
         if plan.attempt:
             text = "Pod sandbox changed, it will be killed and re-created."
             self._host.tell(self.pod, "", "Normal", "SandboxChanged", text)
-        config = starting.sandbox_config(self._host, self.pod, plan.attempt)
         try:
+            config = starting.sandbox_config(self._host, self.pod, plan.attempt)
             handler = handler_of(self.pod, self._host.runtime_classes())
             config = replace(config, runtime_handler=handler)
             self._host.disk.prepare(self.pod)
@@ -366,7 +368,7 @@ class PodWorker:
         """Nothing runs. Remove what the API has, then what the node has."""
         meta = self.pod.metadata
         if not self._removed:
-            if meta.deletion_timestamp is None:
+            if meta.deletion_timestamp is None or self._let_go:
                 return None
             await self._host.statuses.settled(meta.uid)
             try:
@@ -374,6 +376,7 @@ class PodWorker:
             except (NotFound, Conflict):
                 log.info("already gone pod=%s", self.pod.key)
             # The informer tells when it is gone; finalizers may keep it for long.
+            self._let_go = True
             return None
         await self._remove_from_node()
         self._stage = Stage.GONE

@@ -24,8 +24,8 @@ from kplane.api.types.discovery import ObjectReference
 from kplane.client.controller import Context
 from kplane.client.workqueue import Requeue
 
+from ..batches import namespace_is_terminating
 from ..latest import Latest
-from ..replicaset import namespace_is_terminating
 from ..status import guarded
 from . import plan
 from .plan import BadSchedule, Timetable

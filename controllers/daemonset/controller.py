@@ -22,9 +22,8 @@ from kplane.client.writes import TrackedWrites
 
 from .. import history
 from ..adoption import Adoption, adopters, selector_of
-from ..batches import attempt_all, slow_start
+from ..batches import attempt_all, namespace_is_terminating, slow_start
 from ..pods import next_availability
-from ..replicaset import namespace_is_terminating
 from .backoff import FailedPods
 from .placement import pod_body
 from .plan import Fleet, Plan, plan
@@ -154,9 +153,8 @@ class DaemonSetController:
         try:
             pod = await self._writes.create(ds.key, pod_body(ds, fleet.digest, node), ds.metadata.namespace)
         except ApiError as error:
-            if namespace_is_terminating(error):
-                return
-            self._events.event(ds, "Warning", "FailedCreate", f"Error creating: {error}")
+            if not namespace_is_terminating(error):
+                self._events.event(ds, "Warning", "FailedCreate", f"Error creating: {error}")
             raise
         self._events.event(ds, "Normal", "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
 

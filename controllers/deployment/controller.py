@@ -25,9 +25,8 @@ from kplane.client.controller import Context
 from kplane.client.workqueue import Requeue
 
 from ..adoption import Adoption, adopters, controller_reference, selector_of
-from ..batches import attempt_all
+from ..batches import attempt_all, namespace_is_terminating
 from ..latest import Latest
-from ..replicaset import namespace_is_terminating
 from ..status import conditions_body, guarded
 from . import history, plan, status
 from .plan import Scale

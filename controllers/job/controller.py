@@ -24,9 +24,8 @@ from kplane.client.workqueue import Requeue
 from kplane.client.writes import TrackedWrites
 
 from ..adoption import Adoption, adopters, selector_of
-from ..batches import attempt_all, slow_start
+from ..batches import attempt_all, namespace_is_terminating, slow_start
 from ..latest import Latest
-from ..replicaset import namespace_is_terminating
 from ..status import guarded
 from .accounting import count
 from .assessment import FAILURE, SUCCESS, Assessment, assess, completed, deadline_left
@@ -203,9 +202,8 @@ class JobController:
         try:
             pod = await self._writes.create(key, body(job, wanted), key.namespace)
         except ApiError as error:
-            if namespace_is_terminating(error):
-                return
-            self._events.event(job, "Warning", "FailedCreate", f"Error creating: {error}")
+            if not namespace_is_terminating(error):
+                self._events.event(job, "Warning", "FailedCreate", f"Error creating: {error}")
             raise
         step.active += 1
         self._events.event(job, "Normal", "SuccessfulCreate", f"Created pod: {pod.metadata.name}")

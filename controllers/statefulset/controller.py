@@ -22,9 +22,8 @@ from kplane.client.writes import TrackedWrites
 
 from .. import history
 from ..adoption import Adoption, adopters, selector_of
-from ..batches import attempt_all, slow_start
+from ..batches import attempt_all, namespace_is_terminating, slow_start
 from ..pods import next_availability
-from ..replicaset import namespace_is_terminating
 from .claims import Claims
 from .identity import (
     has_identity,

@@ -18,7 +18,7 @@ from kplane.client.controller import Context
 from kplane.client.workqueue import Requeue, Terminal
 
 from ..adoption import controller_reference
-from ..replicaset import namespace_is_terminating
+from ..batches import namespace_is_terminating
 from .use import NotForPod, check_owner, claim_name, index_by_claim, users
 
 log = logging.getLogger(__name__)

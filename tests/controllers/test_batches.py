@@ -32,6 +32,18 @@ async def test_slow_start(count: int, fails_from: int, calls: int) -> None:
     assert (error is None) == (count <= fails_from)
 
 
+async def test_a_namespace_that_goes_away_is_asked_once_and_is_no_failure() -> None:
+    made = 0
+
+    async def act() -> None:
+        nonlocal made
+        made += 1
+        raise Forbidden("it is being terminated", details={"causes": [{"reason": "NamespaceTerminating"}]})
+
+    assert await slow_start(100, act) is None
+    assert made == 1
+
+
 async def test_a_failure_does_not_stop_the_others() -> None:
     done: list[int] = []
 
