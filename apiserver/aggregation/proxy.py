@@ -42,6 +42,9 @@ class AggregatedApis:
         if remote is None:
             await self._app(scope, receive, send)
             return
+        if call.info.verb == "watch":
+            # What it costs from here on is the other server's.
+            call.initialised()
         begun = _Begun(send)
         try:
             await self._forward(remote, path, call.user, scope, receive, begun)

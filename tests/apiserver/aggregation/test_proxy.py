@@ -127,6 +127,20 @@ async def test_watches_stream(api: Api, tmp_path: Path) -> None:
         assert await api.events(f"{ROOT}/flowers", 1) == [{"type": "ADDED"}]
 
 
+async def test_watches_of_other_servers_take_no_seat_here(
+    server: ApiServer, api: Api, tmp_path: Path
+) -> None:
+    async with extension(tmp_path / "ext") as remote:
+        await join(api, remote)
+        async with api.transport.stream("GET", f"{ROOT}/flowers", query={"watch": "1"}) as stream:
+            await anext(stream.lines())
+            path = "/debug/api_priority_and_fairness/dump_requests"
+            dump = await api("GET", path, includeRequestDetails="1")
+
+    _, own = dump.body.decode().splitlines()
+    assert path in own
+
+
 async def shout(serving: Serving) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection that left HTTP, and has answered once."""
     reader, writer = await asyncio.open_connection("127.0.0.1", serving.port)
