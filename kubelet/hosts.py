@@ -23,7 +23,7 @@ fe00::2\tip6-allrouters
 def content(pod: Pod, ips: Sequence[str], domain: str) -> str:
     """The file's text for a pod with its own network."""
     name, full = sandbox.hostname(pod, domain)
-    names = f"{name}.{full}\t{name}" if full and not name.endswith(full) else name
+    names = f"{name}.{full}\t{name}" if full else name
     lines = "".join(f"{ip}\t{names}\n" for ip in ips)
     return _HEAD + lines + _aliases(pod.spec.host_aliases)
 

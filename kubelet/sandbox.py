@@ -10,10 +10,13 @@ from .runtime.interface import (
     Namespace,
     Namespaces,
     PortMapping,
+    RuntimeFailure,
     SandboxConfig,
     Seccomp,
     Security,
 )
+
+KERNEL_NAME_LENGTH = 64
 
 
 def identity(pod: Pod) -> dict[str, str]:
@@ -33,7 +36,7 @@ def sandbox_config(pod: Pod, attempt: int, config: KubeletConfig, node_dns: Dns)
         namespace=meta.namespace,
         uid=meta.uid,
         attempt=attempt,
-        hostname="" if pod.spec.host_network else hostname(pod, config.cluster_domain)[0],
+        hostname="" if pod.spec.host_network else kernel_name(pod, config.cluster_domain),
         log_directory=str(logs.pod_log_dir(config.pod_logs_dir, meta.namespace, meta.name, meta.uid)),
         dns=dns.for_pod(pod, config, node_dns),
         ports=() if pod.spec.host_network else port_mappings(pod),
@@ -53,9 +56,21 @@ def hostname(pod: Pod, domain: str) -> tuple[str, str]:
     full = ""
     if pod.spec.subdomain:
         full = f"{pod.spec.subdomain}.{pod.metadata.namespace}.svc.{domain}"
-    if pod.spec.set_hostname_as_fqdn and full:
-        return f"{name}.{full}", full
     return name, full
+
+
+def kernel_name(pod: Pod, domain: str) -> str:
+    """What the kernel of the sandbox calls itself. Raises RuntimeFailure where it cannot be that long."""
+    name, full = hostname(pod, domain)
+    if not full or not pod.spec.set_hostname_as_fqdn:
+        return name
+    whole = f"{name}.{full}"
+    if len(whole) > KERNEL_NAME_LENGTH:
+        raise RuntimeFailure(
+            f"Failed to construct FQDN from pod hostname and cluster domain, FQDN {whole} is too long "
+            f"({KERNEL_NAME_LENGTH} characters is the max, {len(whole)} characters requested)"
+        )
+    return whole
 
 
 def port_mappings(pod: Pod) -> tuple[PortMapping, ...]:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import aiohttp
 import msgspec
 
 from kplane.api import errors
 from kplane.api.errors import BadRequest, InternalError
 from kplane.api.types import Node, Pod
 from kplane.runtime.clienttls import FollowingTls
+from kplane.runtime.late import late
 from kplane.runtime.process import Fatal
 
 from ..config import ApiServerConfig
+
+if TYPE_CHECKING:
+    import aiohttp
+else:
+    aiohttp = late("aiohttp")
 
 ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname", "InternalDNS", "ExternalDNS")
 CONNECT_SECONDS = 10.0
@@ -110,7 +116,7 @@ def choose_container(pod: Pod, asked: str) -> str:
         if asked not in (*containers, *inits, *ephemeral):
             raise BadRequest(f"container {asked} is not valid for pod {name}")
         return asked
-    if len(containers) == 1 and not inits:
+    if len(containers) == 1:
         return containers[0]
     message = f"a container name must be specified for pod {name}"
     if containers:

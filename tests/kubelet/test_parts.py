@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from kplane.kubelet import dns, flags, hosts, resources
+from kplane.kubelet import dns, flags, hosts, resources, sandbox
 from kplane.kubelet.admission import request
 from kplane.kubelet.backoff import BackOff
 from kplane.kubelet.credentials import for_image, registry_of
 from kplane.kubelet.images import with_default_tag
 from kplane.kubelet.main import main
-from kplane.kubelet.runtime.interface import Dns
+from kplane.kubelet.runtime.interface import Dns, RuntimeFailure
 
 from .support import config_in, pod_of
 
@@ -149,6 +149,28 @@ def test_hosts_file_names_the_pod_and_its_aliases() -> None:
 
     assert "10.1.0.2\th.sub.default.svc.cluster.local\th" in lines
     assert "1.2.3.4\tx\ty" in lines
+
+
+def test_kernel_is_called_by_the_full_name_and_the_hosts_file_by_both() -> None:
+    pod = pod_of(hostname="h", subdomain="sub", setHostnameAsFQDN=True)
+
+    assert sandbox.kernel_name(pod, "cluster.local") == "h.sub.default.svc.cluster.local"
+    assert "10.1.0.2\th.sub.default.svc.cluster.local\th" in hosts.content(pod, ["10.1.0.2"], "cluster.local")
+
+
+def test_full_name_that_the_kernel_cannot_hold_is_refused() -> None:
+    pod = pod_of(hostname="h" * 40, subdomain="sub", setHostnameAsFQDN=True)
+
+    with pytest.raises(
+        RuntimeFailure, match=r"is too long \(64 characters is the max, 70 characters requested"
+    ):
+        sandbox.kernel_name(pod, "cluster.local")
+
+
+def test_override_is_the_whole_name() -> None:
+    pod = pod_of(hostname="h", subdomain="sub", hostnameOverride="over.example.com")
+
+    assert sandbox.hostname(pod, "cluster.local") == ("over.example.com", "")
 
 
 @pytest.mark.parametrize(

@@ -116,20 +116,3 @@ async def test_default_range_of_services_shows_its_status(api: Api) -> None:
     )
     shown = await api.get(f"{NETWORKING}/servicecidrs/kubernetes/status")
     assert (shown["kind"], shown["metadata"]["uid"]) == ("ServiceCIDR", found["metadata"]["uid"])
-
-
-async def test_api_server_is_a_service_with_endpoints(api: Api) -> None:
-    service = await api.get("/api/v1/namespaces/default/services/kubernetes")
-    endpoints = await api.get("/api/v1/namespaces/default/endpoints/kubernetes")
-    [piece] = await api.items(
-        "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
-        labelSelector="kubernetes.io/service-name=kubernetes",
-    )
-    [subset] = endpoints["subsets"]
-    assert service["spec"]["ports"][0] | {"targetPort": 0} == {
-        "name": "https", "port": 443, "protocol": "TCP", "targetPort": 0,
-    }  # fmt: skip
-    assert [entry["ip"] for entry in subset["addresses"]] == piece["endpoints"][0]["addresses"]
-    assert (
-        subset["ports"][0]["port"] == piece["ports"][0]["port"] == service["spec"]["ports"][0]["targetPort"]
-    )

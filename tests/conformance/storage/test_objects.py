@@ -1,4 +1,4 @@
-"""Volumes, claims, classes and drivers through the API: what the storage behaviours make, change and delete."""
+"""Volumes, claims, classes and drivers through the API: made, changed, deleted."""
 
 from __future__ import annotations
 
