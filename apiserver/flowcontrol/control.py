@@ -52,7 +52,7 @@ class FlowControl:
         shares = sum(level.limits.shares for level in self.levels.values())
         for level in self.levels.values():
             level.divide(self._seats, shares)
-        self._schemas = _in_order(map(schema_of, schemas), wanted)
+        self._schemas = _in_order((schema for obj in schemas if (schema := schema_of(obj))), wanted)
         self._catch_all = next(schema for schema in self._schemas if schema.name == CATCH_ALL)
         self._flows.clear()
         self._verdicts.clear()
@@ -154,6 +154,6 @@ def _in_order(schemas: Iterable[Schema], levels: Mapping[str, Limits]) -> list[S
     good = [schema for schema in schemas if schema.level in levels]
     good.sort(key=lambda schema: (schema.precedence, schema.name))
     names = {schema.name for schema in good}
-    exempt, catch_all = (schema_of(obj) for obj in MANDATORY_SCHEMAS)
-    first = [exempt] if EXEMPT not in names else []
-    return [*first, *good, *([catch_all] if CATCH_ALL not in names else [])]
+    imagined = {schema.name: schema for obj in MANDATORY_SCHEMAS if (schema := schema_of(obj))}
+    first = [imagined[EXEMPT]] if EXEMPT not in names else []
+    return [*first, *good, *([imagined[CATCH_ALL]] if CATCH_ALL not in names else [])]

@@ -34,8 +34,17 @@ class Limits(NamedTuple):
 
 
 def limits_of(obj: Object) -> Limits | None:
-    """None for an object whose parts contradict each other: it is as if it were not there."""
-    spec, meta = obj["spec"], obj["metadata"]
+    """None for an object that cannot be understood, or whose parts contradict each other: it is as if it were
+    not there."""
+    try:
+        found = _limits(obj["spec"], obj["metadata"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    # Queues of which a hand cannot be dealt would fail at the first request.
+    return found if found is not None and (not found.queues or 0 < found.hand <= found.queues) else None
+
+
+def _limits(spec: Object, meta: Object) -> Limits | None:
     exempt = spec.get("type") == "Exempt"
     if exempt != (meta["name"] == "exempt") or (spec.get("limited") is None) != exempt:
         return None
@@ -44,17 +53,17 @@ def limits_of(obj: Object) -> Limits | None:
     queuing = response.get("queuing")
     if (response.get("type") == "Queue") != (queuing is not None):
         return None
-    queuing = queuing or {}
+    queuing, percent = queuing or {}, mine.get("borrowingLimitPercent")
     return Limits(
-        name=meta["name"],
-        uid=meta.get("uid", ""),
+        name=str(meta["name"]),
+        uid=str(meta.get("uid", "")),
         exempt=exempt,
-        shares=mine.get("nominalConcurrencyShares") or 0,
-        lendable_percent=mine.get("lendablePercent") or 0,
-        borrowing_percent=mine.get("borrowingLimitPercent"),
-        queues=queuing.get("queues", 0),
-        hand=queuing.get("handSize", 0),
-        length=queuing.get("queueLengthLimit", 0),
+        shares=int(mine.get("nominalConcurrencyShares") or 0),
+        lendable_percent=int(mine.get("lendablePercent") or 0),
+        borrowing_percent=None if percent is None else int(percent),
+        queues=int(queuing.get("queues", 0)),
+        hand=int(queuing.get("handSize", 0)),
+        length=int(queuing.get("queueLengthLimit", 0)),
     )
 
 

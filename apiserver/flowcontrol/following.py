@@ -25,6 +25,7 @@ from ..storage.store import StoreError
 from ..storage.watcher import Overrun
 from .control import FlowControl
 from .flows import limits_of
+from .matching import Schema, schema_of
 
 log = logging.getLogger(__name__)
 
@@ -100,17 +101,18 @@ class FlowObjects:
 
     async def _take(self) -> None:
         levels, schemas = await _all(self._levels), await _all(self._schemas)
-        content = [[obj["metadata"]["uid"], obj["spec"]] for obj in (*levels, *schemas)]
+        content = [[obj["metadata"].get("uid"), obj.get("spec")] for obj in (*levels, *schemas)]
         if (taken := msgspec.json.encode(content)) != self._taken:
             self._control.configure(levels, schemas)
             self._taken = taken
-        names = {obj["metadata"]["name"] for obj in levels if limits_of(obj)}
-        due = [(obj, wanted) for obj in schemas if (wanted := _condition(obj, names)) is not None]
+        names = {limits.name for obj in levels if (limits := limits_of(obj))}
+        known = [(schema, obj) for obj in schemas if (schema := schema_of(obj))]
+        due = [(schema.name, wanted) for schema, obj in known if (wanted := _condition(schema, obj, names))]
         # All at once: the store then commits them together.
         async with asyncio.TaskGroup() as tasks:
-            for obj, wanted in due:
-                if not self._is_busy(obj["metadata"]["name"]):
-                    tasks.create_task(self._tell(obj["metadata"]["name"], wanted))
+            for name, wanted in due:
+                if not self._is_busy(name):
+                    tasks.create_task(self._tell(name, wanted))
 
     def _is_busy(self, name: str) -> bool:
         now = self._clock.monotonic()
@@ -146,14 +148,14 @@ async def _all(registry: Registry) -> Sequence[Object]:
     return await registry.objects([item.wire for item in page.items])
 
 
-def _condition(schema: Object, levels: Collection[str]) -> dict[str, str] | None:
+def _condition(schema: Schema, obj: Object, levels: Collection[str]) -> dict[str, str] | None:
     """What is to be written, without its time; None where it is there."""
-    level = schema["spec"]["priorityLevelConfiguration"]["name"]
+    level = schema.level
     if level in levels:
         verdict = ("False", "Found", f'{_ABOUT} "{level}" and it exists')
     else:
         verdict = ("True", "NotFound", f'{_ABOUT} "{level}" but there is no such object')
-    conditions = (schema.get("status") or {}).get("conditions") or ()
+    conditions = (obj.get("status") or {}).get("conditions") or ()
     for entry in conditions:
         said = (entry.get("status"), entry.get("reason"), entry.get("message"))
         if entry.get("type") == DANGLING and said == verdict:

@@ -294,3 +294,43 @@ def test_requests_are_counted_by_level_and_schema(control: FlowControl) -> None:
 
     counts = control.counts["global-default", "global-default"]
     assert (counts.dispatched, counts.running, counts.seats) == (6, 6, 6)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"rules": [{"subjects": [{"kind": "User"}]}]},
+        {"rules": [{"subjects": [{"kind": "User", "user": {"name": "x"}}], "resourceRules": [{}]}]},
+        {"rules": 7},
+        {"priorityLevelConfiguration": None},
+        {"matchingPrecedence": "soon"},
+    ],
+)
+def test_schemas_that_cannot_be_understood_are_passed_over(
+    control: FlowControl, spoil: dict[str, Any]
+) -> None:
+    broken = schema("broken", "mine", precedence=1)
+    broken["spec"] |= spoil
+    control.configure([level("mine")], [broken, schema("mine", "mine")])
+
+    assert control.classify(user("x", EVERYBODY), info("GET", PODS.format("a"))).schema.name == "mine"
+
+
+@pytest.mark.parametrize(
+    "limited",
+    [
+        {"limitResponse": {"type": "Queue", "queuing": {"queues": 2, "handSize": 3, "queueLengthLimit": 1}}},
+        {"limitResponse": {"type": "Queue"}},
+        {"limitResponse": {"type": "Reject", "queuing": {"queues": 2, "handSize": 1}}},
+        {"nominalConcurrencyShares": "many"},
+        None,
+    ],
+)
+def test_levels_that_cannot_be_understood_are_as_if_they_were_not_there(
+    control: FlowControl, limited: Any
+) -> None:
+    broken = level("mine")
+    broken["spec"]["limited"] = limited and broken["spec"]["limited"] | limited
+    control.configure([broken], [schema("mine", "mine")])
+
+    assert control.classify(user("x", EVERYBODY), info("GET", PODS.format("a"))).schema.name == "catch-all"
