@@ -11,12 +11,12 @@ import ssl
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import aiohttp
 from yarl import URL
 
 from kplane.runtime.clienttls import FollowingTls
+from kplane.runtime.late import late
 from kplane.runtime.process import Fatal
 
 from ..proxying.faults import describe
@@ -25,6 +25,11 @@ from ..webhooks.client import tls_context
 from ..webhooks.services import Address, Resolver
 from .identity import AGGREGATOR, identity_headers
 from .remotes import Remote
+
+if TYPE_CHECKING:
+    import aiohttp
+else:
+    aiohttp = late("aiohttp")
 
 KEPT_CONTEXTS = 200
 _CHUNK = 64 * 1024

@@ -10,11 +10,17 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import aiohttp
 from yarl import URL
 
 from kplane.client.kubeconfig import Credentials
+from kplane.runtime.late import late
+
+if TYPE_CHECKING:
+    import aiohttp
+else:
+    aiohttp = late("aiohttp")
 
 TIMEOUT = 30.0
 MAX_BODY = 1024 * 1024

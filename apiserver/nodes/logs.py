@@ -6,9 +6,9 @@ import base64
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-import aiohttp
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -18,11 +18,17 @@ from kplane.api.field import FieldError, Path
 from kplane.api.scheme import ResourceInfo
 from kplane.client.streams.duplex import SocketDuplex
 from kplane.client.streams.websocket import HandshakeRefused, accept
+from kplane.runtime.late import late
 from kplane.runtime.serving import Hijack, hijack
 
 from ..http.call import Call
 from ..http.requestinfo import is_true
 from .connection import NodeConnections, choose_container
+
+if TYPE_CHECKING:
+    import aiohttp
+else:
+    aiohttp = late("aiohttp")
 
 PASSED_ON = ("sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream")
 FLAGS = ("follow", "previous", "timestamps")

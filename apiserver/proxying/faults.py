@@ -7,11 +7,20 @@ import os
 import re
 import socket
 import ssl
+from typing import TYPE_CHECKING
 
-import aiohttp
+from kplane.runtime.late import late
 
-FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
-"""What a request can fail with before and while it is answered."""
+if TYPE_CHECKING:
+    import aiohttp
+else:
+    aiohttp = late("aiohttp")
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What a request can fail with before and while it is answered."""
+    return aiohttp.ClientError, OSError, TimeoutError, ValueError
+
 
 _VERIFY = "tls: failed to verify certificate: x509: "
 

@@ -12,20 +12,25 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
 from kplane.api.errors import InternalError, ServiceUnavailable
+from kplane.runtime.late import late
 
 from ..http.call import ClientGone, Receive, Scope, Send
 from . import pages, upgrades
-from .faults import FAILURES, describe
+from .faults import describe, failures
 from .headers import Header, asks_for_upgrade, has_body, request_headers, response_headers, value_of
 from .rewriting import Rewriter
+
+if TYPE_CHECKING:
+    import aiohttp
+else:
+    aiohttp = late("aiohttp")
 
 CONNECT_SECONDS = 30.0
 KEEPALIVE = 90.0
@@ -119,7 +124,7 @@ class ReverseProxy:
                 allow_redirects=False,
             ) as response:
                 await self._answer(order, response, scope, send)
-        except FAILURES as error:
+        except failures() as error:
             if body.gone:
                 raise ClientGone from error
             fault = describe(error, order.address, order.server_name)

@@ -24,15 +24,15 @@ import socket
 import ssl
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 from yarl import URL
 
 from kplane.api.decode import DecodeError, decode_json
 from kplane.api.resource import Object
+from kplane.runtime.late import late
 
 from .errors import (
     BadAnswer,
@@ -45,6 +45,11 @@ from .errors import (
     bad_status,
 )
 from .services import Address, Resolver
+
+if TYPE_CHECKING:
+    import aiohttp
+else:
+    aiohttp = late("aiohttp")
 
 MAX_ANSWER = 64 * 1024 * 1024
 """Bytes: a conversion may return thousands of objects."""
