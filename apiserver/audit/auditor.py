@@ -1,6 +1,6 @@
 """The auditor: decides with the policy what of a request is recorded, and sends its events to the backends.
 
-    begin -> started (long-running requests alone) -> finish
+    begin -> (the response of a long-running request starts) -> finish
 
 Source: apiserver `pkg/endpoints/filters/audit.go`, `authn_audit.go`.
 
@@ -74,10 +74,8 @@ class Auditor:
             recording.event.response_status = ResponseStatus({}, message=_attempted(call))
             call.audit = recording
 
-    async def started(self, recording: Recording) -> None:
-        """The head of the response was made."""
-        if recording.long_running or recording.refused:
-            await self._send(recording, Stage.RESPONSE_STARTED)
+    async def _started(self, recording: Recording) -> None:
+        await self._send(recording, Stage.RESPONSE_STARTED)
 
     async def finish(self, recording: Recording) -> None:
         if recording.refused:
@@ -126,16 +124,18 @@ class Auditor:
                 api_version=info.version,
                 subresource=info.subresource,
             )
-        return Recording(event, rule, long_running=long_running, refused=refused)
+        return Recording(event, rule, self._started, long_running=long_running, refused=refused)
 
     async def _send(self, recording: Recording, stage: Stage) -> bool:
         """Whether every backend took it."""
         if recording.omits(stage):
             return True
         self._metrics.made()
-        event = recording.event.at(stage, self._clock.now())
-        if stage is Stage.REQUEST_RECEIVED:
-            event.stage_timestamp = event.request_received_timestamp
+        received = stage is Stage.REQUEST_RECEIVED
+        event = recording.event
+        event = event.at(
+            stage, event.request_received_timestamp if received else rfc3339_micro(self._clock.now())
+        )
         taken = [await sink.take(event) for sink in self._sinks]
         return all(taken)
 

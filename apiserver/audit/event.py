@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
-
-from kplane.api.clock import rfc3339_micro
 
 from ..auth.user import User
 from .policy import Stage
@@ -69,9 +66,9 @@ class Event(msgspec.Struct, rename="camel", omit_defaults=True):
     stage_timestamp: str = ""
     annotations: dict[str, str] | None = None
 
-    def at(self, stage: Stage, moment: datetime) -> Event:
+    def at(self, stage: Stage, timestamp: str) -> Event:
         """The event of a stage: a copy that later stages leave alone."""
-        found = msgspec.structs.replace(self, stage=stage, stage_timestamp=rfc3339_micro(moment))
+        found = msgspec.structs.replace(self, stage=stage, stage_timestamp=timestamp)
         if self.object_ref is not None:
             found.object_ref = msgspec.structs.replace(self.object_ref)
         if self.annotations is not None:

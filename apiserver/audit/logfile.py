@@ -27,6 +27,7 @@ NAME = "log"
 
 class LogBackend:
     name = NAME
+    joins = True
 
     def __init__(self, settings: LogSettings, clock: Clock) -> None:
         self._form: Callable[[Event], bytes] = encoded if settings.format == "json" else _legacy

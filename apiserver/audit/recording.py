@@ -7,7 +7,8 @@ The boundary and the decoders tell it what they see; `Auditor` sends what has be
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
 
 import msgspec
 import yaml
@@ -26,6 +27,8 @@ _DECISION, _REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reas
 _STATUS_STARTS = (b'{"kind":"Status"', b'{\n  "kind": "Status"')
 _LONGEST_STATUS = 256 * 1024
 
+OnStart: TypeAlias = "Callable[[Recording], Awaitable[None]]"
+
 log = logging.getLogger(__name__)
 
 
@@ -33,7 +36,10 @@ class Recording:
     """`long_running`: has a stage when its response starts. `refused`: nobody was let in, so that there is no
     other stage than that one."""
 
-    def __init__(self, event: Event, rule: Rule, *, long_running: bool, refused: bool = False) -> None:
+    def __init__(
+        self, event: Event, rule: Rule, on_start: OnStart, *, long_running: bool, refused: bool = False
+    ) -> None:
+        self._on_start = on_start
         self.event = event
         self.rule = rule
         self.level = rule.level
@@ -96,13 +102,15 @@ class Recording:
         if self.level >= Level.REQUEST:
             self.event.request_object = _one_line(body) or _from_yaml(body)
 
-    def responds(self, code: int, media_type: bytes) -> None:
-        """The head of the response goes out."""
+    async def responds(self, code: int, media_type: bytes = b"") -> None:
+        """The head of the response goes out, or the connection leaves HTTP (101)."""
         self.started = True
         self._media_type = media_type
         known = self.event.response_status
         message = known.message if known is not None else ""
         self.event.response_status = ResponseStatus({}, code=code, message=message)
+        if self.long_running or self.refused:
+            await self._on_start(self)
 
     def body(self, part: bytes) -> None:
         """A part of the response goes out."""

@@ -23,7 +23,11 @@ from .settings import BatchSettings, Mode, TruncateSettings
 
 TRUNCATED = "audit.k8s.io/truncated"
 SHOWN = 10
-"""Lost events that are named in the log, of each batch."""
+"""Lost events that are named in the server's log, of each batch."""
+QUIET = 1.0
+"""Seconds between two messages about losses: a flood of them would be the next fault."""
+JOINED = 1000
+"""Events that are written together at most."""
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,8 @@ class BackendError(Exception):
 
 class Backend(Protocol):
     name: str
+    joins: bool
+    """Whether batches that wait may be written together: nobody can tell them apart."""
 
     async def open(self, background: Background) -> None:
         """Raises Fatal where it can never write."""
@@ -57,14 +63,23 @@ class Sink(Protocol):
 
 
 class Losses:
-    """What becomes of events that could not be written: they are counted, and named in the server's log."""
+    """What becomes of events that could not be written: all are counted, some named in the server's log."""
 
-    def __init__(self, metrics: AuditMetrics) -> None:
+    def __init__(self, metrics: AuditMetrics, clock: Clock) -> None:
         self._metrics = metrics
+        self._clock = clock
+        self._quiet_until = clock.monotonic()
+        self._unsaid = 0
 
     def lost(self, plugin: str, events: Sequence[Event], why: str) -> None:
         self._metrics.failed(plugin, len(events))
-        log.error("audit plugin failed plugin=%s events=%d error=%s", plugin, len(events), why)
+        now = self._clock.monotonic()
+        self._unsaid += len(events)
+        if now < self._quiet_until:
+            return
+        self._quiet_until = now + QUIET
+        log.error("audit plugin failed plugin=%s events=%d error=%s", plugin, self._unsaid, why)
+        self._unsaid = 0
         for event in events[:SHOWN]:
             log.error("lost audit event: %s", legacy_line(event))
 
@@ -152,6 +167,8 @@ class Batching:
         self._losses = losses
         self._settings = settings
         self._clock = clock
+        joins = backend.joins and not settings.throttle_enable
+        self._at_once = max(settings.max_size, JOINED) if joins else settings.max_size
         self._buffer: deque[Event] = deque()
         self._grown = asyncio.Event()
         self._full = asyncio.Event()
@@ -192,10 +209,10 @@ class Batching:
                 await at_most(self._settings.max_wait, self._full, self._clock)
             while len(self._buffer) >= self._settings.max_size:
                 await self._throttle()
-                await self._write(self._settings.max_size)
+                await self._write()
             if self._buffer:
                 await self._throttle()
-                await self._write(self._settings.max_size)
+                await self._write()
             if self._buffer:
                 continue
             self._grown.clear()
@@ -215,8 +232,9 @@ class Batching:
         if self._tokens < 0:
             await self._clock.sleep(-self._tokens / settings.throttle_qps)
 
-    async def _write(self, count: int) -> None:
-        taken = [self._buffer.popleft() for _ in range(min(count, len(self._buffer)))]
+    async def _write(self) -> None:
+        count = min(self._at_once, len(self._buffer))
+        taken = [self._buffer.popleft() for _ in range(count)]
         for batch in self._truncation.fitting(taken):
             try:
                 await self._backend.write(batch)
@@ -243,7 +261,7 @@ def sink_for(
     metrics: AuditMetrics,
     clock: Clock,
 ) -> Sink:
-    losses = Losses(metrics)
+    losses = Losses(metrics, clock)
     truncation = Truncation(truncate, losses)
     if mode is Mode.BATCH:
         return Batching(backend, truncation, losses, batch, clock)

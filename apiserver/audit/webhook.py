@@ -37,6 +37,7 @@ class _EventList(msgspec.Struct, frozen=True, rename="camel"):
 
 class WebhookBackend:
     name = NAME
+    joins = False
 
     def __init__(self, settings: WebhookSettings, clock: Clock, entropy: Entropy) -> None:
         """Raises Fatal."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from starlette.types import ASGIApp
@@ -20,7 +20,6 @@ from kplane.api.scheme import Scheme
 from kplane.runtime.serving import peer_certificate
 
 from ..audit.auditor import Auditor
-from ..audit.recording import Recording
 from ..auth import impersonation
 from ..auth.authenticator import Authenticator
 from ..auth.authorizationmetrics import AttemptMetrics
@@ -88,8 +87,6 @@ class Boundary:
         attach(scope, call)
         reply = _Reply(send, call, call.header(b"audit-id") or self._entropy.uid())
         began = self._clock.monotonic()
-        if self._auditor is not None:
-            reply.on_start = self._auditor.started
         known = self._scheme.by_path(info.group, info.version, info.resource) is not None
         counted = not _is_long_running(info)
         if info.verb == "watch" and known:
@@ -206,8 +203,6 @@ class _Reply:
         """Whether the server gave up on the request."""
         self.on_body: Callable[[bytes], None] | None = None
         """Is shown each part of the body."""
-        self.on_start: Callable[[Recording], Awaitable[None]] | None = None
-        """Is told when the head of a recorded request's answer goes out."""
 
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
@@ -220,9 +215,7 @@ class _Reply:
             headers += [(b"warning", text) for text in self._call.warnings.headers()]
             if (audit := self._call.audit) is not None:
                 media_type = next((value for name, value in headers if name == b"content-type"), b"")
-                audit.responds(self.code, media_type)
-                if self.on_start is not None:
-                    await self.on_start(audit)
+                await audit.responds(self.code, media_type)
         elif body := message.get("body"):
             self.size += len(body)
             if self._call.audit is not None:

@@ -64,6 +64,8 @@ class PodStream:
             raise InternalError(f"error dialing backend: {error}") from error
         if answer.status != 101:
             raise await _refusal(answer.status, answer.headers, answer.duplex)
+        if call.audit is not None:
+            await call.audit.responds(101)
         client = SocketDuplex(*await connection.take())
         await client.write(answer.head)
         await relay(client, answer.duplex)

@@ -40,8 +40,11 @@ async def forward(order: Order, headers: Iterable[Header], scope: Scope, unless_
     if answer.status != 101 and answer.status < 400:
         await answer.duplex.close()
         raise ApiError(f"invalid upgrade response: status code {answer.status}")
+    call = call_of(scope)
+    if call.audit is not None:
+        await call.audit.responds(101)
     client = SocketDuplex(*await connection.take())
-    call_of(scope).outlive_deadline()
+    call.outlive_deadline()
     with contextlib.suppress(ConnectionError):  # the client is gone: so is the backend's connection, below
         await client.write(answer.head)
     if answer.status == 101:

@@ -56,6 +56,7 @@ class Kept:
     """A backend that keeps batches, or fails."""
 
     name = "kept"
+    joins = False
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -86,10 +87,13 @@ class Rig:
         mode: Mode = Mode.BATCH,
         batch: BatchSettings | None = None,
         truncate: TruncateSettings | None = None,
+        *,
+        joins: bool = False,
     ) -> None:
         self.registry = CollectorRegistry()
         self.clock = VirtualClock()
         self.backend = Kept()
+        self.backend.joins = joins
         self.sink: Sink = sink_for(
             self.backend,
             mode,
@@ -165,6 +169,29 @@ async def test_batches_are_throttled() -> None:
         await rig.clock.advance(2)
 
         assert len(rig.backend.batches) == 5
+
+
+async def test_a_backend_of_lines_takes_all_that_waits() -> None:
+    async with Rig(batch=BatchSettings(max_size=1), joins=True) as rig:
+        for number in range(3):
+            await rig.sink.take(event(number))
+
+    assert rig.backend.batches == [["id-0", "id-1", "id-2"]]
+
+
+async def test_of_a_flood_of_losses_all_are_counted_and_few_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with Rig(batch=BatchSettings(buffer_size=1, max_size=10, max_wait=30)) as rig:
+        for number in range(500):
+            await rig.sink.take(event(number))
+        await rig.clock.advance(2)
+        await rig.sink.take(event(500))
+
+    assert rig.errors("buffered") == 500
+    told = [record.getMessage() for record in caplog.records if "audit plugin failed" in record.message]
+    assert told == [
+        "audit plugin failed plugin=buffered events=1 error=audit backend queue blocked",
+        "audit plugin failed plugin=buffered events=499 error=audit backend queue blocked",
+    ]
 
 
 @pytest.mark.parametrize(("mode", "goes_on"), [(Mode.BLOCKING, True), (Mode.BLOCKING_STRICT, False)])

@@ -17,11 +17,15 @@ from kplane.apiserver.auth.serviceaccounts.settings import ServiceAccountSetting
 from kplane.apiserver.auth.settings import AuthenticationSettings
 from kplane.apiserver.config import ApiServerConfig
 from kplane.client.transport_asgi import AsgiTransport
+from kplane.runtime.serving import Serving, ServingConfig
+from kplane.testing.waiting import eventually
 
 from ..auth.conftest import ACCOUNTS, claims, pem
 from ..conftest import Api, configmap
+from ..proxying.backend import raw
+from ..proxying.conftest import make_pod
 from ..webhookserver import Received, Reply, WebhookServer
-from .conftest import METADATA, Serve
+from .conftest import METADATA, Audited, Serve
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 SECRETS = "/api/v1/namespaces/default/secrets"
@@ -472,3 +476,36 @@ async def test_which_token_was_issued_is_noted_and_never_the_token(
     notes = events[-1]["annotations"]
     assert notes["authentication.kubernetes.io/issued-credential-id"] == f"JTI={claims(token)['jti']}"
     assert token not in text
+
+
+async def test_a_connection_that_leaves_http_is_answered_with_101(serve: Serve) -> None:
+    async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\n")
+        await reader.read()
+
+    async with (
+        serve(METADATA) as audited,
+        Serving(audited.server.app, ServingConfig(address="127.0.0.1", port=0)) as serving,
+        raw(backend) as port,
+        asyncio.timeout(10),
+    ):
+        await make_pod(audited.api, port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", serving.port)
+        head = ["GET /api/v1/namespaces/default/pods/web/proxy/ HTTP/1.1", "Host: here"]
+        head += ["Authorization: Bearer secret", "Connection: Upgrade", "Upgrade: shout", "", ""]
+        writer.write("\r\n".join(head).encode())
+        await reader.readuntil(b"\r\n\r\n")
+        open_events = [event for event in audited.events() if event["verb"] == "get"]
+        writer.close()
+        await eventually(lambda: closed(audited))
+        (complete,) = (event for event in audited.events(stage="ResponseComplete") if event["verb"] == "get")
+
+    assert [event["stage"] for event in open_events] == ["RequestReceived", "ResponseStarted"]
+    assert open_events[1]["responseStatus"] == {"metadata": {}, "code": 101}
+    assert complete["responseStatus"]["code"] == 101
+    assert complete["sourceIPs"] == ["127.0.0.1"]
+
+
+async def closed(audited: Audited) -> bool:
+    return any(event["verb"] == "get" for event in audited.events(stage="ResponseComplete"))
