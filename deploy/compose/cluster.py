@@ -17,6 +17,7 @@ from engine import Engine
 
 from kplane.api.clock import Clock
 from kplane.cli.containers import CGROUPS, remove_cgroups
+from kplane.runtime.serving import free_port
 from kplane.testing.images import hello
 
 HERE = Path(__file__).parent
@@ -123,11 +124,14 @@ async def compose(env: Mapping[str, str], *arguments: str, input: bytes = b"", s
 
 
 def settings(engine: Engine) -> dict[str, str]:
-    """What docker-compose is told: .env, and the environment before it."""
+    """What docker-compose is told: .env, and the environment before it. The API's port is chosen here, where
+    any free one is wanted: the engine would choose another one whenever the API server restarts."""
     lines = (line.strip() for line in (HERE / ".env").read_text().splitlines())
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
-    defaults = {name: value for name, _, value in pairs}
-    return {**defaults, **engine.env}
+    made = {name: value for name, _, value in pairs} | dict(engine.env)
+    if made["KPLANE_API_PORT"] == "0":
+        made["KPLANE_API_PORT"] = str(free_port())
+    return made
 
 
 @asynccontextmanager
@@ -156,9 +160,8 @@ async def _kubectl(engine: Engine, env: Mapping[str, str], kubeconfig: Path) -> 
     )
     kubeconfig.touch(mode=0o600)
     kubeconfig.write_text(text)
-    port = (await compose(env, "port", "apiserver", "6443", seconds=60)).strip().rpartition(":")[2]
     kubectl = Path(sys.executable).parent / "kubectl"
     return [
         *engine.inside, str(kubectl) if kubectl.exists() else "kubectl", f"--kubeconfig={kubeconfig}",
-        f"--server=https://localhost:{port}", "--request-timeout=30s",
+        f"--server=https://localhost:{env['KPLANE_API_PORT']}", "--request-timeout=30s",
     ]  # fmt: skip

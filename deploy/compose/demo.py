@@ -6,8 +6,10 @@ Service on each worker, stops a worker and shows its Pods replaced on the other;
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,28 +88,46 @@ def runs_on(pod: Mapping[str, Any], node: str) -> bool:
     return pod["spec"].get("nodeName") == node and is_ready(pod)
 
 
-async def tell(clock: Clock) -> None:
-    story = Story(clock, clock.monotonic())
-    async with engine(clock) as docker:
+@asynccontextmanager
+async def running(story: Story, *, own: bool) -> AsyncIterator[Cluster]:
+    """Engine, image and cluster, which all go afterwards. Raises Failed."""
+    async with engine(story.clock, own=own) as docker:
         story.step("Building the image" + (", in a Docker engine started for it" if docker.own else ""))
         env = settings(docker)
         await images.build(docker, env["KPLANE_IMAGE"])
         story.step("docker-compose up: etcd, API server, scheduler, controller manager, two workers")
-        async with cluster(docker, clock, env) as made:
+        async with cluster(docker, story.clock, env) as made:
             try:
                 await made.wait_ready(*WORKERS)
-                await deploy(made, story)
-                story.step("Asking the Service on each worker")
-                await ask(made, story, *WORKERS)
-                await lose(made, story, lost="worker-2", other="worker-1")
-                await ask(made, story, "worker-1")
+                yield made
             finally:
                 story.step("Taking everything down")
     story.step("Done")
 
 
+async def act(cluster: Cluster, story: Story) -> None:
+    """What the demo shows. Raises Failed."""
+    await deploy(cluster, story)
+    story.step("Asking the Service on each worker")
+    await ask(cluster, story, *WORKERS)
+    await lose(cluster, story, lost=WORKERS[1], other=WORKERS[0])
+    await ask(cluster, story, WORKERS[0])
+
+
+async def tell(clock: Clock, *, own: bool) -> None:
+    """Raises Failed."""
+    story = Story(clock, clock.monotonic())
+    async with running(story, own=own) as made:
+        await act(made, story)
+
+
 def main() -> int:
-    return process.run("compose-demo", lambda: tell(SystemClock()))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--own-engine", action="store_true", help="even if a Docker engine answers here")
+    own = parser.parse_args().own_engine
+    return process.run("compose-demo", lambda: tell(SystemClock(), own=own))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,201 @@
+"""The cluster of containers, in a Docker engine of its own: the demo, and what it must survive."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from kplane.api.clock import SystemClock
+from kplane.runtime.process import Fatal
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.slow,
+    pytest.mark.node,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.xdist_group("compose"),
+]
+
+FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "compose"
+CLIENT_CERTIFICATE = "/var/lib/kplane/pki/kubelet-client-current.pem"
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        yield importlib.import_module("demo")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(demo: ModuleType) -> AsyncIterator[Any]:
+    """A cluster: engine, image and containers take a minute or two."""
+    clock = SystemClock()
+    async with demo.running(demo.Story(clock, clock.monotonic()), own=True) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def cluster(running: Any, demo: ModuleType) -> Any:
+    """With both workers, whatever was done to them before."""
+    await running.compose("start", *demo.WORKERS)
+    await running.wait_ready(*demo.WORKERS)
+    return running
+
+
+async def exec_json(cluster: Any, service: str, *command: str) -> Any:
+    code, out, _ = await cluster.inside(service, *command)
+    return json.loads(out) if code == 0 else None
+
+
+async def test_the_demo_spreads_an_application_and_outlives_a_worker(cluster: Any, demo: ModuleType) -> None:
+    clock = cluster.clock
+
+    await demo.act(cluster, demo.Story(clock, clock.monotonic()))
+
+    # It comes back as the node that it was, and takes new Pods.
+    node = (await cluster.get("node", demo.WORKERS[1]))["metadata"]["uid"]
+    await cluster.compose("start", demo.WORKERS[1])
+    await cluster.wait_ready(*demo.WORKERS)
+    assert (await cluster.get("node", demo.WORKERS[1]))["metadata"]["uid"] == node
+
+
+async def test_a_restarted_worker_keeps_its_identity(cluster: Any) -> None:
+    async def client_requests() -> int:
+        found = (await cluster.get("certificatesigningrequests"))["items"]
+        return len([one for one in found if one["spec"]["signerName"].endswith("apiserver-client-kubelet")])
+
+    async def renewed() -> str:
+        lease = await cluster.get("lease", "worker-1", "-n", "kube-node-lease")
+        return str(lease["spec"]["renewTime"])
+
+    identity = await cluster.inside("worker-1", "sha256sum", CLIENT_CERTIFICATE)
+    assert identity[0] == 0
+    asked = await client_requests()
+
+    await cluster.compose("restart", "worker-1")
+    before = await renewed()
+
+    async def back() -> bool:
+        status = await exec_json(cluster, "worker-1", "kplane", "status", "-o", "json")
+        return bool(status and status["ready"]) and await renewed() > before
+
+    await cluster.until(back, 60, "worker-1 is not back")
+    assert "worker-1" in await cluster.ready_nodes()
+    assert await cluster.inside("worker-1", "sha256sum", CLIENT_CERTIFICATE) == identity
+    assert await client_requests() == asked
+
+
+async def test_the_cluster_goes_on_when_its_api_server_has_restarted(cluster: Any) -> None:
+    await cluster.kubectl("create", "configmap", "kept", "--from-literal=a=b")
+
+    await cluster.compose("restart", "apiserver", "etcd")
+
+    async def answers() -> bool:
+        try:
+            return bool((await cluster.get("configmap", "kept"))["data"] == {"a": "b"})
+        except Fatal:
+            return False
+
+    await cluster.until(answers, 60, "the API server is not back")
+    await cluster.load_example()
+    command = ("--image=localhost/kplane/hello:1", "--image-pull-policy=IfNotPresent", "--restart=Never")
+    await cluster.kubectl("run", "after", *command)
+    # Scheduler, controllers and kubelets have found it again.
+    await cluster.kubectl("wait", "--for=condition=Ready", "pod/after", "--timeout=60s")
+    await cluster.kubectl("delete", "pod/after", "configmap/kept", "--wait=false")
+
+
+async def test_a_wrong_token_is_refused_with_the_reason(cluster: Any) -> None:
+    code, arguments, _ = await cluster.inside("worker-1", "cat", "/join/arguments")
+    assert code == 0
+    words = arguments.split()
+    place = words.index("--token") + 1
+    words[place] = f"{words[place].partition('.')[0]}.{'0' * 16}"
+
+    code, out, said = await cluster.inside(
+        "worker-1", "kplane", "join", *words, "--data-dir", "/tmp/stranger", "--node-name", "stranger"
+    )
+
+    assert code == 1
+    assert "failed to verify JWS signature" in out + said
+    assert "Traceback" not in out + said
+    nodes = (await cluster.get("nodes"))["items"]
+    assert "stranger" not in {node["metadata"]["name"] for node in nodes}
+
+
+async def test_no_worker_holds_an_authoritys_key_and_no_component_a_right_on_the_machine(
+    cluster: Any, demo: ModuleType
+) -> None:
+    for worker in demo.WORKERS:
+        _, found, _ = await cluster.inside(worker, "find", "/join", "/var/lib/kplane/pki", "-type", "f")
+        assert not [path for path in found.split() if path.endswith(("ca.key", "sa.key"))]
+        _, settings, _ = await cluster.inside(worker, "env")
+        assert "--token" not in settings
+    for service in ("etcd", "apiserver", "scheduler", "controller-manager"):
+        _, status, _ = await cluster.inside(service, "cat", "/proc/1/status")
+        facts = {line.partition(":")[0]: line.split()[1:] for line in status.splitlines()}
+        assert set(facts["CapEff"] + facts["CapBnd"]) == {"0" * 16}
+        assert facts["Uid"][0] != "0"
+        assert facts["NoNewPrivs"] == ["1"]
+        code, _, _ = await cluster.inside(service, "touch", "/opt/kplane/bin/kplane")
+        assert code
+
+
+async def test_an_engine_of_its_own_leaves_nothing(demo: ModuleType) -> None:
+    before = machine()
+    image = io.BytesIO()
+    with tarfile.open(fileobj=image, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("file"))
+
+    async with demo.engine(SystemClock(), own=True) as docker:
+        await docker.docker("import", "-", "localhost/nothing:1", input=image.getvalue())
+        await docker.docker("network", "create", "--subnet=172.30.99.0/24", "there")
+        await docker.docker(
+            "create", "--network=there", "--publish=127.0.0.1::80", "localhost/nothing:1", "x"
+        )
+        folder = Path(docker.env["DOCKER_HOST"].removeprefix("unix://")).parent
+        assert machine() == before
+
+    assert machine() == before
+    assert not folder.exists()
+    assert not [
+        process for process in Path("/proc").glob("[0-9]*/cmdline") if str(folder) in text_of(process)
+    ]
+
+
+def machine() -> tuple[list[str], list[str]]:
+    """Network interfaces and mounts, but those of clusters that other tests run."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return (
+        sorted(name for name in os.listdir("/sys/class/net") if name.startswith(("docker", "br-"))),
+        sorted(point for point in mounts if "kplane-docker" in point),
+    )
+
+
+def text_of(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+async def test_a_mirror_that_cannot_be_reached_is_told(demo: ModuleType) -> None:
+    images = demo.images
+    nobody = images.Engine({**os.environ, "DOCKER_HOST": "unix:///nonexistent/docker.sock"})
+
+    with pytest.raises(Fatal) as refused:
+        await images._debootstrap(nobody, images.Mirror("http://127.0.0.1:1/debian", "bookworm"))
+
+    assert "debootstrap cannot make bookworm from http://127.0.0.1:1/debian" in str(refused.value)
+    assert "KPLANE_DEBIAN_MIRROR" in str(refused.value)
