@@ -117,7 +117,7 @@ async def test_requests_wait_for_a_seat_and_then_run(config: ApiServerConfig) ->
         await narrow(server, queues=1, length=10)
         async with asyncio.TaskGroup() as tasks, stalled(server.app, Stalled()):
             waiting = [tasks.create_task(api("POST", MAPS, configmap(name))) for name in "ab"]
-            await eventually(lambda: _queued(server, 2), seconds=5)
+            await eventually(lambda: queued(server, 2), seconds=5)
             held = await numbers(server, "current_inqueue_requests")
             assert not any(task.done() for task in waiting)
         made = [await task for task in waiting]
@@ -130,7 +130,7 @@ async def test_requests_wait_for_a_seat_and_then_run(config: ApiServerConfig) ->
     assert waited["true", "narrow"] >= 3
 
 
-async def _queued(server: ApiServer, count: int) -> bool | None:
+async def queued(server: ApiServer, count: int) -> bool | None:
     return (await numbers(server, "current_inqueue_requests")).get(("narrow",)) == count or None
 
 
@@ -151,7 +151,7 @@ async def test_who_hangs_up_while_waiting_gives_up_the_place(config: ApiServerCo
         first, second = Stalled(), Stalled()
         async with stalled(server.app, first, second):
             second.hang_up.set()
-            await eventually(lambda: _queued(server, 0), seconds=5)
+            await eventually(lambda: queued(server, 0), seconds=5)
             first.hang_up.set()
             served = await api("GET", PODS)
         rejected = await numbers(server, "rejected_requests_total")
