@@ -31,7 +31,6 @@ class IPAddressStrategy(Strategy):
     name_rule = staticmethod(canonical_ip)
     selectable = ("spec.parentRef.name",)
     immutable_spec_generation = True
-    unconditional_update = False
 
     def default(self, obj: Object) -> None:
         obj.setdefault("spec", {})
@@ -61,7 +60,6 @@ class IPAddressStrategy(Strategy):
 
 class ServiceCIDRStrategy(StatusStrategy):
     immutable_spec_generation = True
-    unconditional_update = False
 
     def default(self, obj: Object) -> None:
         obj.setdefault("spec", {})

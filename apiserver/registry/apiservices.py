@@ -30,6 +30,7 @@ def local_condition(moment: str) -> Object:
 
 class APIServiceStrategy(StatusStrategy):
     immutable_spec_generation = True
+    unconditional_update = False
     name_rule = staticmethod(names.path_segment)
 
     def default(self, obj: Object) -> None:

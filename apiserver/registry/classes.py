@@ -8,13 +8,12 @@ from kplane.api import names
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
-from .immutable import IMMUTABLE, unchanged
+from .immutable import unchanged
 from .kindwarnings import runtime_warnings
 from .labels import validate_labels
 from .podspec.defaults import round_quantities
 from .podspec.resources import validate_requirements
 from .podspec.scheduling import validate_tolerations
-from .status import StatusStrategy
 from .strategy import Strategy
 
 _HIGHEST_PRIORITY = 1_000_000_000
@@ -79,13 +78,3 @@ class RuntimeClassStrategy(Strategy):
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         yield from unchanged(new.get("handler"), old.get("handler"), path.handler)
-
-
-class FixedSpecStrategy(StatusStrategy):
-    """Kinds whose spec is set once."""
-
-    immutable_spec_generation = True
-
-    def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
-        if new.get("spec") != old.get("spec"):
-            yield path.spec.invalid(new.get("spec"), IMMUTABLE)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
-from .immutable import non_negative, unchanged
+from .immutable import non_negative, not_fewer, unchanged
 from .podspec.defaults import default_template
 from .status import StatusStrategy
 from .workloads import (
@@ -73,7 +73,9 @@ class DaemonSetStrategy(StatusStrategy):
         yield from unchanged(new["spec"].get("selector"), old["spec"].get("selector"), path.spec.selector)
 
     def validate_status(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
-        yield from non_negative(new.get("status") or {}, path.status, *_COUNTS)
+        now, was = new.get("status") or {}, old.get("status") or {}
+        yield from non_negative(now, path.status, *_COUNTS)
+        yield from not_fewer("collisionCount", now, was, path.status)
 
 
 def _set_template_generation(obj: Object, count: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
-from .immutable import non_negative, unchanged
+from .immutable import non_negative, not_fewer, unchanged
 from .kindwarnings import name_warnings
 from .podspec.defaults import default_template
 from .status import StatusStrategy
@@ -80,9 +80,7 @@ class DeploymentStrategy(StatusStrategy):
             yield here.availableReplicas.invalid(
                 status["availableReplicas"], "cannot be greater than readyReplicas"
             )
-        collisions = status.get("collisionCount", 0)
-        if collisions < (old.get("status") or {}).get("collisionCount", 0):
-            yield here.collisionCount.invalid(collisions, "cannot be decremented")
+        yield from not_fewer("collisionCount", status, old.get("status") or {}, here)
 
 
 def _validate_strategy(strategy: Object, path: Path) -> Iterator[FieldError]:

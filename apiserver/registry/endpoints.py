@@ -15,6 +15,7 @@ from .kindwarnings import endpoints_warnings, slice_warnings
 from .strategy import Strategy
 
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
+_MAX_HINTS = 16
 _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 
 
@@ -147,12 +148,33 @@ def _validate_endpoint(endpoint: Object, kind: str, path: Path) -> Iterator[Fiel
     if hostname := endpoint.get("hostname"):
         for text in names.dns_label(hostname):
             yield path.hostname.invalid(hostname, text)
+    if hints := endpoint.get("hints"):
+        yield from _validate_hints(hints, path.hints)
+
+
+def _validate_hints(hints: Object, path: Path) -> Iterator[FieldError]:
+    """For which zones and nodes an endpoint is meant."""
+    for field, rule in (("forZones", names.label_value), ("forNodes", names.dns_subdomain)):
+        listed, taken, here = hints.get(field) or [], set(), path.child(field)
+        if len(listed) > _MAX_HINTS:
+            yield here.too_many(len(listed), _MAX_HINTS)
+            continue
+        for index, entry in enumerate(listed):
+            name = entry.get("name", "")
+            if name in taken:
+                yield here[index].name.duplicate(name)
+            taken.add(name)
+            for text in rule(name):
+                yield here[index].name.invalid(name, text)
 
 
 def _validate_slice_address(address: str, kind: str, path: Path) -> Iterator[FieldError]:
     if kind == "FQDN":
-        for text in names.dns_subdomain(address):
+        faults = names.dns_subdomain(address)
+        for text in faults:
             yield path.invalid(address, text)
+        if not faults and "." not in address:
+            yield path.invalid(address, "should be a domain with at least two segments separated by dots")
         return
     if fault := ip_fault(address):
         yield path.invalid(address, fault)

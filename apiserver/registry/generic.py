@@ -12,23 +12,21 @@ Invariant: every write compares against the revision of the object that it was c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 from kplane.api.apply import settle
 from kplane.api.clock import rfc3339
 from kplane.api.errors import (
-    MODIFIED,
     AlreadyExists,
     ApiError,
     BadRequest,
     already_exists,
-    conflict,
     invalid,
     not_found,
 )
-from kplane.api.field import FieldError, Path
+from kplane.api.field import FieldError
 from kplane.api.resource import Key, Object
 from kplane.api.scheme import ResourceInfo
 
@@ -36,11 +34,12 @@ from ..admission.chain import Attributes, Operation, unchanged
 from ..storage import codec
 from ..storage.cache import WatchCache
 from ..storage.store import CompareFailed, Entry
-from . import deletion, metadata
+from . import deletion, faults, metadata
 from .deletion import DeleteOptions, Outcome
 from .fields import Fields
 from .fieldversions import ForeignVersion
 from .strategy import Strategy, Subresource
+from .updates import check_delete_preconditions, check_preconditions, count_generation, restrict
 from .versions import BuiltinVersions, StoredVersions
 from .writing import Author, Backing, Change, Claim, Removed, View, Written, no_claim
 
@@ -164,7 +163,7 @@ class Registry:
             meta["generation"] = 1
         self.strategy.stamp(obj, None, author.user, rfc3339(self._backing.clock.now()))
         self.strategy.prepare_create(obj)
-        self._refuse(meta.get("name", ""), self._faults(obj))
+        self._refuse(meta.get("name", ""), faults.of_new(obj, self.info, self.strategy))
         async with self._claim(obj, None, author.dry_run):
             await self._backing.admission.validate(attributes)
             self._warn(self.strategy.warnings(obj), author)
@@ -255,7 +254,7 @@ class Registry:
             old = self._decode(current.wire)
             try:
                 new = change(self._decode(current.wire))
-                self._check_preconditions(new["metadata"], old["metadata"])
+                self._check_preconditions(key, new, old)
                 return await self._swap(key, current, new, old, author)
             except CompareFailed as failed:
                 current = await self._current(failed.current)
@@ -289,12 +288,12 @@ class Registry:
             await self._backing.admission.admit(attributes)
             assert attributes.object is not None
             new = view.apply(self._decode(current.wire), attributes.object)
-        self._check_preconditions(new["metadata"], old["metadata"])
+        self._check_preconditions(key, new, old)
         metadata.bind_namespace(new, key.namespace)
         managed = new["metadata"].get("managedFields")
         metadata.carry_over(new, old)
         # From a copy of their own: what follows may change the new object in place, never the old one.
-        self._restrict(new, self._decode(current.wire), subresource)
+        restrict(new, self._decode(current.wire), subresource, self._owned)
         self.strategy.default(new)
         self._fields.track(old, new, managed, author)
         if attributes is None:
@@ -307,8 +306,8 @@ class Registry:
         if subresource and subresource.restrict:
             subresource.restrict(new, old)
         self.strategy.stamp(new, old, author.user, rfc3339(self._backing.clock.now()))
-        self._count_generation(new, old)
-        self._refuse(key.name, self._update_faults(new, old, subresource))
+        count_generation(new, old, self.strategy, self._owned)
+        self._refuse(key.name, faults.of_change(new, old, subresource, self.info, self.strategy))
         gone = deletion.finished(new, old, self.strategy)
         async with self._claim(None if gone else new, old, author.dry_run):
             if view is not None:
@@ -321,54 +320,14 @@ class Registry:
             settle(new, old)
             return await self._swap(key, current, new, old, author)
 
-    def _check_preconditions(self, new: Object, old: Object) -> None:
-        """The revision and the uid that the client believes the object to have."""
-        name = old["name"]
-        version = new.get("resourceVersion")
-        if version and version != old["resourceVersion"]:
-            raise conflict(self.info.plural, self.info.group, name, MODIFIED)
-        if new.get("uid") and new["uid"] != old["uid"]:
-            raise self._uid_conflict(new["uid"], old)
-        if not version and not self.strategy.unconditional_update:
-            fault = Path("metadata").resourceVersion.invalid(0, "must be specified for an update")
-            raise invalid(self.info.kind, self.info.group, name, [fault])
-        new["resourceVersion"] = old["resourceVersion"]
-
-    def _uid_conflict(self, wanted: str, meta: Object) -> ApiError:
-        key = self.cache.key(meta.get("namespace", ""), meta["name"])
-        why = (
-            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
-            f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {meta['uid']}"
+    def _check_preconditions(self, key: Key, new: Object, old: Object) -> None:
+        check_preconditions(
+            new["metadata"],
+            old["metadata"],
+            self.cache.key(*key),
+            self.info,
+            unconditional=self.strategy.unconditional_update,
         )
-        return conflict(self.info.plural, self.info.group, meta["name"], why)
-
-    def _restrict(self, new: Object, old: Object, subresource: Subresource | None) -> None:
-        """Put back what this endpoint does not own: each field belongs to one of them."""
-        if subresource is None:
-            foreign: Set[str] = self._owned
-        else:
-            mine = {"metadata", "kind", "apiVersion", *subresource.owns, *subresource.shares}
-            foreign = (new.keys() | old.keys()) - mine
-            new["metadata"].pop("ownerReferences", None)
-            if owners := old["metadata"].get("ownerReferences"):
-                new["metadata"]["ownerReferences"] = owners
-        for name in foreign:
-            new.pop(name, None)
-            if name in old:
-                new[name] = old[name]
-        if subresource and subresource.restrict:
-            subresource.restrict(new, old)
-
-    def _count_generation(self, new: Object, old: Object) -> None:
-        if self.strategy.immutable_spec_generation:
-            return
-        meta, was = new["metadata"], old["metadata"]
-        meta["generation"] = was.get("generation", 1)
-        ignored = self._owned | {"metadata"}
-        counted = (new.keys() | old.keys()) - ignored
-        relabelled = self.strategy.labels_count and meta.get("labels") != was.get("labels")
-        if relabelled or any(new.get(name) != old.get(name) for name in counted):
-            meta["generation"] += 1
 
     async def _swap(self, key: Key, current: _Current, new: Object, old: Object, author: Author) -> Written:
         if new == old:
@@ -402,7 +361,7 @@ class Registry:
         self, key: Key, current: _Current, options: DeleteOptions, author: Author, admitted: bool
     ) -> Removed:
         old = self._decode(current.wire)
-        self._check_delete_preconditions(options, old["metadata"])
+        check_delete_preconditions(options, old["metadata"], self.cache.key(*key), self.info)
         if not admitted:
             attributes = self._attributes(Operation.DELETE, key, None, old, author)
             await self._backing.admission.admit(attributes)
@@ -417,16 +376,6 @@ class Registry:
             if not author.dry_run:
                 await self._backing.store.delete(self.cache.key(*key), expect=current.revision)
         return Removed(current.wire, gone=True)
-
-    def _check_delete_preconditions(self, options: DeleteOptions, meta: Object) -> None:
-        if options.uid and options.uid != meta["uid"]:
-            raise self._uid_conflict(options.uid, meta)
-        if options.resource_version and options.resource_version != meta["resourceVersion"]:
-            why = (
-                f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, "
-                f"ResourceVersion in object meta: {meta['resourceVersion']}"
-            )
-            raise conflict(self.info.plural, self.info.group, meta["name"], why)
 
     async def _read(self, key: Key) -> _Current | None:
         """The object as the cache has it now: cheap, perhaps a little old."""
@@ -490,27 +439,9 @@ class Registry:
             annotate=author.annotate,
         )
 
-    def _faults(self, obj: Object) -> Iterator[FieldError]:
-        meta, rule = Path("metadata"), self.strategy.name_rule
-        yield from metadata.validate(obj["metadata"], self.info.namespaced, rule, meta)
-        yield from self.strategy.validate(obj, Path())
-
-    def _update_faults(
-        self, new: Object, old: Object, subresource: Subresource | None
-    ) -> Iterator[FieldError]:
-        meta, rule = Path("metadata"), self.strategy.name_rule
-        yield from metadata.validate(new["metadata"], self.info.namespaced, rule, meta)
-        yield from metadata.validate_update(new["metadata"], old["metadata"], meta)
-        if subresource is not None:
-            validate = subresource.validate or self.strategy.validate_status
-            yield from validate(new, old, Path())
-        else:
-            yield from self.strategy.validate_change(new, old, Path())
-            yield from self.strategy.validate_update(new, old, Path())
-
-    def _refuse(self, name: str, faults: Iterator[FieldError]) -> None:
-        if (first := next(faults, None)) is not None:
-            raise invalid(self.info.kind, self.info.group, name, chain([first], faults))
+    def _refuse(self, name: str, found: Iterator[FieldError]) -> None:
+        if (first := next(found, None)) is not None:
+            raise invalid(self.info.kind, self.info.group, name, chain([first], found))
 
     def _warn(self, texts: Iterator[str], author: Author) -> None:
         for text in texts:

@@ -23,6 +23,13 @@ def unsaid(path: Path, detail: str) -> FieldError:
     return FieldError(str(path), "FieldValueInvalid", f"Invalid value: {detail}")
 
 
+def not_fewer(name: str, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+    """A count of a status that only grows, e.g. `collisionCount`."""
+    now, was = new.get(name, 0), old.get(name, 0)
+    if now < was:
+        yield path.child(name).invalid(now, "cannot be decremented")
+
+
 def non_negative(obj: Object, path: Path, *names: str) -> Iterator[FieldError]:
     """Integer fields of `obj`, absent or at least 0."""
     for name in names:

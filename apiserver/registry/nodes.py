@@ -46,6 +46,10 @@ class NodeStrategy(Strategy):
         yield from _validate_amounts(obj.get("status") or {}, path.status)
         for index, cidr in enumerate(spec.get("podCIDRs") or ()):
             yield from validate_cidr(cidr, path.spec.podCIDRs[index])
+        cidrs = spec.get("podCIDRs") or []
+        if len(cidrs) > 1 and sorted(":" in cidr for cidr in cidrs) != [False, True]:
+            text = "may specify no more than one CIDR for each IP family"
+            yield path.spec.podCIDRs.invalid(cidrs, text)
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         now, was = new.get("spec") or {}, old.get("spec") or {}

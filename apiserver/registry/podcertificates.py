@@ -37,6 +37,7 @@ _BEGIN = b"-----BEGIN "
 
 class PodCertificateRequestStrategy(StatusStrategy):
     immutable_spec_generation = True
+    unconditional_update = False
     selectable = ("spec.signerName", "spec.podName", "spec.nodeName")
 
     def default(self, obj: Object) -> None:

@@ -8,7 +8,8 @@ from kplane.api import names, quantity
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
-from .immutable import NEGATIVE, unchanged
+from .conditions import validate_conditions
+from .immutable import NEGATIVE, non_negative, unchanged
 from .labels import validate_selector
 from .podspec.defaults import default_template, round_quantities
 from .podspec.resources import QUOTA, validate_amount, validate_container_name, validate_name
@@ -92,6 +93,11 @@ class PodDisruptionBudgetStrategy(StatusStrategy):
         policy = spec.get("unhealthyPodEvictionPolicy")
         if policy not in (None, "IfHealthyBudget", "AlwaysAllow"):
             yield here.unhealthyPodEvictionPolicy.not_supported(policy, ("AlwaysAllow", "IfHealthyBudget"))
+
+    def validate_status(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        status, here = new.get("status") or {}, path.status
+        yield from validate_conditions(status.get("conditions") or [], here.conditions)
+        yield from non_negative(status, here, *self.empty_status)
 
 
 class PodTemplateStrategy(Strategy):

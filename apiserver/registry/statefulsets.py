@@ -8,7 +8,7 @@ from kplane.api import names
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
-from .immutable import non_negative, unchanged
+from .immutable import non_negative, not_fewer, unchanged
 from .podspec.defaults import default_template
 from .podspec.validation import validate_template
 from .podspec.warnings import claim_spec_warnings
@@ -88,6 +88,11 @@ class StatefulSetStrategy(StatusStrategy):
             status, path.status, "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"
         )
         yield from non_negative(status, path.status, "observedGeneration", "collisionCount")
+        available, ready = status.get("availableReplicas", 0), status.get("readyReplicas", 0)
+        if available > ready:
+            text = "cannot be greater than status.readyReplicas"
+            yield path.status.availableReplicas.invalid(available, text)
+        yield from not_fewer("collisionCount", status, old.get("status") or {}, path.status)
 
 
 def _claim_warnings(spec: Object, field: str) -> Iterator[str]:

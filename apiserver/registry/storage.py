@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 from kplane.api import names, quantity
@@ -12,6 +13,7 @@ from .immutable import IMMUTABLE, non_negative, unchanged
 from .kindwarnings import capacity_warnings, class_warnings, volume_warnings
 from .labels import validate_key
 from .podspec.defaults import round_quantities
+from .podspec.files import no_backsteps
 from .podspec.scheduling import validate_node_selector
 from .podspec.volumes import validate_csi_driver
 from .status import StatusStrategy
@@ -30,6 +32,16 @@ _SECRETS = (
     "controllerPublishSecretRef", "nodeStageSecretRef", "nodePublishSecretRef", "controllerExpandSecretRef",
     "nodeExpandSecretRef",
 )  # fmt: skip
+_MAX_PARAMETERS, _MAX_METADATA, _MAX_MESSAGE = 512, 256 * 1024, 1024
+_EXPANSION = "controllerExpandSecretRef"
+_VOLUME_MODES = ("Block", "Filesystem")
+_LABELS = {
+    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
+    "beta.kubernetes.io/os": "kubernetes.io/os",
+    "beta.kubernetes.io/arch": "kubernetes.io/arch",
+    "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
+}
 _BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
 
 
@@ -66,24 +78,41 @@ class PersistentVolumeStrategy(StatusStrategy):
         yield from _validate_source(spec, here)
         yield from _validate_details(spec, here)
         if "local" in spec and not (spec.get("nodeAffinity") or {}).get("required"):
-            yield path.metadata.annotations.required("Local volume requires node affinity")
+            yield here.nodeAffinity.required("Local volume requires node affinity")
         required = (spec.get("nodeAffinity") or {}).get("required")
         if required is not None:
             yield from validate_node_selector(required, here.nodeAffinity.child("required"))
         if class_name := spec.get("storageClassName"):
             for text in names.dns_subdomain(class_name):
                 yield here.storageClassName.invalid(class_name, text)
+        if spec["volumeMode"] not in _VOLUME_MODES:
+            yield here.volumeMode.not_supported(spec["volumeMode"], _VOLUME_MODES)
+        if (attributes := spec.get("volumeAttributesClassName")) is not None:
+            yield from _validate_attributes(attributes, spec, here)
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
-        if _source(new["spec"]) != _source(old["spec"]):
+        now, was = _source(new["spec"]), _source(old["spec"])
+        if "csi" in now and "csi" in was and _EXPANSION not in was["csi"]:
+            # The secret for expanding it may be named later.
+            now["csi"] = {name: value for name, value in now["csi"].items() if name != _EXPANSION}
+        if now != was:
             yield path.spec.persistentvolumesource.forbidden(
                 "spec.persistentvolumesource is immutable after creation"
             )
-        yield from unchanged(new["spec"]["volumeMode"], old["spec"]["volumeMode"], path.spec.volumeMode)
+        yield from unchanged(new["spec"]["volumeMode"], old["spec"]["volumeMode"], path.volumeMode)
         now, was = new["spec"].get("nodeAffinity"), old["spec"].get("nodeAffinity")
-        if was is not None and now != was:
+        if was is not None and now not in (was, _renewed(was)):
             text = f"{IMMUTABLE}, except for updating from beta label to GA"
             yield path.nodeAffinity.invalid(now, text)
+
+
+def _renewed(affinity: Object) -> Object:
+    """With the names that labels of nodes have today."""
+    terms = copy.deepcopy((affinity.get("required") or {}).get("nodeSelectorTerms") or [])
+    for term in terms:
+        for need in term.get("matchExpressions") or ():
+            need["key"] = _LABELS.get(need.get("key"), need.get("key"))
+    return {"required": {"nodeSelectorTerms": terms}}
 
 
 class StorageClassStrategy(Strategy):
@@ -111,9 +140,7 @@ class StorageClassStrategy(Strategy):
             yield from _validate_topology(term, path.allowedTopologies)
             if term in obj["allowedTopologies"][:index]:
                 yield path.allowedTopologies[index].matchLabelExpressions.duplicate("")
-        for key in obj.get("parameters") or ():
-            if not key:
-                yield path.parameters.invalid(key, "field can not be empty.")
+        yield from _validate_parameters(obj.get("parameters") or {}, path.parameters)
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         for name in ("parameters", "provisioner"):
@@ -222,18 +249,24 @@ class VolumeAttachmentStrategy(StatusStrategy):
         yield from validate_csi_driver(spec.get("attacher", ""), path.spec.attacher)
         if not spec.get("nodeName"):
             yield path.spec.nodeName.required()
-        source = spec.get("source") or {}
-        if not source:
-            yield path.spec.source.required(
-                "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
-            )
-        if len(source) > 1:
-            yield path.spec.source.forbidden(
-                "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
-            )
+        yield from _validate_attached(spec.get("source") or {}, path.spec.source)
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         yield from unchanged(new.get("spec"), old.get("spec"), path.spec)
+
+    def validate_status(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        status = new.get("status") or {}
+        metadata, here = status.get("attachmentMetadata") or {}, path.status.attachmentMetadata
+        for key in metadata:
+            if not key:
+                yield here.invalid(key, "field can not be empty.")
+        if sum(len(key) + len(value) for key, value in metadata.items()) > _MAX_METADATA:
+            yield here.too_long(_MAX_METADATA)
+        for name in ("attachError", "detachError"):
+            error, here = status.get(name) or {}, path.status.child(name)
+            if len(error.get("message", "")) > _MAX_MESSAGE:
+                yield here.message.too_long(_MAX_MESSAGE)
+            yield from non_negative(error, here, "errorCode")
 
 
 class VolumeAttributesClassStrategy(Strategy):
@@ -243,10 +276,35 @@ class VolumeAttributesClassStrategy(Strategy):
         yield from validate_csi_driver(obj.get("driverName", ""), path.driverName)
         if not obj.get("parameters"):
             yield path.parameters.required("must contain at least one key/value pair")
+        yield from _validate_parameters(obj.get("parameters") or {}, path.parameters)
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         for name in ("driverName", "parameters"):
             yield from unchanged(new.get(name), old.get(name), path.child(name))
+
+
+def _validate_attached(source: Object, path: Path) -> Iterator[FieldError]:
+    inline, name = source.get("inlineVolumeSpec"), source.get("persistentVolumeName")
+    one = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
+    if inline is None and name is None:
+        yield path.required(one)
+    elif inline is not None and name is not None:
+        yield path.forbidden(one)
+    elif name == "":
+        yield path.persistentVolumeName.required("must specify non-empty persistentVolumeName")
+    for text in names.dns_subdomain(name) if name and inline is None else ():
+        yield path.persistentVolumeName.invalid(name, text)
+
+
+def _validate_parameters(parameters: Object, path: Path) -> Iterator[FieldError]:
+    if len(parameters) > _MAX_PARAMETERS:
+        yield path.too_long(_MAX_PARAMETERS)
+        return
+    for key in parameters:
+        if not key:
+            yield path.invalid(key, "field can not be empty.")
+    if sum(len(key) + len(value) for key, value in parameters.items()) > _MAX_METADATA:
+        yield path.too_long(_MAX_METADATA)
 
 
 def _validate_capacity(capacity: Object, path: Path) -> Iterator[FieldError]:
@@ -258,6 +316,16 @@ def _validate_capacity(capacity: Object, path: Path) -> Iterator[FieldError]:
     for name, amount in capacity.items():
         if quantity.sign(amount) <= 0:
             yield path[name].invalid(amount, "must be greater than zero")
+
+
+def _validate_attributes(name: str, spec: Object, path: Path) -> Iterator[FieldError]:
+    here = path.volumeAttributesClassName
+    if not name:
+        yield here.required("an empty string is disallowed")
+    for text in names.dns_subdomain(name) if name else ():
+        yield here.invalid(name, text)
+    if spec.get("csi") is None:
+        yield path.csi.required("has to be specified when using volumeAttributesClassName")
 
 
 def _validate_source(spec: Object, path: Path) -> Iterator[FieldError]:
@@ -289,6 +357,8 @@ def _validate_details(spec: Object, path: Path) -> Iterator[FieldError]:
                     yield path.csi.child(name).child(part).required()
     if local is not None and not local.get("path"):
         yield path.local.path.required()
+    elif local is not None:
+        yield from no_backsteps(local["path"], path.local.path)
     if spec.get("hostPath") is not None and not spec["hostPath"].get("path"):
         yield path.hostPath.path.required()
     for name in ("server", "path") if spec.get("nfs") is not None else ():

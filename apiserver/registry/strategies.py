@@ -15,11 +15,7 @@ from .admissionpolicies import (
 from .apiservices import APIServiceStrategy
 from .autoscalers import HorizontalPodAutoscalerStrategy
 from .certificates import CertificateSigningRequestStrategy
-from .classes import (
-    FixedSpecStrategy,
-    PriorityClassStrategy,
-    RuntimeClassStrategy,
-)
+from .classes import PriorityClassStrategy, RuntimeClassStrategy
 from .configmaps import ConfigMapStrategy
 from .cronjobs import CronJobStrategy
 from .customresourcedefinitions import CustomResourceDefinitionStrategy
@@ -58,6 +54,7 @@ from .storage import (
     VolumeAttachmentStrategy,
     VolumeAttributesClassStrategy,
 )
+from .storagemigrations import StorageVersionMigrationStrategy
 from .strategy import Strategy
 from .trustbundles import ClusterTrustBundleStrategy
 from .volumeclaims import PersistentVolumeClaimStrategy
@@ -134,5 +131,5 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
     (STORAGE, "storageclasses"): StorageClassStrategy(),
     (STORAGE, "volumeattachments"): VolumeAttachmentStrategy(),
     (STORAGE, "volumeattributesclasses"): VolumeAttributesClassStrategy(),
-    ("storagemigration.k8s.io", "storageversionmigrations"): FixedSpecStrategy(),
+    ("storagemigration.k8s.io", "storageversionmigrations"): StorageVersionMigrationStrategy(),
 }

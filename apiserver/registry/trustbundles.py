@@ -32,6 +32,7 @@ def _any_name(name: str) -> names.Faults:
 
 class ClusterTrustBundleStrategy(Strategy):
     immutable_spec_generation = True
+    unconditional_update = False
     name_rule = staticmethod(_any_name)
     selectable = ("spec.signerName",)
 

@@ -46,7 +46,7 @@ def claim(*requests: dict[str, Any], **more: Any) -> dict[str, Any]:
             "spec.csi.volumeHandle: Required value"),
         ("", "persistentvolumes", volume(local={"path": "/a"}, nodeAffinity=AFFINITY), ""),
         ("", "persistentvolumes", volume(local={"path": "/a"}),
-            "metadata.annotations: Required value: Local volume requires node affinity"),
+            "spec.nodeAffinity: Required value: Local volume requires node affinity"),
         ("", "persistentvolumes", volume(nfs={"path": "/a"}), "spec.nfs.server: Required value"),
         (STORAGE, "csidrivers", driver(tokenRequests=[{"audience": "a"}, {"audience": "b"}]), ""),
         (STORAGE, "csidrivers", driver(tokenRequests=[{"audience": "a"}, {"audience": "a"}]),
