@@ -26,6 +26,7 @@ from kplane.api.resource import Key, Object
 from kplane.api.scheme import ResourceInfo, builtin
 from kplane.runtime.health import Check, Unhealthy, ok
 from kplane.runtime.process import Fatal
+from kplane.runtime.tokenkeys import load_signing, load_verifying
 
 from .admission.chain import Chain, Plugin
 from .admission.configuration import load as load_admission
@@ -55,7 +56,6 @@ from .auth.rbac.authorizer import RBAC
 from .auth.rbac.bootstrap.reconcile import ensure_policy
 from .auth.rbac.escalation import EscalationGuard, GuardedChain
 from .auth.rbac.index import PolicyIndex
-from .auth.serviceaccounts.keys import load_signing, load_verifying
 from .auth.settings import RequestHeaderSettings
 from .auth.user import User
 from .bootstrap import SELF, Bootstrap
@@ -81,6 +81,7 @@ from .http.reviews import Reviews
 from .http.scale import ScaleApi
 from .http.system import SystemApi
 from .http.tokens import TokenRequests
+from .legacytracking import LegacyTracking
 from .nodes.connection import NodeConnections
 from .nodes.routes import stream_handlers
 from .proxying.forward import ReverseProxy
@@ -186,6 +187,9 @@ class ApiServer:
             repair = self._services.repair(SELF)
             bootstrap = Bootstrap(self._registry, repair, self._services.ranges, self._clock)
             await bootstrap.run(config.secure_port)
+            tracking = LegacyTracking(self._registry, self._clock)
+            await tracking.once()
+            self._background.start(tracking.run())
             self._background.start(repair.run())
             self._background.start(bootstrap.run_flows())
             await self._flows.start()

@@ -198,6 +198,7 @@ def commands(layout: Layout, wish: Wish) -> Sequence[Command]:
                 "--use-service-account-credentials=true",
                 *_serving(layout, "kube-controller-manager"),
                 f"--root-ca-file={layout.pki / 'ca.crt'}",
+                f"--service-account-private-key-file={layout.pki / 'sa.key'}",
                 f"--cluster-signing-cert-file={layout.pki / 'ca.crt'}",
                 f"--cluster-signing-key-file={layout.pki / 'ca.key'}",
             ],

@@ -185,6 +185,7 @@ def _controller_manager(layout: Layout, options: Options, ports: Ports) -> Proce
             "--bind-address=127.0.0.1",
             f"--secure-port={ports.controller_manager}",
             f"--root-ca-file={layout.pki / 'ca.crt'}",
+            f"--service-account-private-key-file={layout.pki / 'sa.key'}",
             f"--cluster-signing-cert-file={layout.pki / 'ca.crt'}",
             f"--cluster-signing-key-file={layout.pki / 'ca.key'}",
             f"--tls-cert-file={layout.pki / 'kube-controller-manager-serving.crt'}",

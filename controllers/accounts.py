@@ -20,6 +20,9 @@ ACCOUNTS: Mapping[str, str] = {
     "endpointslice-mirroring-controller": "endpointslicemirroring-controller",
     "garbage-collector-controller": "generic-garbage-collector",
     "horizontal-pod-autoscaler-controller": "horizontal-pod-autoscaler",
+    "kube-apiserver-serving-clustertrustbundle-publisher-controller": (
+        "kube-apiserver-serving-clustertrustbundle-publisher"
+    ),
     "legacy-serviceaccount-token-cleaner-controller": "legacy-service-account-token-cleaner",
     "node-ipam-controller": "node-controller",
     "node-lifecycle-controller": "node-controller",
@@ -38,6 +41,9 @@ ACCOUNTS: Mapping[str, str] = {
     "token-cleaner-controller": "token-cleaner",
 }
 """Controllers whose account has another name."""
+
+OF_THE_MANAGER = frozenset({"serviceaccount-token-controller"})
+"""Controllers that work as the manager itself."""
 
 PATCHED: Mapping[str, str] = {
     "attachdetach-controller": "nodes/status",

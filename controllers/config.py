@@ -39,6 +39,9 @@ class Config:
     cert_file: Path | None = None
     key_file: Path | None = None
     root_ca_file: Path | None = None
+    service_account_private_key_file: Path | None = None
+    legacy_token_clean_up_period: float = 365 * 24 * 3600
+    """How long a token in a Secret may go unused before it is marked, and then marked before it goes."""
     cluster_signing_duration: float = 365 * 24 * 3600
     """Longest life of a certificate that the signing controller signs."""
     signing_files: Mapping[str, tuple[Path, Path]] = field(default_factory=dict)
@@ -123,6 +126,11 @@ def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
     add("--tls-cert-file", dest="cert_file", type=Path)
     add("--tls-private-key-file", dest="key_file", type=Path)
     add("--root-ca-file", type=Path, help="certificate authority published in every namespace")
+    add("--service-account-private-key-file", type=Path, help="key that signs the tokens in Secrets")
+    add(
+        "--legacy-service-account-token-clean-up-period", dest="legacy_token_clean_up_period",
+        type=_seconds, default=365 * 24 * 3600.0, help="how long such a token may go unused",
+    )  # fmt: skip
     signing.add_flags(parser)
     networkflags.add_flags(parser)
     add("--cluster-signing-duration", type=_seconds, default=365 * 24 * 3600.0, help="longest life it signs")

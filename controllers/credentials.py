@@ -27,7 +27,7 @@ from kplane.client.flights import Flights
 from kplane.client.rest import Client, PatchType
 from kplane.client.transport import Response, Stream, Transport
 
-from .accounts import NAMESPACE, account, patched
+from .accounts import NAMESPACE, OF_THE_MANAGER, account, patched
 
 log = logging.getLogger(__name__)
 
@@ -249,5 +249,7 @@ class Clients:
         self._tokens = AccountTokens(manager, clock)
 
     def client(self, controller: str) -> Client:
+        if controller in OF_THE_MANAGER:
+            return self._manager
         name = account(controller)
         return AccountClient(AsAccount(self._accounts, self._tokens, name), self._manager, name, self._clock)

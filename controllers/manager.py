@@ -28,6 +28,12 @@ from .registry import CONTROLLERS
 
 log = logging.getLogger(__name__)
 
+PUBLISHERS = (
+    "kube-apiserver-serving-clustertrustbundle-publisher-controller",
+    "root-ca-certificate-publisher-controller",
+)
+"""They publish the file of `--root-ca-file`."""
+
 STUCK_SECONDS = 300.0
 """Longer than any request to the API server takes, with all its retries."""
 
@@ -103,7 +109,9 @@ class Manager:
     def _chosen(self) -> list[str]:
         names = [name for name in CONTROLLERS if self._config.enabled(name)]
         if self._config.root_ca_file is None:
-            names = [name for name in names if name != "root-ca-certificate-publisher-controller"]
+            names = [name for name in names if name not in PUBLISHERS]
+        if self._config.service_account_private_key_file is None:
+            names = [name for name in names if name != "serviceaccount-token-controller"]
         if not self._config.signing_files:
             names = [name for name in names if name != "certificatesigningrequest-signing-controller"]
         if not self._config.allocate_node_cidrs:

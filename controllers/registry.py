@@ -22,6 +22,7 @@ from .endpointslicemirroring import EndpointSliceMirroringController
 from .garbagecollector import GarbageCollector
 from .horizontalpodautoscaler.controller import HorizontalPodAutoscalerController
 from .job import JobController
+from .legacytokencleaner import LegacyTokenCleaner
 from .namespace import NamespaceController
 from .nodeipam.controller import NodeIpamController
 from .nodelifecycle import NodeLifecycleController, TaintEvictionController
@@ -32,6 +33,7 @@ from .replicationcontroller import ReplicationControllerController
 from .resourcequota import ResourceQuotaController
 from .root_ca import RootCAPublisher
 from .serviceaccount import ServiceAccountController
+from .serviceaccounttoken import ServiceAccountTokenController
 from .servicecidrs import ServiceCIDRController
 from .statefulset import StatefulSetController
 from .storage.attachdetach import AttachDetachController
@@ -39,6 +41,7 @@ from .storage.binder import VolumeBinder
 from .storage.ephemeral import EphemeralVolumeController
 from .storage.expander import VolumeExpander
 from .storage.protection import ClaimProtection, VolumeProtection
+from .trustbundlepublisher import TrustBundlePublisher
 from .ttl_after_finished import TTLAfterFinishedController
 from .validatingadmissionpolicystatus import ValidatingAdmissionPolicyStatusController
 
@@ -105,6 +108,12 @@ CONTROLLERS: Mapping[str, Entry] = {
         "horizontal-pod-autoscaler",
     ),
     "job-controller": Entry(JobController, "job", "concurrent-job-syncs", 5),
+    "kube-apiserver-serving-clustertrustbundle-publisher-controller": Entry(
+        TrustBundlePublisher, "ca_cert_publisher_cluster_trust_bundles", "", 1
+    ),
+    "legacy-serviceaccount-token-cleaner-controller": Entry(
+        LegacyTokenCleaner, "legacy_serviceaccount_token_cleaner", "", 1
+    ),
     "namespace-controller": Entry(NamespaceController, "namespace", "concurrent-namespace-syncs", 10),
     "node-ipam-controller": Entry(NodeIpamController, "cidr_allocator_node", "", 1, "cidrAllocator"),
     "node-lifecycle-controller": Entry(
@@ -135,6 +144,12 @@ CONTROLLERS: Mapping[str, Entry] = {
     "service-cidr-controller": Entry(ServiceCIDRController, "servicecidrs", "", 5),
     "serviceaccount-controller": Entry(
         ServiceAccountController, "serviceaccount", "concurrent-serviceaccount-syncs", 1
+    ),
+    "serviceaccount-token-controller": Entry(
+        ServiceAccountTokenController,
+        "serviceaccount_tokens_secret",
+        "concurrent-serviceaccount-token-syncs",
+        5,
     ),
     "statefulset-controller": Entry(StatefulSetController, "statefulset", "concurrent-statefulset-syncs", 5),
     "taint-eviction-controller": Entry(TaintEvictionController, "taint_eviction", "", 8),

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from kplane.api.clock import Clock, Entropy
 from kplane.runtime.authorities import Authorities
 from kplane.runtime.process import Fatal
+from kplane.runtime.tokenkeys import VerifyingKey
 
 from ..storage.background import Background
 from .anonymous import Anonymous
@@ -29,7 +30,6 @@ from .oidc.metrics import OidcMetrics
 from .oidc.settings import ALGORITHMS
 from .requestheader import RequestHeaders
 from .serviceaccounts.bound import BoundTokens
-from .serviceaccounts.keys import VerifyingKey
 from .serviceaccounts.legacy import LegacyTokens
 from .serviceaccounts.names import LEGACY_ISSUER
 from .serviceaccounts.objects import Read

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from ..auth.serviceaccounts.keys import VerifyingKey, json_web_keys
+from kplane.runtime.tokenkeys import VerifyingKey, json_web_keys
 
 CONFIGURATION_PATH = "/.well-known/openid-configuration"
 KEYS_PATH = "/openid/v1/jwks"

@@ -16,10 +16,9 @@ from kplane.api.errors import BadRequest, conflict, invalid
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Key, Object
 from kplane.api.scheme import ResourceInfo, Scheme
+from kplane.runtime.tokenkeys import SigningKey, sign
 
-from ..auth.serviceaccounts.claims import sign
 from ..auth.serviceaccounts.issuing import Wish, bound_claims, lifetime
-from ..auth.serviceaccounts.keys import SigningKey
 from ..auth.serviceaccounts.settings import MAX_EXPIRATION, ServiceAccountSettings
 from ..registry.registry import Registries
 from ..storage import codec

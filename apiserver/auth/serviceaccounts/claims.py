@@ -1,4 +1,4 @@
-"""What a bound service account token says, and the signed text of it.
+"""What a bound service account token says.
 
 {"aud": […], "exp": …, "iat": …, "iss": …, "jti": …, "nbf": …, "sub": "system:serviceaccount:NS:NAME",
  "kubernetes.io": {"namespace": …, "serviceaccount": {"name": …, "uid": …},
@@ -7,16 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import msgspec
-from jwt.api_jws import PyJWS
-
-from .keys import SigningKey
-
-_jws = PyJWS()
-_encoder = msgspec.json.Encoder(order="sorted")
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -52,9 +43,3 @@ class Claims(msgspec.Struct, frozen=True):
     @property
     def audiences(self) -> tuple[str, ...]:
         return (self.aud,) if isinstance(self.aud, str) else tuple(self.aud)
-
-
-def sign(claims: Mapping[str, Any], key: SigningKey) -> str:
-    """The compact form of a token."""
-    headers = {"kid": key.id, "typ": None}
-    return _jws.encode(_encoder.encode(claims), key.key, algorithm=key.algorithm, headers=headers)

@@ -15,9 +15,10 @@ import msgspec
 from jwt.api_jws import PyJWS
 from jwt.exceptions import PyJWTError
 
+from kplane.runtime.tokenkeys import VerifyingKey
+
 from ..identity import Refused
 from .claims import Claims
-from .keys import VerifyingKey
 
 T = TypeVar("T")
 

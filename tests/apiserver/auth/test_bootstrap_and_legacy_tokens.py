@@ -10,9 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from kplane.api.clock import rfc3339
-from kplane.apiserver.auth.serviceaccounts.claims import sign
-from kplane.apiserver.auth.serviceaccounts.keys import signing
 from kplane.apiserver.auth.serviceaccounts.legacy import legacy_claims
+from kplane.runtime.tokenkeys import sign, signing
 
 from .conftest import ACCOUNTS, Accounts, forged
 

@@ -243,6 +243,11 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         rule("get patch update", "admissionregistration.k8s.io", "validatingadmissionpolicies/status"),
         EVENTS,
     ),
+    "kube-apiserver-serving-clustertrustbundle-publisher": (
+        rule("attest", "certificates.k8s.io", "signers", "kubernetes.io/kube-apiserver-serving"),
+        rule("create update delete list watch", "certificates.k8s.io", "clustertrustbundles"),
+        EVENTS,
+    ),
     "legacy-service-account-token-cleaner": (
         rule("get", "core", "configmaps", "kube-apiserver-legacy-service-account-token-tracking"),
         rule("patch delete", "core", "secrets"),

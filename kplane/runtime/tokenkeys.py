@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.api_jws import PyJWS
 
 from kplane.runtime.process import Fatal
 
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
+_jws = PyJWS()
+_encoder = msgspec.json.Encoder(order="sorted")
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
 _CURVES = {"secp256r1": ("ES256", "P-256"), "secp384r1": ("ES384", "P-384"), "secp521r1": ("ES512", "P-521")}
 
@@ -66,6 +70,12 @@ def verifying(key: PublicKey) -> VerifyingKey:
 def signing(key: PrivateKey) -> SigningKey:
     public = verifying(key.public_key())
     return SigningKey(public.id, public.algorithm, key)
+
+
+def sign(claims: Mapping[str, Any], key: SigningKey) -> str:
+    """The compact form of a token."""
+    headers = {"kid": key.id, "typ": None}
+    return _jws.encode(_encoder.encode(claims), key.key, algorithm=key.algorithm, headers=headers)
 
 
 def json_web_keys(keys: Sequence[VerifyingKey]) -> dict[str, Any]:
