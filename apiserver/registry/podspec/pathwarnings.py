@@ -6,10 +6,15 @@ Rules and wording: upstream's `api/pod/warnings.go`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
+import msgspec
 
 from kplane.api.field import quoted
 from kplane.api.resource import Object
 
+_SHORT = 4096
+"""Bytes of the volumes that are remembered to give no cause for warnings."""
 _WHOLE = {"configMap": ("ConfigMap", "name"), "secret": ("Secret", "secretName"), "downwardAPI": ("", "")}
 
 
@@ -22,8 +27,19 @@ def path_warnings(volumes: Iterable[Object]) -> Iterator[str]:
                 shown = f"{kind} {quoted(source.get(key, ''))}" if kind else "DownwardAPI"
                 yield from _overlaps(_paths(source), f"volume {name} ({shown}): overlapping paths")
         projected = volume.get("projected")
-        if projected:
+        if projected and not _is_plain(projected):
             yield from _projected_warnings(projected.get("sources") or (), name)
+
+
+def _is_plain(projected: Object) -> bool:
+    encoded = msgspec.json.encode(projected)
+    return len(encoded) <= _SHORT and _gives_no_cause(encoded)
+
+
+@lru_cache(maxsize=256)
+def _gives_no_cause(encoded: bytes) -> bool:
+    """Nearly every Pod has the same such volume, that of its token: it is looked at once."""
+    return not [*_projected_warnings(msgspec.json.decode(encoded).get("sources") or (), "")]
 
 
 def _projected_warnings(sources: Sequence[Object], name: str) -> Iterator[str]:

@@ -64,24 +64,31 @@ def pod_warnings(pod: Object, path: Path) -> Iterator[str]:
     """Of a pod, or of a template at `path`."""
     spec, here = pod.get("spec") or {}, path.spec
     annotations = (pod.get("metadata") or {}).get("annotations") or {}
-    yield from _node_warnings(spec, here)
-    yield from _spread_warnings(spec, here)
+    affinity = spec.get("affinity")
+    if affinity or "nodeSelector" in spec:
+        yield from _node_warnings(spec, here)
+    if "topologySpreadConstraints" in spec:
+        yield from _spread_warnings(spec, here)
     for name, text in ANNOTATIONS.items() if annotations else ():
         if name in annotations:
             yield f"{path.metadata.annotations[name]}: {text}"
     if volumes := spec.get("volumes"):
         yield from _volume_warnings(volumes, here.volumes)
         yield from path_warnings(volumes)
-    yield from _repeated(spec.get("hostAliases"), here.hostAliases, "ip")
-    yield from _pull_secret_warnings(spec, here.imagePullSecrets)
-    yield from _fractions(spec.get("overhead"), here.overhead, BYTES)
+    if "hostAliases" in spec:
+        yield from _repeated(spec["hostAliases"], here.hostAliases, "ip")
+    if "imagePullSecrets" in spec:
+        yield from _pull_secret_warnings(spec, here.imagePullSecrets)
+    if "overhead" in spec:
+        yield from _fractions(spec["overhead"], here.overhead, BYTES)
     if annotations:
         yield from _profile_warnings(spec, annotations, path)
     yield from _container_warnings(spec, here)
     if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
         place = here.terminationGracePeriodSeconds
         yield f"{place}: must be >= 0; negative values are invalid and will be treated as 1"
-    yield from _affinity_warnings(spec, here.affinity)
+    if affinity:
+        yield from _affinity_warnings(spec, here.affinity)
 
 
 def _volume_warnings(volumes: Iterable[Object], path: Path) -> Iterator[str]:
@@ -188,7 +195,8 @@ def _container_warnings(spec: Object, path: Path) -> Iterator[str]:
         if resources:
             yield from _fractions(resources.get("limits"), here.resources.limits, BYTES)
             yield from _fractions(resources.get("requests"), here.resources.requests, BYTES)
-        yield from _hidden_variables(container.get("env") or (), here.env)
+        if "env" in container:
+            yield from _hidden_variables(container["env"] or (), here.env)
     for container, here in _containers(spec, path):
         for index, port in enumerate(container.get("ports") or ()):
             place = here.ports[index]
@@ -205,13 +213,14 @@ def _hidden_variables(variables: Iterable[Object], path: Path) -> Iterator[str]:
     seen = set()
     for index, variable in enumerate(variables):
         name = variable.get("name", "")
-        own, value = f"$({name})", variable.get("value", "")
-        # A second definition that builds on the first is meant.
-        if name in seen and (variable.get("valueFrom") or value == own or own not in value):
-            yield (
-                f"{path[index]}: hides previous definition of {quoted(name)}, "
-                "which may be dropped when using apply"
-            )
+        if name in seen:
+            own, value = f"$({name})", variable.get("value", "")
+            # A second definition that builds on the first is meant.
+            if variable.get("valueFrom") or value == own or own not in value:
+                yield (
+                    f"{path[index]}: hides previous definition of {quoted(name)}, "
+                    "which may be dropped when using apply"
+                )
         seen.add(name)
 
 
