@@ -51,16 +51,23 @@ class StatusManager:
         self._tasks: asyncio.TaskGroup | None = None
 
     def known(self, pod: Pod) -> Object:
-        """The status as last reported, with others' conditions as the API has them now; ours too where the
-        pod was written after that: the control plane may have declared it not ready."""
+        """The status as last reported, sent or not yet, with others' conditions as the API has them now.
+
+        What is on its way counts: a status made from an older one, because its event came in between, would
+        take the newer one back, and the event of that one would take it forth again, for ever.
+        """
+        record = self._records.get(pod.metadata.uid)
+        pending = record and (record.wanted or record.sending)
+        return _with_conditions(pending, pending, pod) if pending else self._told(pod)
+
+    def _told(self, pod: Pod) -> Object:
+        """What the API was told last; where the pod was written after that, our conditions as it has them:
+        the control plane may have declared it not ready."""
         record = self._records.get(pod.metadata.uid)
         if record is None or record.sent is None:
             return pod.status
         newer = _revision(pod) > record.revision > 0
-        own = pod.status if newer else record.sent
-        mine = [entry for entry in own.get("conditions", ()) if entry["type"] in OWNED]
-        others = [entry for entry in pod.status.get("conditions", ()) if entry["type"] not in OWNED]
-        return record.sent | {"conditions": mine + others}
+        return _with_conditions(record.sent, pod.status if newer else record.sent, pod)
 
     async def report(self, pod: Pod, status: Object) -> None:
         """Send it soon, unless the API knows it already."""
@@ -131,7 +138,7 @@ class StatusManager:
     async def _send(self, record: _Record, status: Object) -> bool:
         """False: it should be tried again."""
         meta = record.pod.metadata
-        patch = changes(self.known(record.pod), status)
+        patch = changes(self._told(record.pod), status)
         if not patch:
             return True
         body = {"metadata": {"uid": meta.uid}, "status": patch}
@@ -154,6 +161,13 @@ class StatusManager:
         record.revision = _revision(answer)
         log.info("status sent pod=%s/%s phase=%s", meta.namespace, meta.name, status.get("phase"))
         return True
+
+
+def _with_conditions(status: Object, own: Object, pod: Pod) -> Object:
+    """The status with the kubelet's conditions of `own`, and those of others as the API has them."""
+    mine = [entry for entry in own.get("conditions", ()) if entry["type"] in OWNED]
+    others = [entry for entry in pod.status.get("conditions", ()) if entry["type"] not in OWNED]
+    return status | {"conditions": mine + others}
 
 
 def _revision(pod: Pod) -> int:

@@ -94,3 +94,24 @@ async def test_a_pod_that_the_control_plane_called_not_ready_is_reported_ready_a
     await manager.settled(pod.metadata.uid)
 
     assert status_of(cluster, "web")["conditions"] == [{"type": "Ready", "status": "True"}]
+
+
+async def test_a_status_on_its_way_is_what_the_next_one_is_made_from(cluster: FakeCluster) -> None:
+    """Else two statuses that differ in a time replace each other for ever, each on the other's event."""
+
+    def ready(since: str) -> Object:
+        condition = {"type": "Ready", "status": "True", "lastTransitionTime": since}
+        return status("Running", conditions=[condition])
+            "Running", conditions=[{"type": "Ready", "status": "True", "lastTransitionTime": since}]
+        )
+
+    pod = loaded(cluster)
+    manager = StatusManager(cluster.client(), cluster.clock)
+    await manager.report(pod, ready("2026-01-01T00:00:02Z"))
+
+    # The event of an earlier report comes while the later one waits to be sent.
+    cluster.load(make_pod(node=NODE) | {"status": ready("2026-01-01T00:00:01Z")})
+    earlier = cluster.get(Pod, pod.key)
+    assert earlier is not None
+
+    assert manager.known(earlier)["conditions"] == ready("2026-01-01T00:00:02Z")["conditions"]
