@@ -290,6 +290,7 @@ class ApiServer:
             configuration=settings.get,
             kind=self._scheme.by_kind,
             create=self._create_cluster_scoped,
+            metrics=self._metrics,
         )
 
     async def _create_cluster_scoped(self, group: str, version: str, plural: str, obj: Object) -> object:

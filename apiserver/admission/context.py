@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from kplane.api.clock import Clock, Entropy
 from kplane.api.errors import Forbidden, forbidden
 from kplane.api.resource import Key, Object
@@ -106,6 +108,8 @@ class AdmissionContext:
     """The row of a group, version and kind."""
     create: Callable[[str, str, str, Object], Awaitable[Any]] = _cannot_create
     """Creates a cluster-scoped object as the server itself: group, version, plural and what it says."""
+    metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
+    """Where plug-ins count."""
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What plug-ins want done when the server closes."""
     _readers: dict[tuple[str, str, str], Reader] = field(default_factory=dict)

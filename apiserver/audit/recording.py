@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 import yaml
 
+from kplane.api.patches.copying import duplicate
 from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo
 
@@ -77,8 +78,17 @@ class Recording:
         object."""
         if row is not None:
             self._complete_reference(obj, row)
-        if self.level < Level.REQUEST:
-            return
+        if self.level >= Level.REQUEST:
+            self._keep(obj)
+
+    def defaulted(self, obj: Object, default: Callable[[Object], None]) -> None:
+        """The same object, whose defaults are filled in for the record: what is given stays as it is."""
+        if self.level >= Level.REQUEST:
+            shown = duplicate(obj)
+            default(shown)
+            self._keep(shown)
+
+    def _keep(self, obj: Object) -> None:
         if self.rule.omits_managed_fields:
             obj = without_managed_fields(obj)
         self.event.request_object = msgspec.Raw(msgspec.json.encode(obj))

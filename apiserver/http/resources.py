@@ -142,6 +142,8 @@ class ResourceApi:
         output = call.output()
         author = writer_of(call, "CreateOptions")
         obj = await read_object(call, registry.info, "CreateOptions")
+        if call.audit is not None:
+            call.audit.defaulted(obj, registry.strategy.default)
         written = await registry.create(obj, call.info.namespace_of(registry.info), author)
         return await self._show(call, registry, output, written.wire, 201)
 
@@ -149,6 +151,8 @@ class ResourceApi:
         output = call.output()
         author = writer_of(call, "UpdateOptions")
         obj = await read_object(call, registry.info, "UpdateOptions")
+        if call.audit is not None:
+            call.audit.defaulted(obj, registry.strategy.default)
         require_name(call, obj)
         body = msgspec.json.encode(obj)
         subresource = object_subresource(call, registry)

@@ -12,6 +12,8 @@ from ..chain import Attributes, Operation, on
 from ..context import AdmissionContext, aggregate, refused
 from .evaluation import TEMPLATES, findings, pod_of, violation
 from .levels import PREFIX, Policies, Policy, defaults_of, label_faults, policies_of
+from .metrics import PodSecurityMetrics
+from .subject import Finding
 
 CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 PROFILE = ".security."
@@ -40,6 +42,7 @@ class PodSecurity:
         self._users = frozenset(exempt.get("usernames") or ())
         self._namespaces = frozenset(exempt.get("namespaces") or ())
         self._classes = frozenset(exempt.get("runtimeClasses") or ())
+        self._metrics = PodSecurityMetrics(context.metrics)
         self._read = context.read("namespaces")
         self._pods = context.read("pods")
 
@@ -52,13 +55,14 @@ class PodSecurity:
     async def _validate_pods(self, attributes: Attributes) -> None:
         info = attributes.info
         if why := self._exempt(attributes):
-            attributes.annotate(f"{PREFIX}exempt", why)
+            self._exempted(attributes, why)
             return
         namespace = await self._read.get("", attributes.namespace)
         labels = (namespace["metadata"].get("labels") if namespace else None) or {}
         policies = policies_of(labels, self._defaults)
         if policies.lax:
             attributes.annotate(f"{PREFIX}enforce-policy", str(policies.enforce))
+            self._metrics.evaluated(attributes, policies.enforce, "enforce", allowed=True)
             return
         assert attributes.object is not None
         is_pod = info.plural == "pods"
@@ -66,10 +70,11 @@ class PodSecurity:
         if pod is None or (is_pod and attributes.old is not None and not _matters(pod, attributes.old)):
             return
         if pod["spec"].get("runtimeClassName") in self._classes:
-            attributes.annotate(f"{PREFIX}exempt", "runtimeClass")
+            self._exempted(attributes, "runtimeClass")
             return
         if faults := list(label_faults(labels)):
             told = aggregate([str(fault) for fault in faults])
+            self._metrics.misread(attributes)
             attributes.annotate(f"{PREFIX}error", f"Failed to parse policy: {told}")
         self._judge(attributes, pod, policies, enforced=is_pod)
 
@@ -79,16 +84,25 @@ class PodSecurity:
             return "namespace"
         return "user" if attributes.user.name in self._users else ""
 
+    def _exempted(self, attributes: Attributes, why: str) -> None:
+        attributes.annotate(f"{PREFIX}exempt", why)
+        self._metrics.exempted(attributes)
+
     def _judge(self, attributes: Attributes, pod: Object, policies: Policies, *, enforced: bool) -> None:
+        forbidden: list[Finding] = []
         if enforced:
             attributes.annotate(f"{PREFIX}enforce-policy", str(policies.enforce))
+            forbidden = findings(pod, policies.enforce)
+            self._metrics.evaluated(attributes, policies.enforce, "enforce", allowed=not forbidden)
         if found := findings(pod, policies.audit):
             told = f"would violate {violation(found, policies.audit)}"
             attributes.annotate(f"{PREFIX}audit-violations", told)
-        if enforced and (found := findings(pod, policies.enforce)):
-            raise refused(attributes, f"violates {violation(found, policies.enforce)}")
+            self._metrics.evaluated(attributes, policies.audit, "audit", allowed=False)
+        if forbidden:
+            raise refused(attributes, f"violates {violation(forbidden, policies.enforce)}")
         if found := findings(pod, policies.warn):
             attributes.warn(f"would violate {violation(found, policies.warn)}")
+            self._metrics.evaluated(attributes, policies.warn, "warn", allowed=False)
 
     async def _validate_namespace(self, attributes: Attributes) -> None:
         assert attributes.object is not None

@@ -298,3 +298,22 @@ async def test_a_pod_that_violates_may_still_change_what_does_not_matter(api: Ap
     assert answer.code == 200
     answer.body["spec"]["containers"][0]["image"] = "web:2"
     assert (await api("PUT", f"{path}/pods/web", answer.body)).code == 403
+
+
+async def test_verdicts_are_counted(api: Api) -> None:
+    path = await namespace(api, enforce="baseline", warn="restricted", warn_version="v1.30")
+    await api.make(f"{path}/pods", pod())
+    await api("POST", f"{path}/pods", pod("other", hostIPC=True))
+    text = (await api("GET", "/metrics")).body.decode()
+
+    what = 'request_operation="create",resource="pod",subresource=""'
+    for decision, mode, policy in (
+        ("allow", "enforce", ("baseline", "latest")),
+        ("deny", "enforce", ("baseline", "latest")),
+        ("deny", "warn", ("restricted", "v1.30")),
+    ):
+        level, version = policy
+        labels = (
+            f'decision="{decision}",mode="{mode}",policy_level="{level}",policy_version="{version}",{what}'
+        )
+        assert f"pod_security_evaluations_total{{{labels}}} 1.0" in text

@@ -102,6 +102,17 @@ async def test_bodies_are_recorded_as_far_as_the_level_says(serve: Serve) -> Non
     assert "responseObject" not in event
 
 
+async def test_defaults_of_the_request_are_recorded_and_what_admission_adds_is_not(serve: Serve) -> None:
+    async with serve(level("Request")) as audited:
+        spec = {"containers": [{"name": "c", "image": "web"}]}
+        await audited.api.make("/api/v1/namespaces/default/pods", {"metadata": {"name": "p"}, "spec": spec})
+
+        event = audited.complete("pods")
+
+    assert event["requestObject"]["spec"]["restartPolicy"] == "Always"
+    assert "tolerations" not in event["requestObject"]["spec"]
+
+
 async def test_the_answer_is_recorded_at_the_highest_level(serve: Serve) -> None:
     async with serve(level("RequestResponse")) as audited:
         await audited.api("POST", MAPS, configmap(color="red"), pretty="true")

@@ -1,0 +1,60 @@
+"""What Pod Security has decided, under upstream's names and labels."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter
+
+from ..chain import Attributes
+from .levels import LATEST, Policy
+
+NEWEST = 37
+"""The minor version of Kubernetes whose rules are known; later ones count as the future."""
+_WHAT = ("request_operation", "resource", "subresource")
+
+
+class PodSecurityMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._evaluations = Counter(
+            "pod_security_evaluations",
+            "Number of policy evaluations that occurred, not counting ignored or exempt requests.",
+            ("decision", "policy_level", "policy_version", "mode", *_WHAT),
+            registry=registry,
+        )
+        self._exemptions = Counter(
+            "pod_security_exemptions",
+            "Number of exempt requests, not counting ignored or out of scope requests.",
+            _WHAT,
+            registry=registry,
+        )
+        self._errors = Counter(
+            "pod_security_errors",
+            "Number of errors preventing normal evaluation. Non-fatal errors may result in the latest "
+            "restricted profile being used for evaluation.",
+            ("fatal", *_WHAT),
+            registry=registry,
+        )
+
+    def evaluated(self, attributes: Attributes, policy: Policy, mode: str, *, allowed: bool) -> None:
+        """One verdict; of `audit` and `warn` only the bad ones are counted."""
+        decision = "allow" if allowed else "deny"
+        self._evaluations.labels(
+            decision, policy.level, _version(policy.version), mode, *_what(attributes)
+        ).inc()
+
+    def exempted(self, attributes: Attributes) -> None:
+        self._exemptions.labels(*_what(attributes)).inc()
+
+    def misread(self, attributes: Attributes) -> None:
+        """The labels of a namespace make no sense."""
+        self._errors.labels("false", *_what(attributes)).inc()
+
+
+def _version(number: int) -> str:
+    if number == LATEST:
+        return "latest"
+    return f"v1.{number}" if number <= NEWEST else "future"
+
+
+def _what(attributes: Attributes) -> tuple[str, str, str]:
+    resource = "pod" if attributes.info.plural == "pods" else "controller"
+    return attributes.operation.lower(), resource, attributes.subresource
