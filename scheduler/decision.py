@@ -27,18 +27,24 @@ class Chosen:
     node: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Refused:
     """No node can take the Pod now. Only changes that concern `plugins` can alter that."""
 
     message: str
+    """Whole, as it is where no preemption helps."""
     plugins: frozenset[str]
+    why: str
+    """Without what preemption could do about it."""
+    curable: Mask
+    """The nodes on which evicting other Pods might help."""
 
 
 def decide(pod: PodInfo, nodes: NodeTable, profile: Profile, entropy: Entropy) -> Chosen | Refused:
     """The best node; ties are broken at random, so that equal nodes fill evenly."""
     if not len(nodes):
-        return Refused(messages.NO_NODES, frozenset(plugin.name for plugin in profile.filters))
+        plugins = frozenset(plugin.name for plugin in profile.filters)
+        return Refused(messages.NO_NODES, plugins, messages.NO_NODES, nodes.none)
     feasible = nodes.all
     for plugin in profile.filters:
         feasible = feasible & plugin.feasible(pod, nodes)
@@ -79,5 +85,6 @@ def _refused(pod: PodInfo, nodes: NodeTable, filters: Sequence[Filter]) -> Refus
         for failure in plugin.failures(pod, nodes, failed):
             count = int(np.count_nonzero(failure.nodes))
             reasons[failure.reason] = reasons.get(failure.reason, 0) + count
+    why = messages.unavailable(len(nodes), reasons)
     message = messages.unschedulable(pod, len(nodes), reasons, int(np.count_nonzero(curable)))
-    return Refused(message, frozenset(plugins))
+    return Refused(message, frozenset(plugins), why, curable)

@@ -9,6 +9,7 @@ from .pod import PodInfo
 NO_NODES = "no nodes available to schedule pods"
 NO_VICTIMS = "No preemption victims found for incoming pod"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
+WAITING = "not eligible due to a terminating pod on the nominated node."
 NEVER_PREEMPTS = "not eligible due to preemptionPolicy=Never."
 
 LONGEST_NOTE = 1024
@@ -20,8 +21,8 @@ def unschedulable(pod: PodInfo, nodes: int, reasons: Mapping[str, int], curable:
     if pod.pod.spec.preemption_policy == "Never":
         preemption = NEVER_PREEMPTS
     else:
-        preemption = _available(nodes, {NO_VICTIMS: curable, NOT_HELPFUL: nodes - curable})
-    return f"{_available(nodes, reasons)} preemption: {preemption}"
+        preemption = unavailable(nodes, {NO_VICTIMS: curable, NOT_HELPFUL: nodes - curable})
+    return f"{unavailable(nodes, reasons)} preemption: {preemption}"
 
 
 def note(message: str) -> str:
@@ -31,7 +32,8 @@ def note(message: str) -> str:
     return message[: LONGEST_NOTE - len(" ...")] + " ..."
 
 
-def _available(nodes: int, reasons: Mapping[str, int]) -> str:
+def unavailable(nodes: int, reasons: Mapping[str, int]) -> str:
+    """Why each of so many nodes is none for the Pod."""
     # Sorted as text, count first, as upstream does: "10 ..." comes before "2 ...".
     counted = sorted(f"{count} {reason}" for reason, count in reasons.items() if count)
     return f"0/{nodes} nodes are available: {', '.join(counted)}."

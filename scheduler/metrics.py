@@ -34,6 +34,14 @@ POD_SECONDS = Histogram(
     ["attempts"],
     buckets=tuple(0.01 * 2**power for power in range(20)),
 )
+PREEMPTION_ATTEMPTS = Counter(
+    "scheduler_preemption_attempts_total", "Total preemption attempts in the cluster till now"
+)
+PREEMPTION_VICTIMS = Histogram(
+    "scheduler_preemption_victims",
+    "Number of selected preemption victims",
+    buckets=tuple(2.0**power for power in range(7)),
+)
 _PENDING = Gauge(
     "scheduler_pending_pods",
     "Number of pending pods, by the queue type.",

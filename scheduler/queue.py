@@ -112,6 +112,11 @@ class SchedulingQueue:
                 if self._concerned(entry, plugins):
                     self._wake(entry)
 
+    def retry(self, uid: str) -> None:
+        """Try a refused Pod again after its backoff: what was done about the refusal did not work."""
+        if (entry := self._unschedulable.get(uid)) is not None:
+            self._wake(entry)
+
     async def take(self) -> Waiting:
         """The next Pod to decide on; it is followed by `remove`, `refuse` or `fail`."""
         while (entry := self._first(Place.ACTIVE) or self._first(Place.BACKOFF)) is None:

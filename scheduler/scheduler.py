@@ -1,8 +1,10 @@
 """The scheduler: takes Pods from the queue, decides, and has the decision carried out.
 
-Reads: Pods that have not ended and Nodes, from informer caches.
-Writes: bindings, the PodScheduled condition of Pods that do not fit, Events.
-Elsewhere: the decision (decision.py), the waiting (queue.py), the table (table.py).
+Reads: Pods that have not ended, Nodes and PodDisruptionBudgets, from informer caches.
+Writes: bindings, the PodScheduled condition of Pods that do not fit and the node that they are nominated to,
+the end of Pods of lower priority that make room for them, Events.
+Elsewhere: the decision (decision.py), the waiting (queue.py), the table (table.py), who makes room
+(preemption.py).
 
 Invariant: a Pod is counted in the table from the decision on, once, until it is gone or its binding failed.
 Nothing is awaited between taking a Pod and entering the verdict, so the table that is decided on is never
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 
 from kplane.api.clock import Clock, Entropy
 from kplane.api.errors import ApiError
@@ -22,11 +25,15 @@ from kplane.client.informer import InformerFactory
 from kplane.client.rest import Client, PatchType
 
 from .binding import Binder
+from .budgets import PodDisruptionBudget, budget
 from .decision import Refused, decide
+from .eviction import Evictor
 from .framework import Change, On, OnGone
-from .messages import note
-from .metrics import AttemptMetrics
+from .messages import WAITING, note
+from .metrics import PREEMPTION_ATTEMPTS, PREEMPTION_VICTIMS, AttemptMetrics
+from .nominations import Nominations
 from .pod import PodInfo, describe
+from .preemption import Candidate, best
 from .queue import SchedulingQueue, Waiting
 from .registry import Profile, default_profile
 from .status import SCHEDULER_ERROR, UNSCHEDULABLE, not_scheduled
@@ -36,6 +43,15 @@ log = logging.getLogger(__name__)
 
 UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 """Pods that have ended take nothing from their node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preemption:
+    """What is done for a Pod that fits nowhere."""
+
+    message: str
+    candidate: Candidate | None = None
+    nominated: str = ""
 
 
 class Scheduler:
@@ -56,21 +72,25 @@ class Scheduler:
         self._metrics = AttemptMetrics(self._profile.scheduler_name)
         self._binder = Binder(client)
         self._assumed: set[str] = set()
+        self._nominations = Nominations()
+        self._evictor = Evictor(client, events, clock, self._profile.scheduler_name)
         self.nodes = NodeTable()
         self.queue = SchedulingQueue(clock, _retry_events(self._profile))
         self._node_informer = informers.informer(Node)
         self._pod_informer = informers.informer(Pod, field_selector=UNFINISHED)
+        self._budget_informer = informers.informer(PodDisruptionBudget)
         self._node_informer.on_change(self._node_changed)
         self._pod_informer.on_change(self._pod_changed)
 
     @property
     def synced(self) -> bool:
-        return self._node_informer.synced and self._pod_informer.synced
+        return self._node_informer.synced and self._pod_informer.synced and self._budget_informer.synced
 
     async def run(self) -> None:
         """Schedule until cancelled, once both caches are filled."""
         await self._node_informer.wait_synced()
         await self._pod_informer.wait_synced()
+        await self._budget_informer.wait_synced()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.queue.run())
             while True:
@@ -80,17 +100,66 @@ class Scheduler:
 
     def _attempt(self, entry: Waiting, group: asyncio.TaskGroup) -> None:
         began = self._clock.monotonic()
-        verdict = decide(entry.info, self.nodes, self._profile, self._entropy)
-        self._metrics.decided(self._clock.monotonic() - began)
+        with self._nominations.kept_free(entry.info, self.nodes):
+            verdict = decide(entry.info, self.nodes, self._profile, self._entropy)
+            self._metrics.decided(self._clock.monotonic() - began)
+            preemption = self._preempt(entry.info, verdict) if isinstance(verdict, Refused) else None
         if isinstance(verdict, Refused):
+            assert preemption is not None
             self.queue.refuse(entry, verdict.plugins)
             self._metrics.ended("unschedulable", self._clock.monotonic() - began)
-            log.info("unschedulable pod=%s why=%s", entry.info.key, verdict.message)
-            self._report(entry.info, UNSCHEDULABLE, verdict.message, group)
+            self._refused(entry.info, preemption, group)
             return
+        self._nominations.drop(entry.info.uid)
         self.nodes.place(entry.info, verdict.node)
         self._assumed.add(entry.info.uid)
         group.create_task(self._bind(entry, verdict.node, began, group))
+
+    def _preempt(self, pod: PodInfo, verdict: Refused) -> Preemption:
+        """Whom to evict for a Pod that fits nowhere, and what to say of it."""
+        if pod.pod.spec.preemption_policy == "Never":
+            return Preemption(verdict.message)
+        nominated = self._nominations.node_of(pod.uid)
+        if nominated and any(self._leaves(pod, other) for other in self.nodes.pods_on(nominated)):
+            return Preemption(f"{verdict.why} preemption: {WAITING}", nominated=nominated)
+        PREEMPTION_ATTEMPTS.inc()
+        budgets = [budget(view) for view in self._budget_informer.list()]
+        found = best(pod, self.nodes, verdict.curable, self._profile, budgets, self._entropy)
+        if found is None:
+            return Preemption(verdict.message)
+        PREEMPTION_VICTIMS.observe(len(found.victims))
+        return Preemption(verdict.why, found, found.node)
+
+    def _leaves(self, pod: PodInfo, other: PodInfo) -> bool:
+        """Whether a less important Pod is on its way out already."""
+        current = self._pod_informer.get(other.key)
+        return (
+            other.priority < pod.priority
+            and current is not None
+            and current.metadata.deletion_timestamp is not None
+        )
+
+    def _refused(self, pod: PodInfo, preemption: Preemption, group: asyncio.TaskGroup) -> None:
+        log.info("unschedulable pod=%s why=%s", pod.key, preemption.message)
+        if preemption.nominated:
+            for other in self._nominations.less_important(pod, preemption.nominated):
+                # Its place is another's now; what it is told is its next attempt's business.
+                self._nominations.drop(other.uid)
+            self._nominations.put(pod, preemption.nominated)
+        else:
+            self._nominations.drop(pod.uid)
+        self._report(pod, UNSCHEDULABLE, preemption.message, group, preemption.nominated)
+        if preemption.candidate is not None:
+            group.create_task(self._make_room(pod, preemption.candidate))
+
+    async def _make_room(self, pod: PodInfo, candidate: Candidate) -> None:
+        try:
+            await self._evictor.make_room(pod, candidate)
+        except ApiError as error:
+            # Nobody may leave: the place is not kept, and the next attempt looks anew.
+            log.warning("preemption failed pod=%s node=%s why=%s", pod.key, candidate.node, error)
+            self._nominations.drop(pod.uid)
+            self.queue.retry(pod.uid)
 
     async def _bind(self, entry: Waiting, node: str, began: float, group: asyncio.TaskGroup) -> None:
         pod = entry.info
@@ -125,13 +194,20 @@ class Scheduler:
         self.queue.fail(entry)
         self._report(entry.info, SCHEDULER_ERROR, f"binding rejected: {error}", group)
 
-    def _report(self, pod: PodInfo, reason: str, message: str, group: asyncio.TaskGroup) -> None:
+    def _report(
+        self,
+        pod: PodInfo,
+        reason: str,
+        message: str,
+        group: asyncio.TaskGroup,
+        nominated: str | None = None,
+    ) -> None:
         self._events.event(pod.pod, "Warning", "FailedScheduling", note(message))
-        group.create_task(self._write_condition(pod, reason, message))
+        group.create_task(self._write_condition(pod, reason, message, nominated))
 
-    async def _write_condition(self, pod: PodInfo, reason: str, message: str) -> None:
+    async def _write_condition(self, pod: PodInfo, reason: str, message: str, nominated: str | None) -> None:
         current = self._pod_informer.get(pod.key) or pod.pod
-        patch = not_scheduled(current, reason, message, self._clock.now())
+        patch = not_scheduled(current, reason, message, self._clock.now(), nominated)
         if patch is None or current.metadata.uid != pod.uid:
             return
         try:
@@ -160,13 +236,18 @@ class Scheduler:
             # Its binding is on its way, or has not reached this cache yet.
             return
         elif self._waits(new):
-            self.queue.put(describe(new))
+            info = describe(new)
+            if old is None and new.status.nominated_node_name:
+                # Nominated before this scheduler started.
+                self._nominations.put(info, new.status.nominated_node_name)
+            self.queue.put(info)
         else:
             self.queue.remove(new.metadata.uid)
 
     def _pod_gone(self, pod: Pod) -> None:
         uid = pod.metadata.uid
         self._assumed.discard(uid)
+        self._nominations.drop(uid)
         self.queue.remove(uid)
         self._release(uid)
 
@@ -174,6 +255,7 @@ class Scheduler:
         """By us or by anyone else; what the server says counts."""
         uid = pod.metadata.uid
         self._assumed.discard(uid)
+        self._nominations.drop(uid)
         self.queue.remove(uid)
         before = self.nodes.placement(uid)
         known = before.pod.pod if before is not None and before.node == pod.spec.node_name else None

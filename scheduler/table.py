@@ -11,6 +11,7 @@ placed on a node that is not known (yet, or any more) counts as soon as that nod
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -52,6 +53,7 @@ class NodeTable:
         self._free = list(range(FIRST_ROWS))
         self._placements: dict[str, Placement] = {}
         self._by_node: dict[str, dict[str, PodInfo]] = {}
+        self._priorities: Counter[int] = Counter()
         self.names = [""] * FIRST_ROWS
         self.resources = {CPU: 0, MEMORY: 1}
         """Which row of `allocatable` and `requested` belongs to a resource."""
@@ -89,6 +91,10 @@ class NodeTable:
 
     def pods_on(self, name: str) -> Iterable[PodInfo]:
         return self._by_node.get(name, {}).values()
+
+    def has_lower_priority(self, priority: int) -> bool:
+        """Whether any Pod on any node is less important than this."""
+        return min(self._priorities, default=priority) < priority
 
     @property
     def none(self) -> Mask:
@@ -133,6 +139,7 @@ class NodeTable:
         self.remove_pod(pod.uid)
         self._placements[pod.uid] = Placement(pod, node)
         self._by_node.setdefault(node, {})[pod.uid] = pod
+        self._priorities[pod.priority] += 1
         for port in pod.host_ports:
             self._ports.setdefault((port.protocol, port.port), {}).setdefault(node, []).append(port)
         if (row := self._rows.get(node)) is not None:
@@ -146,6 +153,9 @@ class NodeTable:
             return None
         pod, node = placement.pod, placement.node
         del self._by_node[node][uid]
+        self._priorities[pod.priority] -= 1
+        if not self._priorities[pod.priority]:
+            del self._priorities[pod.priority]
         if not self._by_node[node]:
             del self._by_node[node]
         for port in pod.host_ports:

@@ -147,10 +147,15 @@ class Informer(Generic[T]):
             timeout_seconds=seconds,
         )
         heard = False
-        async with aclosing(cast(Any, events)):
-            async for event in events:
-                self._take(event)
-                heard = True
+        try:
+            async with aclosing(cast(Any, events)):
+                async for event in events:
+                    self._take(event)
+                    heard = True
+        finally:
+            # It stood, even if there was nothing to tell: what ends it is a new failure.
+            if self._clock.monotonic() - began >= SHORTEST_WATCH:
+                self._backoff.reset()
         if not heard and self._clock.monotonic() - began < SHORTEST_WATCH:
             raise ApiError("the watch ended at once")
 
