@@ -132,6 +132,15 @@ spec:
     resourceRules: [{{apiGroups: [apps], apiVersions: [v1], operations: [CREATE], resources: [deployments]}}]
   validations: [{{expression: "object.spec.replicas <= 100"}}]
 ---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: robot, namespace: work}}
+---
+apiVersion: v1
+kind: Secret
+type: kubernetes.io/service-account-token
+metadata: {{name: robot, namespace: work, annotations: {{kubernetes.io/service-account.name: robot}}}}
+---
 apiVersion: networking.k8s.io/v1
 kind: ServiceCIDR
 metadata: {{name: second}}
@@ -170,6 +179,8 @@ async def states(hollow: Cluster) -> dict[str, str]:
         "clusterroles/gathered": "{.rules[0].resources}",
         "validatingadmissionpolicies/small": "{.status.observedGeneration}",
         "servicecidrs/second": "{.status.conditions[0].status}",
+        "secrets/robot": "{.data.token}",
+        "clustertrustbundles": "{.items[*].spec.signerName}",
         "configmaps/kube-root-ca.crt": "{.metadata.name}",
     }
     found = {}
