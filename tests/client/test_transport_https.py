@@ -14,7 +14,7 @@ from cryptography import x509
 
 from kplane.api.errors import Unreachable
 from kplane.client.kubeconfig import ConfigError, Credentials
-from kplane.client.transport_https import HttpsTransport
+from kplane.client.transport_https import MOST_REQUESTS, HttpsTransport
 from kplane.runtime import pki
 from kplane.runtime.serving import Serving, ServingConfig, peer_certificate
 from kplane.testing import VirtualClock
@@ -28,9 +28,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Says who asks; `/stream` never ends by itself, `/break` breaks off."""
+    """Says who asks, on `/port` from where; `/stream` never ends by itself, `/break` breaks off."""
     certificate = peer_certificate(scope)
     name = x509.load_der_x509_certificate(certificate).subject.rfc4514_string() if certificate else ""
+    if scope["path"] == "/port":
+        name = str(scope["client"][1])
     token = dict(scope["headers"]).get(b"authorization", b"").decode()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": f"{name}|{token}\n".encode(), "more_body": True})
@@ -73,6 +75,16 @@ async def test_client_certificate_identifies_and_leaves_no_key_behind(
 
     assert answer == "CN=kubernetes-admin,O=kubeadm:cluster-admins|"
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_many_requests_at_once_share_a_bounded_number_of_connections(credentials: Credentials) -> None:
+    transport = HttpsTransport(credentials)
+    try:
+        answers = await asyncio.gather(*(transport.request("GET", "/port") for _ in range(3 * MOST_REQUESTS)))
+    finally:
+        await transport.close()
+
+    assert 1 < len({answer.body for answer in answers}) <= MOST_REQUESTS
 
 
 async def test_token_file_is_read_again(credentials: Credentials, tmp_path: Path) -> None:
