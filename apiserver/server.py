@@ -187,9 +187,10 @@ class ApiServer:
             repair = self._services.repair(SELF)
             bootstrap = Bootstrap(self._registry, repair, self._services.ranges, self._clock)
             await bootstrap.run(config.secure_port)
-            tracking = LegacyTracking(self._registry, self._clock)
-            await tracking.once()
-            self._background.start(tracking.run())
+            if config.authentication.service_accounts.verifying_files:
+                tracking = LegacyTracking(self._registry, self._clock)
+                await tracking.once()
+                self._background.start(tracking.run())
             self._background.start(repair.run())
             self._background.start(bootstrap.run_flows())
             await self._flows.start()
