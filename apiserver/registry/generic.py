@@ -99,7 +99,10 @@ class Registry:
         if self._versions.is_served(wire):
             return wire
         obj = (await self.objects((wire,)))[0]
-        return codec.wire(codec.encode(obj), int(obj["metadata"]["resourceVersion"]))
+        revision = obj["metadata"].get("resourceVersion")
+        stored = codec.encode(obj)
+        # A dry run has made nothing, so nothing has a revision.
+        return codec.wire(stored, int(revision)) if revision else stored
 
     def _decode(self, wire: bytes) -> Object:
         """The object of a `_Current`."""
