@@ -28,6 +28,7 @@ from ..auth.identity import Credentials
 from ..auth.user import ANONYMOUS, User
 from ..flowcontrol.gate import Gate, NoRoom, Seat
 from ..storage.store import StoreError
+from .breakdowns import told
 from .call import Call, ClientGone, Receive, Scope, Send, attach
 from .metrics import RequestMetrics
 from .negotiation import PLAIN_JSON, Output
@@ -138,10 +139,15 @@ class Boundary:
         except StoreError as error:
             log.error("store failed method=%s path=%s error=%s", call.info.method, call.info.path, error)
             await reply.fail(InternalError(f"Internal error occurred: {error}"))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is logged below
             if call.audit is not None:
                 call.audit.panic = type(error).__name__
-            log.exception("request failed method=%s path=%s", call.info.method, call.info.path)
+            log.error(
+                "request failed method=%s path=%s\n%s",
+                call.info.method,
+                call.info.path,
+                told(error, call.info),
+            )
             await reply.fail(InternalError(_PANIC))
         finally:
             if seat is not None:

@@ -212,6 +212,29 @@ async def test_a_server_that_breaks_down_tells_the_client_nothing(
         assert refused(await Api(server.app)("POST", SECRETS, secret()))
 
 
+@pytest.mark.parametrize(("plural", "shown"), [("secrets", False), ("configmaps", True)])
+async def test_the_log_tells_where_a_server_broke_down_and_no_secret(
+    config: ApiServerConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    plural: str,
+    shown: bool,
+) -> None:
+    async def break_down(*_: Any) -> None:
+        try:
+            raise KeyError(PLAIN)
+        except KeyError as error:
+            raise ValueError(PLAIN) from error
+
+    async with ApiServer(config) as server:
+        monkeypatch.setattr(server.admission, "validate", break_down)
+        await Api(server.app)("POST", f"/api/v1/namespaces/default/{plural}", {"metadata": {"name": "s"}})
+
+    assert "break_down" in caplog.text
+    assert "ValueError" in caplog.text
+    assert hidden(caplog.text) is not shown
+
+
 async def test_tokens_are_in_no_log_and_no_refusal(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     transport = api.transport
