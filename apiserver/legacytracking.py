@@ -1,7 +1,7 @@
 """Since when the API server notes the use of service account tokens out of Secrets: one ConfigMap.
 
-Without it nobody could tell a token that nobody uses from one whose use nobody has noted. A server that takes such
-tokens makes it at the start, and makes it again, or mends it, when it looks the next time.
+Without it nobody could tell a token that nobody uses from one whose use nobody has noted. A server that takes
+such tokens makes it at the start, and makes it again, or mends it, when it looks the next time.
 
 Source: pkg/controlplane/controller/legacytokentracking. Elsewhere: the notes themselves
 (`auth/serviceaccounts/uses.py`), and who reads this (the controller manager).
