@@ -102,8 +102,6 @@ async def test_a_status_on_its_way_is_what_the_next_one_is_made_from(cluster: Fa
     def ready(since: str) -> Object:
         condition = {"type": "Ready", "status": "True", "lastTransitionTime": since}
         return status("Running", conditions=[condition])
-            "Running", conditions=[{"type": "Ready", "status": "True", "lastTransitionTime": since}]
-        )
 
     pod = loaded(cluster)
     manager = StatusManager(cluster.client(), cluster.clock)
