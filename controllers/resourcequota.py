@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from typing import TypeAlias
 
 from kplane.api.errors import NotFound, ServiceUnavailable
 from kplane.api.quantity import Wire
@@ -31,8 +32,19 @@ from .discovery import discover
 
 RESYNC_SECONDS = 300.0
 """Upstream's `--resource-quota-sync-period`."""
-WATCHED = ("pods", "services", "persistentvolumeclaims", *sorted(ALIASES))
-QUOTAS = "resourcequotas"
+PODS, QUOTAS = ("", "pods"), ("", "resourcequotas")
+WATCHED = (
+    PODS,
+    ("", "services"),
+    ("", "persistentvolumeclaims"),
+    ("resource.k8s.io", "resourceclaims"),
+    *(("", plural) for plural in sorted(ALIASES)),
+)
+"""Group and plural of what costs more than a number, or is counted by its bare name."""
+
+
+Place: TypeAlias = tuple[str, str]
+"""Group and plural."""
 
 
 class ResourceQuotaController:
@@ -43,10 +55,10 @@ class ResourceQuotaController:
         self._informers = ctx.informers
         self._counted: dict[Resource[PartialObjectMetadata], Informer[PartialObjectMetadata]] = {}
         self._scheme = builtin()
-        self._watched = {plural: ctx.informer(self._resource("", plural)) for plural in WATCHED}
+        self._watched = {place: ctx.informer(self._resource(*place)) for place in WATCHED}
         self._quotas: Informer[Object] = self._watched[QUOTAS]
-        for plural, informer in self._watched.items():
-            informer.on_change(partial(self._object_changed, plural))
+        for place, informer in self._watched.items():
+            informer.on_change(partial(self._object_changed, place))
         self._quotas.on_change(self._quota_changed)
 
     def _resource(self, group: str, plural: str) -> Resource[Object]:
@@ -73,10 +85,10 @@ class ResourceQuotaController:
         if new is not None and (old is None or old["spec"] != new["spec"]):
             self._queue.add(_key(new))
 
-    def _object_changed(self, plural: str, old: Object | None, new: Object | None) -> None:
-        if old is None or (new is not None and not self._gives_back(plural, old, new)):
+    def _object_changed(self, place: Place, old: Object | None, new: Object | None) -> None:
+        if old is None or (new is not None and not self._gives_back(place, old, new)):
             return
-        evaluator = evaluator_for("", plural)
+        evaluator = evaluator_for(*place)
         for quota in self._quotas.list(old["metadata"].get("namespace", "")):
             if evaluator.names(_hard(quota)):
                 self._queue.add(_key(quota))
@@ -91,13 +103,13 @@ class ResourceQuotaController:
             if evaluator.names(_hard(quota)):
                 self._queue.add(_key(quota))
 
-    def _gives_back(self, plural: str, old: Object, new: Object) -> bool:
+    def _gives_back(self, place: Place, old: Object, new: Object) -> bool:
         now = self._clock.now()
-        if plural == "pods":
+        if place == PODS:
             # What the cache calls living was counted so, even if its time has passed since.
             ended = pods.is_live(new, now) is False and (new.get("status") != old.get("status"))
             return ended or old["spec"] != new["spec"]
-        evaluator = evaluator_for("", plural)
+        evaluator = evaluator_for(*place)
         return evaluator.updates and not same(evaluator.usage(old, now), evaluator.usage(new, now))
 
     async def reconcile(self, key: Key) -> Requeue | None:
@@ -127,8 +139,8 @@ class ResourceQuotaController:
 
     async def _objects(self, group: str, plural: str, namespace: str) -> Sequence[Object]:
         """What is only counted is only so many empty objects."""
-        if not group and plural in self._watched:
-            return self._watched[plural].list(namespace)
+        if (group, plural) in self._watched:
+            return self._watched[group, plural].list(namespace)
         resource = await self._counted_resource(group, plural)
         informer = self._counted.get(resource)
         if informer is None:
@@ -150,7 +162,7 @@ class ResourceQuotaController:
             },
         }
         await self._client.patch(
-            self._resource("", QUOTAS), metadata["name"], metadata["namespace"], body, subresource="status"
+            self._resource(*QUOTAS), metadata["name"], metadata["namespace"], body, subresource="status"
         )
 
 
@@ -166,7 +178,7 @@ def _usage(
 
 def _resources(hard: Object) -> set[tuple[str, str]]:
     """The resources whose objects a quota on these names is about."""
-    found = {("", plural) for plural in WATCHED if evaluator_for("", plural).names(hard)}
+    found = {place for place in WATCHED if evaluator_for(*place).names(hard)}
     for name in hard:
         if name.startswith("count/"):
             plural, _, group = name.removeprefix("count/").partition(".")

@@ -169,3 +169,37 @@ async def test_a_count_waits_for_discovery_that_fails() -> None:
 
     assert before is None
     assert after["used"] == {"count/widgets.example.com": "1"}
+
+
+async def test_devices_of_claims_are_counted_by_their_class(cluster: FakeCluster) -> None:
+    requests = [
+        {"name": "a", "exactly": {"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 2}},
+        {"name": "b", "exactly": {"deviceClassName": "net", "allocationMode": "All"}},
+        {
+            "name": "c",
+            "firstAvailable": [
+                {"name": "x", "deviceClassName": "gpu", "count": 4},
+                {"name": "y", "deviceClassName": "gpu"},
+                {"name": "z", "deviceClassName": "disk"},
+            ],
+        },
+    ]
+    device = "{}.deviceclass.resource.k8s.io/devices".format
+    hard = {device("gpu"): "9", device("net"): "99", device("disk"): "9"}
+    cluster.load(
+        quota(hard | {"count/resourceclaims.resource.k8s.io": "3"}),
+        {
+            "kind": "ResourceClaim",
+            "apiVersion": "resource.k8s.io/v1",
+            "metadata": {"name": "c", "namespace": "default"},
+            "spec": {"devices": {"requests": requests}},
+        },
+    )
+    run(cluster)
+    await cluster.settle()
+    assert status(cluster)["used"] == {
+        device("gpu"): "6",
+        device("net"): "32",
+        device("disk"): "1",
+        "count/resourceclaims.resource.k8s.io": "1",
+    }

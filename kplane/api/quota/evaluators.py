@@ -12,7 +12,7 @@ from datetime import datetime
 from kplane.api import quantity
 from kplane.api.errors import qualified
 from kplane.api.quantity import Wire
-from kplane.api.quota import pods, scopes
+from kplane.api.quota import devices, pods, scopes
 from kplane.api.resource import Object
 
 ALIASES = frozenset({"configmaps", "resourcequotas", "replicationcontrollers", "secrets"})
@@ -53,9 +53,9 @@ class Evaluator:
 
 
 def evaluator_for(group: str, plural: str) -> Evaluator:
-    if not group and plural in _CORE:
-        return _CORE[plural]
     key = (group, plural)
+    if key in _OWN:
+        return _OWN[key]
     if key not in _COUNTERS:
         _COUNTERS[key] = counter(group, plural)
     return _COUNTERS[key]
@@ -118,9 +118,12 @@ def _is_claim_name(name: str) -> bool:
 
 _SERVICE_NAMES = frozenset({"count/services", "services", "services.nodeports", "services.loadbalancers"})
 
-_CORE = {
-    "pods": Evaluator(pods.usage, pods.counts, scopes.pod_matches, pods.missing),
-    "services": Evaluator(service_usage, _SERVICE_NAMES.__contains__, updates=True),
-    "persistentvolumeclaims": Evaluator(claim_usage, _is_claim_name, scopes.claim_matches, updates=True),
+_OWN = {
+    ("", "pods"): Evaluator(pods.usage, pods.counts, scopes.pod_matches, pods.missing),
+    ("", "services"): Evaluator(service_usage, _SERVICE_NAMES.__contains__, updates=True),
+    ("", "persistentvolumeclaims"): Evaluator(
+        claim_usage, _is_claim_name, scopes.claim_matches, updates=True
+    ),
+    ("resource.k8s.io", "resourceclaims"): Evaluator(devices.usage, devices.counts, updates=True),
 }
 _COUNTERS: dict[tuple[str, str], Evaluator] = {}

@@ -229,3 +229,25 @@ async def test_two_servers_on_one_etcd_never_oversell_together(config: ApiServer
     assert (codes.count(201), codes.count(403)) == (7, 33)
     assert len(stored) == 7
     assert charged == {"pods": "7"}
+
+
+async def test_claims_of_devices_are_charged_by_their_class(api: Api) -> None:
+    name = "gpu.deviceclass.resource.k8s.io/devices"
+    await make_quota(api, {name: "3"})
+    claims = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims"
+
+    def claim(named: str, count: int) -> dict[str, Any]:
+        exactly = {"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": count}
+        return {
+            "metadata": {"name": named},
+            "spec": {"devices": {"requests": [{"name": "r", "exactly": exactly}]}},
+        }
+
+    await api.make(claims, claim("a", 2))
+    refused = await api("POST", claims, claim("b", 2))
+
+    assert (refused.code, refused.body["message"]) == (
+        403,
+        f'resourceclaims.resource.k8s.io "b" is forbidden: exceeded quota: quota, requested: {name}=2, '
+        f"used: {name}=2, limited: {name}=3",
+    )
