@@ -102,7 +102,7 @@ class Resizing:
         used = [entry.memory_usage for entry in await self._host.runtime.stats() if entry.id == run]
         if limit and used and used[0] > limit:
             raise RuntimeFailure(
-                f"attempting to set container {container.name!r} memory limit ({limit}) below current usage "
+                f'attempting to set container "{container.name}" memory limit ({limit}) below current usage '
                 f"({used[0]})"
             )
 

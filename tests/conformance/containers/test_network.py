@@ -14,7 +14,7 @@ SERVE = "mkdir /www; hostname > /www/index.html; exec httpd -f -p {port} -h /www
 
 async def serve(pods: Pods, name: str, port: int = 8080, **more: Any) -> str:
     """A pod that answers HTTP with its name; its address."""
-    ports = [{"containerPort": port, "name": f"p{port}", **more.pop("port", {})}]
+    ports = [{"containerPort": port, "name": f"p{port}", **more.pop("host", {})}]
     metadata = {"labels": {"app": name, **more.pop("labels", {})}}
     await pods.make(name, SERVE.format(port=port), metadata=metadata, container={"ports": ports})
     return str((await pods.running(name))["status"]["podIP"])
@@ -116,7 +116,7 @@ async def test_same_host_port_on_different_addresses_and_protocols(pods: Pods) -
     [node] = await pods.api.items("/api/v1/nodes")
     host = next(entry["address"] for entry in node["status"]["addresses"] if entry["type"] == "InternalIP")
     for name, address, protocol in (("a", "127.0.0.1", "TCP"), ("b", host, "TCP"), ("c", host, "UDP")):
-        await serve(pods, name, port={"hostPort": 54323, "hostIP": address, "protocol": protocol})
+        await serve(pods, name, host={"hostPort": 54323, "hostIP": address, "protocol": protocol})
 
     for name, address in (("a", "127.0.0.1"), ("b", host)):
         said = await pods.node.run("busybox", "wget", "-qO-", f"http://{address}:54323/")
