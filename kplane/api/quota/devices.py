@@ -26,7 +26,9 @@ def usage(claim: Object, now: datetime) -> dict[str, Wire]:
     for request in ((claim.get("spec") or {}).get("devices") or {}).get("requests") or []:
         for name, number in _wanted(request):
             total[name] = total.get(name, 0) + number
-    return {COUNT: "1"} | {f"{name}{CLASS_SUFFIX}": str(number) for name, number in sorted(total.items())}
+    found: dict[str, Wire] = {COUNT: "1"}
+    found |= {f"{name}{CLASS_SUFFIX}": str(number) for name, number in sorted(total.items())}
+    return found
 
 
 def _wanted(request: Object) -> Iterator[tuple[str, int]]:
