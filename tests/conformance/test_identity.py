@@ -63,7 +63,7 @@ async def test_the_root_certificates_come_back(api: Api, core: str) -> None:
     before = await api.get(path)
     await api.delete(path)
     await api.until(path, lambda found: found["metadata"]["uid"] != before["metadata"]["uid"])
-    await api.change(path, lambda found: found.update(data={"ca.crt": ""}))
+    await api.put(path, {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": ""}})
     await api.until(path, lambda found: found["data"] == before["data"])
 
 
@@ -74,7 +74,10 @@ async def test_an_account_lives(api: Api, core: str) -> None:
     async with api.watch(accounts, **label) as watch:
         await api.make(accounts, {"metadata": {"name": name, "labels": labels}})
         await watch.until("ADDED")
-        patched = await api.patch(f"{accounts}/{name}", {"automountServiceAccountToken": False})
+        # A whole object of Go's as the patch: its empty time takes nothing away.
+        body = {"metadata": {"creationTimestamp": None}, "automountServiceAccountToken": False}
+        patched = await api.patch(f"{accounts}/{name}", body)
+        assert patched["metadata"]["creationTimestamp"]
         assert patched["automountServiceAccountToken"] is False
         await watch.until("MODIFIED")
         await api.change(f"{accounts}/{name}", lambda found: found.update(automountServiceAccountToken=True))

@@ -84,6 +84,26 @@ async def test_new_template_rolls_from_the_last_pod_to_the_first_and_back(
     assert added == ["ss-2", "ss-1", "ss-0"] * 2
 
 
+async def test_an_unready_pod_holds_up_a_rollout(api: Api, core: str, apps: str) -> None:
+    path = f"{apps}/statefulsets/ss"
+    gated = {"readinessGates": [{"conditionType": GATE}]}
+    await api.make(f"{apps}/statefulsets", statefulset(replicas=2, pod=gated))
+    for name in ("ss-0", "ss-1"):
+        await hold(api, core, name, "True")
+    await running(api, core, 2)
+    await hold(api, core, "ss-0", "False")
+    await api.until(path, lambda found: found["status"].get("readyReplicas") == 1)
+
+    await api.patch(path, image("web:2"))
+    moving = await api.until(
+        path, lambda found: found["status"]["observedGeneration"] == found["metadata"]["generation"]
+    )
+    assert moving["status"]["currentRevision"] != moving["status"]["updateRevision"]
+    assert await images(api, core) == ["web:1", "web:1"]
+    await hold(api, core, "ss-0", "True")
+    await api.until(f"{core}/pods/ss-1", lambda pod: pod["spec"]["containers"][0]["image"] == "web:2")
+
+
 async def test_canaries_and_phases_follow_the_partition(api: Api, core: str, apps: str) -> None:
     path = f"{apps}/statefulsets/ss"
 
