@@ -88,6 +88,7 @@ from .proxying.forward import ReverseProxy
 from .proxying.routes import proxy_handlers
 from .reads import Reads
 from .registry.assembly import ServiceParts
+from .registry.devices.adminaccess import AdminAccess
 from .registry.generic import Registry
 from .registry.registry import Registries
 from .registry.writing import Backing
@@ -270,7 +271,13 @@ class ApiServer:
         return Registries(
             self._hub,
             backing,
-            claims={("", "services"): self._services.claims},
+            claims={
+                ("", "services"): self._services.claims,
+                ("resource.k8s.io", "resourceclaims"): AdminAccess(self._reads.namespace),
+                ("resource.k8s.io", "resourceclaimtemplates"): AdminAccess(
+                    self._reads.namespace, template=True
+                ),
+            },
             ttls=ttls,
             converter=lambda row: converter_for(row, conversion),
         )

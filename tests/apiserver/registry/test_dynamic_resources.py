@@ -13,6 +13,7 @@ from .rules import (
     TOO_LONG,
     TOO_MANY,
     UNSUPPORTED,
+    causes,
     merged,
     one,
     refused_creations,
@@ -430,3 +431,27 @@ async def test_taint_rules_name_devices_and_date_their_taint(api: Api) -> None:
     assert made["spec"]["taint"]["timeAdded"]
     assert dated["spec"]["taint"]["timeAdded"] == "2020-01-01T00:00:00Z"
     assert harder["spec"]["taint"]["timeAdded"] != "2020-01-01T00:00:00Z"
+
+
+async def test_access_as_administrator_is_the_namespaces_to_give(api: Api) -> None:
+    asked = merged(CLAIM, exactly(adminAccess=True))
+    template = {"metadata": {"name": "one"}, "spec": {"spec": asked["spec"]}}
+    text = (
+        "Forbidden: admin access to devices requires the `resource.kubernetes.io/admin-access: true` label on"
+        " the containing namespace"
+    )
+    forbidden = one("spec.devices.requests[0].adminAccess", FORBIDDEN, text)
+    assert causes(await api("POST", CLAIMS, asked)) == forbidden
+    assert causes(await api("POST", TEMPLATES, template)) == forbidden
+    made = await api.make(CLAIMS, CLAIM)
+    given = {"devices": {"results": [RESULT | {"adminAccess": True}]}}
+    status = await api("PUT", f"{CLAIMS}/one/status", made | {"status": {"allocation": given}})
+    assert causes(status) == one("status.allocation.devices.results[0].adminAccess", FORBIDDEN, text)
+
+    labels = {"metadata": {"labels": {"resource.kubernetes.io/admin-access": "true"}}}
+    patch = "application/merge-patch+json"
+    await api("PATCH", "/api/v1/namespaces/default", labels, content_type=patch)
+
+    for path, body in ((CLAIMS, merged(asked, {"metadata": {"name": "two"}})), (TEMPLATES, template)):
+        assert (await api("POST", path, body)).code == 201
+    assert (await api("PUT", f"{CLAIMS}/one/status", made | {"status": {"allocation": given}})).code == 200
