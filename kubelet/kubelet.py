@@ -40,6 +40,10 @@ class Kubelet:
     def name(self) -> str:
         return self._host.config.node_name
 
+    def pods(self) -> list[Pod]:
+        """All pods of this node."""
+        return [worker.pod for worker in self._workers.values()]
+
     def find(self, namespace: str, name: str) -> Pod | None:
         """The pod of that name that this node runs."""
         for worker in self._workers.values():

@@ -50,6 +50,7 @@ from .server.containers import NodePods
 from .server.gate import build as build_gate
 from .status_manager import StatusManager
 from .tokens import TokenCache
+from .usage import Member, Usage
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,12 @@ async def _run_nodes(
         entropy,
     )
     component = component_app({})
-    app = NodeServer(pods, gate, clock, component)
+    usage = Usage(
+        lambda: [Member(name, by_name[name], kubelet.pods) for name, kubelet in by_node.items()],
+        clock,
+        hollow=hollow,
+    )
+    app = NodeServer(pods, usage, gate, clock, component)
     certificate, key = identity.serving_files(configs[0], clock)
     serving = ServingConfig(given.address, given.port, certificate, key, given.client_ca_file)
     async with Serving(app, serving) as server, asyncio.TaskGroup() as tasks:

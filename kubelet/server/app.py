@@ -14,16 +14,19 @@ from starlette.responses import StreamingResponse
 
 from kplane.api.clock import Clock, rfc3339
 from kplane.api.errors import ApiError, BadRequest, NotFound
+from kplane.client.codec import encode
 from kplane.client.streams.duplex import SocketDuplex
 from kplane.client.streams.websocket import HandshakeRefused
 from kplane.runtime.health import respond
 from kplane.runtime.serving import Hijack, Scope, hijack
 
 from ..runtime.interface import RuntimeFailure
+from ..usage import Usage
 from . import portforward, remote
 from .containers import NodePods
 from .gate import Gate
 from .logreader import LogOptions, read_log
+from .usage import TEXT, resource_metrics, summary
 
 RELAYED_HEADERS = (b"connection", b"upgrade", b"x-stream-protocol-version", b"content-length")
 
@@ -33,8 +36,11 @@ Query = Mapping[str, Sequence[str]]
 class NodeServer:
     """The ASGI application. `component` answers health and metrics."""
 
-    def __init__(self, pods: NodePods, gate: Gate, clock: Clock, component: Callable[..., Any]) -> None:
+    def __init__(
+        self, pods: NodePods, usage: Usage, gate: Gate, clock: Clock, component: Callable[..., Any]
+    ) -> None:
         self._pods = pods
+        self._usage = usage
         self._gate = gate
         self._clock = clock
         self._component = component
@@ -57,6 +63,13 @@ class NodeServer:
         path: str = scope["raw_path"].decode()
         root, *rest = [unquote(part) for part in path.strip("/").split("/")]
         await self._gate.admit(scope, root)
+        if [root, *rest] == ["metrics", "resource"]:
+            text = await resource_metrics(self._usage)
+            await respond(send, 200, text, TEXT)
+            return
+        if [root, *rest] == ["stats", "summary"]:
+            await respond(send, 200, encode(await summary(self._usage)), "application/json")
+            return
         route = self._routes.get(root)
         if route is None:
             await self._component(scope, receive, send)

@@ -31,6 +31,7 @@ from kplane.kubelet.server.authentication import AuthenticationSettings
 from kplane.kubelet.server.authorization import AuthorizationSettings, Mode, subresources
 from kplane.kubelet.server.containers import NodePods
 from kplane.kubelet.server.gate import build
+from kplane.kubelet.usage import Usage
 from kplane.runtime import pki
 from kplane.runtime.health import component_app
 from kplane.runtime.serving import Serving, ServingConfig
@@ -144,7 +145,7 @@ async def node(keys: Path, tmp_path: Path, request: pytest.FixtureRequest) -> As
             Entropy(1),
         )
         pods = NodePods(lambda namespace, name: None, _no_runtime, tmp_path)
-        app = NodeServer(pods, gate, clock, component_app({}))
+        app = NodeServer(pods, Usage(lambda: (), clock, hollow=True), gate, clock, component_app({}))
         serving = ServingConfig(
             "127.0.0.1", 0, keys / "apiserver.crt", keys / "apiserver.key", keys / "ca.crt"
         )

@@ -28,6 +28,7 @@ from kplane.kubelet.server.authentication import Authentication
 from kplane.kubelet.server.authorization import AlwaysAllow
 from kplane.kubelet.server.containers import NodePods
 from kplane.kubelet.server.gate import Gate
+from kplane.kubelet.usage import Usage
 from kplane.runtime import pki
 from kplane.runtime.authorities import Authorities
 from kplane.runtime.health import component_app
@@ -68,7 +69,9 @@ async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
         pods = NodePods(lambda namespace, name: pod if name == "web" else None, lambda pod: runtime, logs)
         authorities = Authorities.load(certificates / "ca.crt", SystemClock())
         gate = Gate("node", Authentication(authorities, None, anonymous=False), AlwaysAllow())
-        app = NodeServer(pods, gate, SystemClock(), component_app({}))
+        app = NodeServer(
+            pods, Usage(lambda: (), SystemClock(), hollow=True), gate, SystemClock(), component_app({})
+        )
         config = ServingConfig(
             "127.0.0.1",
             0,
