@@ -145,18 +145,17 @@ class Recording:
             self.event.response_status = CLOSED_EARLY
 
     def _read_answer(self, body: bytes, code: int) -> None:
+        """Large lists are looked into no further than they must be."""
         raw = _from_yaml(body) if b"yaml" in self._media_type else _one_line(body)
-        if raw is None:
+        head = _head_of(raw)
+        if raw is None or not head.kind:
             return
-        found = msgspec.json.decode(raw)
-        if not isinstance(found, dict) or not isinstance(found.get("kind"), str):
-            return
-        if found["kind"] == "Status" and found.get("apiVersion") == "v1":
-            self.event.response_status = _status(found, code)
+        if (head.kind, head.api_version) == ("Status", "v1"):
+            self.event.response_status = _status(msgspec.json.decode(raw), code)
         if self.level < Level.REQUEST_RESPONSE:
             return
         if self.rule.omits_managed_fields:
-            raw = msgspec.Raw(msgspec.json.encode(without_managed_fields(found)))
+            raw = msgspec.Raw(msgspec.json.encode(without_managed_fields(msgspec.json.decode(raw))))
         self.event.response_object = raw
 
     def panicked(self) -> None:
@@ -201,12 +200,28 @@ def _stripped(item: Any) -> Any:
     return without_managed_fields(item) if isinstance(item, dict) else item
 
 
+class _Head(msgspec.Struct, frozen=True, rename="camel"):
+    kind: str = ""
+    api_version: str = ""
+
+
+_heads = msgspec.json.Decoder(_Head)
+
+
+def _head_of(raw: msgspec.Raw | None) -> _Head:
+    """What an answer says that it is; nothing where it is no object."""
+    try:
+        return _heads.decode(raw) if raw is not None else _Head()
+    except (msgspec.DecodeError, RecursionError):
+        return _Head()
+
+
 def _one_line(body: bytes) -> msgspec.Raw | None:
     """JSON without line ends; None where it is none."""
     try:
-        msgspec.json.decode(body)
+        body.decode()  # What lays JSON out does not look into strings.
         return msgspec.Raw(msgspec.json.format(body, indent=-1))
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -380,6 +380,10 @@ async def test_a_line_is_whole_json_whatever_the_client_sends(serve: Serve) -> N
         headers = {"user-agent": 'x"\\\x7f\xe4'}
         await audited.api.transport.request("GET", f"{MAPS}/%0a%22", headers=headers, query={}, body=b"")
         await audited.api("POST", MAPS, b'{"metadata": {"name": "a"},\n "data": {"k": "\\n"}}')
+        for body in (b'{"data": {"k": "\xff"}}', b"{" * 10_000, b'{"a":\n1}', b"", b"nonsense\n\n"):
+            for kind in ("merge-patch+json", "json-patch+json", "apply-patch+yaml"):
+                content_type = f"application/{kind}"
+                await audited.api("PATCH", f"{MAPS}/a", body, content_type=content_type, fieldManager="m")
 
         lines = audited.path.read_text().splitlines()
 
