@@ -22,6 +22,7 @@ from .runtime.interface import Runtime, RuntimeFailure
 
 USER_AGENT = "kube-probe/1.37"
 MAX_BODY = 10 * 1024
+MAX_REDIRECTS = 10
 SERVING = b"\x08\x01"
 """grpc.health.v1 HealthCheckResponse with status SERVING."""
 
@@ -32,6 +33,13 @@ class Outcome:
 
     passed: bool | None
     output: str = ""
+    status: int = 0
+    """Of an HTTP answer."""
+
+    @property
+    def delivered(self) -> bool:
+        """Whether a hook did its work: an HTTP server that answers has heard it, whatever it says."""
+        return bool(self.passed) or self.status > 0
 
 
 class Network(Protocol):
@@ -126,18 +134,15 @@ class NodeNetwork:
         connector = aiohttp.TCPConnector(ssl=False, force_close=True)
         try:
             async with (
+                asyncio.timeout(timeout),
                 aiohttp.ClientSession(timeout=limit, connector=connector, auto_decompress=False) as session,
-                session.get(yarl.URL(url, encoded=True), headers=headers, allow_redirects=False) as answer,
             ):
-                body = await answer.content.read(MAX_BODY)
+                return await _follow(session, yarl.URL(url, encoded=True), headers)
         except TimeoutError:
             why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
             return Outcome(False, f'Get "{url}": {why}')
         except (aiohttp.ClientError, OSError) as error:
             return Outcome(False, f'Get "{url}": {_dial_error(url, error)}')
-        if 200 <= answer.status < 400:
-            return Outcome(True, body.decode(errors="replace"))
-        return Outcome(False, f"HTTP probe failed with statuscode: {answer.status}")
 
     async def tcp(self, host: str, port: int, timeout: float) -> Outcome:
         try:
@@ -155,7 +160,7 @@ class NodeNetwork:
 
     async def grpc(self, host: str, port: int, service: str, timeout: float) -> Outcome:
         name = service.encode()
-        request = b"\x0a" + bytes([len(name)]) + name if name else b""
+        request = b"\x0a" + _varint(len(name)) + name if name else b""
         async with grpc.aio.insecure_channel(f"{host}:{port}") as channel:
             check = channel.unary_unary("/grpc.health.v1.Health/Check")
             try:
@@ -165,6 +170,28 @@ class NodeNetwork:
         if answer == SERVING:
             return Outcome(True, "service healthy")
         return Outcome(False, f'service unhealthy (responded with "{_serving_status(answer)}")')
+
+
+async def _follow(session: aiohttp.ClientSession, url: yarl.URL, headers: Mapping[str, str]) -> Outcome:
+    """Redirects lead on within the host; one that leads away is as good as an answer."""
+    here = url
+    for _ in range(MAX_REDIRECTS):
+        async with session.get(here, headers=headers, allow_redirects=False) as answer:
+            body = await answer.content.read(MAX_BODY)
+            status, location = answer.status, answer.headers.get("Location")
+        target = here.join(yarl.URL(location)) if location and 300 <= status < 400 else None
+        if target is None or target.host != url.host:
+            if 200 <= status < 400:
+                return Outcome(True, body.decode(errors="replace"), status)
+            return Outcome(False, f"HTTP probe failed with statuscode: {status}", status)
+        here = target
+    return Outcome(False, f'Get "{here}": stopped after {MAX_REDIRECTS} redirects')
+
+
+def _varint(number: int) -> bytes:
+    """As protobuf writes lengths."""
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
 
 
 def _dial_error(url: str, error: Exception) -> str:

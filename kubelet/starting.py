@@ -166,7 +166,7 @@ async def _post_start(
         return
     ip = place.ips[0] if place.ips else "127.0.0.1"
     outcome = await perform(hook, wanted, container_id, ip, host.runtime, host.network, HOOK_SECONDS)
-    if outcome.passed:
+    if outcome.delivered:
         return
     host.tell(pod, wanted.name, "Warning", "FailedPostStartHook", "PostStartHook failed")
     await host.runtime.stop_container(container_id, pod.grace_seconds)

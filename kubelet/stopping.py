@@ -48,7 +48,7 @@ async def _pre_stop(
         return
     ip = ips[0] if ips else "127.0.0.1"
     outcome = await perform(hook, container, run.id, ip, host.runtime, host.network, grace)
-    if not outcome.passed:
+    if not outcome.delivered:
         host.tell(pod, run.name, "Warning", "FailedPreStopHook", "PreStopHook failed")
 
 
