@@ -59,9 +59,10 @@ class ServiceAccount:
                 raise refused(attributes, why)
 
     async def _account(self, attributes: Attributes, name: str) -> Object:
-        pause = self._context.entropy.uniform(0.1, 0.2)
+        pause = 0.0
         for attempt in range(ATTEMPTS if name == DEFAULT else 1):
             if attempt:
+                pause = pause or self._context.entropy.uniform(0.1, 0.2)
                 await self._context.clock.sleep(pause)
             found = await self._accounts.get(attributes.namespace, name)
             if found is not None:

@@ -54,6 +54,8 @@ def version_of(text: str) -> int | None:
 
 def policies_of(labels: Mapping[str, str], defaults: Policies) -> Policies:
     """What a namespace's labels choose. What cannot be read counts as the strictest."""
+    if not any(name.startswith(PREFIX) for name in labels):
+        return defaults
     found = {mode: _policy(labels, mode, getattr(defaults, mode)) for mode in MODES}
     return Policies(**found)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
+from ...measuring import Counter
 from ..chain import Attributes
 from .levels import LATEST, Policy
 
@@ -18,20 +19,20 @@ class PodSecurityMetrics:
             "pod_security_evaluations",
             "Number of policy evaluations that occurred, not counting ignored or exempt requests.",
             ("decision", "policy_level", "policy_version", "mode", *_WHAT),
-            registry=registry,
+            registry,
         )
         self._exemptions = Counter(
             "pod_security_exemptions",
             "Number of exempt requests, not counting ignored or out of scope requests.",
             _WHAT,
-            registry=registry,
+            registry,
         )
         self._errors = Counter(
             "pod_security_errors",
             "Number of errors preventing normal evaluation. Non-fatal errors may result in the latest "
             "restricted profile being used for evaluation.",
             ("fatal", *_WHAT),
-            registry=registry,
+            registry,
         )
 
     def evaluated(self, attributes: Attributes, policy: Policy, mode: str, *, allowed: bool) -> None:
@@ -39,14 +40,14 @@ class PodSecurityMetrics:
         decision = "allow" if allowed else "deny"
         self._evaluations.labels(
             decision, policy.level, _version(policy.version), mode, *_what(attributes)
-        ).inc()
+        ).count += 1
 
     def exempted(self, attributes: Attributes) -> None:
-        self._exemptions.labels(*_what(attributes)).inc()
+        self._exemptions.labels(*_what(attributes)).count += 1
 
     def misread(self, attributes: Attributes) -> None:
         """The labels of a namespace make no sense."""
-        self._errors.labels("false", *_what(attributes)).inc()
+        self._errors.labels("false", *_what(attributes)).count += 1
 
 
 def _version(number: int) -> str:
