@@ -5,48 +5,36 @@ Source: `pkg/apis/admissionregistration/validation`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 from kplane.api import names
-from kplane.api.cel import BOOL, STRING, Type
 from kplane.api.cel.admission import (
-    JSON_PATCHES,
-    TEXT_OR_NULL,
-    Composer,
-    Expression,
     compiled,
     environment,
 )
-from kplane.api.cel.library.mutation import APPLY_CONFIGURATION
 from kplane.api.field import FieldError, Path
 from kplane.api.jsonpath import JSONPathError
 from kplane.api.jsonpath import parse as parse_jsonpath
 from kplane.api.resource import Object
 
 from .admissionrules import FAILURE_POLICIES, MATCH_POLICIES, validate_conditions, validate_rule
+from .conditions import validate_conditions as validate_status_conditions
 from .labels import validate_selector
+from .policyexpressions import (
+    Compiler,
+    validate_audit_annotations,
+    validate_mutation,
+    validate_validation,
+    validate_variables,
+)
 from .status import StatusStrategy
 from .strategy import Strategy
 
 MUTATING_OPERATIONS = ("*", "CONNECT", "CREATE", "UPDATE")
 REINVOCATION_POLICIES = ("IfNeeded", "Never")
-REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
 ACTIONS = ("Audit", "Deny", "Warn")
-PATCH_TYPES = ("ApplyConfiguration", "JSONPatch")
 NOT_FOUND_ACTIONS = ("Deny", "Allow")
-CONDITION_STATUSES = ("False", "True", "Unknown")
-MAX_ANNOTATIONS = 20
-LONGEST_VALUE_EXPRESSION = 5 * 1024
-
-_RESERVED = frozenset(
-    {
-        "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",
-        "import", "let", "loop", "package", "namespace", "return", "var", "void", "while",
-    }
-)  # fmt: skip
-_identifier = re.compile("[_a-zA-Z][_a-zA-Z0-9]*").fullmatch
 _NO_ITEMS = "validations or auditAnnotations must contain at least one item"
 _EXCLUSIVE = "name and selector are mutually exclusive"
 _DENY_AND_WARN = (
@@ -72,7 +60,7 @@ class ValidatingAdmissionPolicyStrategy(StatusStrategy):
         warnings = (status.get("typeChecking") or {}).get("expressionWarnings") or ()
         for index, warning in enumerate(warnings):
             yield from _validate_warning(warning, path.status.typeChecking.expressionWarnings[index])
-        yield from _validate_conditions(status.get("conditions") or (), path.status.conditions)
+        yield from validate_status_conditions(status.get("conditions") or (), path.status.conditions)
 
 
 class MutatingAdmissionPolicyStrategy(Strategy):
@@ -148,15 +136,15 @@ def _validate_validating(obj: Object, path: Path, *, conditions: bool) -> Iterat
     spec, here = obj["spec"], path.spec
     yield from _validate_head(spec, here, conditions=conditions)
     yield from _validate_constraints(spec, here)
-    compiler = _Compiler(spec)
-    yield from _validate_variables(spec, compiler, here.variables)
+    compiler = Compiler(spec)
+    yield from validate_variables(spec, compiler, here.variables)
     validations, annotations = spec.get("validations") or [], spec.get("auditAnnotations") or []
     if not validations and not annotations:
         yield here.validations.required(_NO_ITEMS)
         yield here.auditAnnotations.required(_NO_ITEMS)
     for index, validation in enumerate(validations):
-        yield from _validate_validation(validation, compiler, here.validations[index])
-    yield from _validate_annotations(obj, annotations, compiler, here.auditAnnotations)
+        yield from validate_validation(validation, compiler, here.validations[index])
+    yield from validate_audit_annotations(obj, annotations, compiler, here.auditAnnotations)
 
 
 def _validate_mutating(obj: Object, path: Path, *, conditions: bool) -> Iterator[FieldError]:
@@ -165,13 +153,13 @@ def _validate_mutating(obj: Object, path: Path, *, conditions: bool) -> Iterator
     yield from _validate_constraints(spec, here)
     if spec.get("matchConstraints") is not None:
         yield from _validate_operations(spec["matchConstraints"], here.matchConstraints)
-    compiler = _Compiler(spec, composed=True)
-    yield from _validate_variables(spec, compiler, here.variables)
+    compiler = Compiler(spec, composed=True)
+    yield from validate_variables(spec, compiler, here.variables)
     mutations = spec.get("mutations") or []
     if not mutations:
         yield here.mutations.required("mutations must contain at least one item")
     for index, mutation in enumerate(mutations):
-        yield from _validate_mutation(mutation, compiler, here.mutations[index])
+        yield from validate_mutation(mutation, compiler, here.mutations[index])
     policy = spec.get("reinvocationPolicy")
     if not policy:
         yield here.reinvocationPolicy.required()
@@ -262,130 +250,6 @@ def _validate_operations(resources: Object, path: Path) -> Iterator[FieldError]:
 # Expressions
 
 
-class _Compiler:
-    """Compiles a policy's expressions. Without variables there is no `variables`, unless `composed`."""
-
-    def __init__(self, spec: Object, *, composed: bool = False) -> None:
-        self._params = spec.get("paramKind") is not None
-        wanted = composed or bool(spec.get("variables"))
-        self._composer = Composer(params=self._params) if wanted else None
-
-    def add(self, name: str, source: str) -> Expression:
-        assert self._composer is not None
-        return self._composer.add(name, source)
-
-    def check(
-        self,
-        source: str,
-        path: Path,
-        expected: Type | Sequence[Type] = BOOL,
-        *,
-        authorizer: bool = True,
-        patches: bool = False,
-        shown: str | None = None,
-    ) -> Iterator[FieldError]:
-        """`shown`: the source as it was written, where that is another."""
-        if self._composer is not None:
-            found = self._composer.compile(source, expected, authorizer=authorizer, patches=patches)
-        else:
-            names = environment(params=self._params, authorizer=authorizer, patches=patches)
-            found = compiled(names, source, expected)
-        if found.fault:
-            yield path.invalid(source if shown is None else shown, found.fault)
-
-
-def _validate_variables(spec: Object, compiler: _Compiler, path: Path) -> Iterator[FieldError]:
-    for index, variable in enumerate(spec.get("variables") or ()):
-        name, source, here = variable.get("name") or "", variable.get("expression") or "", path[index]
-        if not name.strip():
-            yield here.name.required("name is not specified")
-        elif not _identifier(name) or name in _RESERVED:
-            yield here.name.invalid(name, "must be a valid CEL identifier")
-        if not source.strip():
-            yield here.expression.required("expression is not specified")
-        elif fault := compiler.add(name, source).fault:
-            yield here.expression.invalid(source, fault)
-
-
-def _validate_validation(validation: Object, compiler: _Compiler, path: Path) -> Iterator[FieldError]:
-    source = validation.get("expression") or ""
-    if not source.strip():
-        yield path.expression.required("expression is not specified")
-    else:
-        yield from compiler.check(source, path.expression)
-    text = validation.get("messageExpression") or ""
-    if text.strip():
-        yield from compiler.check(text, path.messageExpression, STRING, authorizer=False)
-    elif text:
-        yield path.messageExpression.invalid(text, "must be non-empty if specified")
-    message = validation.get("message") or ""
-    if message and not message.strip():
-        yield path.message.invalid(message, "must be non-empty if specified")
-    elif "\n" in message.strip() or "\r" in message.strip():
-        yield path.message.invalid(message, "must not contain line breaks")
-    reason = validation.get("reason")
-    if reason is not None and reason not in REASONS:
-        yield path.reason.not_supported(reason, REASONS)
-
-
-def _validate_annotations(
-    obj: Object, annotations: Sequence[Object], compiler: _Compiler, path: Path
-) -> Iterator[FieldError]:
-    if len(annotations) > MAX_ANNOTATIONS:
-        yield path.invalid(annotations, f"must not have more than {MAX_ANNOTATIONS} auditAnnotations")
-    taken: set[str] = set()
-    for index, annotation in enumerate(annotations):
-        key, here = annotation.get("key") or "", path[index]
-        if name := obj["metadata"].get("name"):
-            for text in names.qualified_name(f"{name}/{key}"):
-                yield here.key.invalid(f"{name}/{key}", text)
-        else:
-            yield here.key.invalid(key, "requires metadata.name be non-empty")
-        source = annotation.get("valueExpression") or ""
-        yield from _validate_value_expression(source, compiler, here.valueExpression)
-        if key in taken:
-            yield here.key.duplicate(key)
-        taken.add(key)
-
-
-def _validate_value_expression(source: str, compiler: _Compiler, path: Path) -> Iterator[FieldError]:
-    trimmed = source.strip()
-    if not trimmed:
-        yield path.required("valueExpression is not specified")
-    elif len(trimmed.encode()) > LONGEST_VALUE_EXPRESSION:
-        yield path.required(f"must not exceed {LONGEST_VALUE_EXPRESSION} bytes in length")
-    else:
-        yield from compiler.check(trimmed, path, TEXT_OR_NULL, shown=source)
-
-
-def _validate_mutation(mutation: Object, compiler: _Compiler, path: Path) -> Iterator[FieldError]:
-    match kind := mutation.get("patchType"):
-        case None | "":
-            yield path.patchType.required()
-            return
-        case "JSONPatch":
-            mine, other, expected = "jsonPatch", "applyConfiguration", JSON_PATCHES
-        case "ApplyConfiguration":
-            assert APPLY_CONFIGURATION is not None
-            mine, other, expected = "applyConfiguration", "jsonPatch", APPLY_CONFIGURATION
-        case _:
-            yield path.patchType.not_supported(kind, PATCH_TYPES)
-            return
-    part = mutation.get(mine)
-    if part is None:
-        yield path.child(mine).required(f"must be specified when patchType is {kind}")
-    elif not (source := (part.get("expression") or "").strip()):
-        yield path.child(mine).expression.required()
-    else:
-        yield from compiler.check(source, path.child(mine).expression, expected, patches=True)
-    if mutation.get(other) is not None:
-        text = f"must not be specified when patchType is {kind}"
-        yield path.child(other).invalid(f"{{{other}}}", text)
-
-
-# Bindings
-
-
 def _validate_param_ref(ref: Object, path: Path) -> Iterator[FieldError]:
     name, selector = ref.get("name") or "", ref.get("selector")
     if name:
@@ -434,21 +298,3 @@ def _validate_warning(warning: Object, path: Path) -> Iterator[FieldError]:
         parse_jsonpath(f"{{{reference}}}")
     except JSONPathError as error:
         yield path.fieldRef.invalid(reference, f"invalid JSONPath: {error}")
-
-
-def _validate_conditions(conditions: Sequence[Object], path: Path) -> Iterator[FieldError]:
-    taken: set[str] = set()
-    for index, condition in enumerate(conditions):
-        here, kind = path[index], condition.get("type") or ""
-        for text in names.qualified_name(kind):
-            yield here.type.invalid(kind, text)
-        if kind in taken:
-            yield here.type.duplicate(kind)
-        taken.add(kind)
-        status = condition.get("status") or ""
-        if status not in CONDITION_STATUSES:
-            yield here.status.not_supported(status, CONDITION_STATUSES)
-        if not condition.get("lastTransitionTime"):
-            yield here.lastTransitionTime.required("must be set")
-        if not condition.get("reason"):
-            yield here.reason.required("must be set")

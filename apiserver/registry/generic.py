@@ -39,6 +39,7 @@ from .deletion import DeleteOptions, Outcome
 from .fields import Fields
 from .fieldversions import ForeignVersion
 from .strategy import Strategy, Subresource
+from .telling import told
 from .updates import check_delete_preconditions, check_preconditions, count_generation, restrict
 from .versions import BuiltinVersions, StoredVersions
 from .writing import Author, Backing, Change, Claim, Removed, View, Written, no_claim
@@ -426,21 +427,7 @@ class Registry:
         author: Author,
         subresource: str = "",
     ) -> Attributes:
-        return Attributes(
-            operation=operation,
-            info=self.info,
-            subresource=subresource,
-            namespace=key.namespace,
-            name=key.name,
-            object=new,
-            old=old,
-            user=author.user,
-            dry_run=author.dry_run,
-            warn=author.warn,
-            asked=author.options,
-            default=self.strategy.default,
-            annotate=author.annotate,
-        )
+        return told(self.info, self.strategy, operation, key, (new, old), author, subresource)
 
     def _refuse(self, name: str, found: Iterator[FieldError]) -> None:
         if (first := next(found, None)) is not None:

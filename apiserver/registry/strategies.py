@@ -30,6 +30,7 @@ from .leases import LeaseStrategy
 from .namespaces import NamespaceStrategy
 from .networking import IngressClassStrategy, IngressStrategy, NetworkPolicyStrategy
 from .nodes import NodeStrategy
+from .persistentvolumes import PersistentVolumeStrategy
 from .podcertificates import PodCertificateRequestStrategy
 from .pods import PodStrategy
 from .policies import (
@@ -49,7 +50,6 @@ from .storage import (
     CSIDriverStrategy,
     CSINodeStrategy,
     CSIStorageCapacityStrategy,
-    PersistentVolumeStrategy,
     StorageClassStrategy,
     VolumeAttachmentStrategy,
     VolumeAttributesClassStrategy,
