@@ -85,7 +85,6 @@ class Level:
     quiescing: bool = False
     """Its object is gone, and requests of it still run."""
     refusals: dict[str, int] = field(default_factory=dict)
-    fresh: bool = True
 
     def divide(self, server: int, shares: int) -> None:
         """The seats that its part of all `shares` makes of the server's."""
@@ -98,8 +97,6 @@ class Level:
         if limits.hand:
             share = min(ceil(self.nominal * MOST_SEATS_SHARE), self.nominal // limits.hand)
             self.most_seats = max(1, share)
-        if self.fresh:
-            self.current, self.fresh = self.nominal - lendable // 2, False
 
     def want(self, now: float) -> Want:
         """What it should get, by what it needed since the last time."""

@@ -10,6 +10,7 @@ import pytest
 from kplane.apiserver.bootstrap import FLOW_SECONDS
 from kplane.apiserver.config import ApiServerConfig
 from kplane.apiserver.config import parse as parse_config
+from kplane.apiserver.flowcontrol.gate import FairGate
 from kplane.apiserver.server import ApiServer
 from kplane.runtime.process import Fatal
 from kplane.testing.clock import VirtualClock
@@ -97,6 +98,20 @@ async def test_changes_of_schemas_are_followed(server: ApiServer, api: Api) -> N
 
     await api("DELETE", path)
     await eventually(lambda: taken(server, first["metadata"]["uid"]), seconds=5)
+
+
+async def test_a_status_changes_nothing_about_requests(server: ApiServer, api: Api) -> None:
+    gate = server._flows.gate
+    assert isinstance(gate, FairGate)
+    await Api(server.app, "plain")("GET", MAPS)
+    verdicts = dict(gate.control._verdicts)
+    status = {"status": {"conditions": [{"type": "Dangling", "status": "Unknown"}]}}
+
+    await api("PATCH", f"{FLOWS}/flowschemas/probes/status", status, content_type=MERGE)
+    await dangling(api, "probes", "False")
+
+    assert all(gate.control._verdicts.get(shape) is flow for shape, flow in verdicts.items())
+    assert verdicts
 
 
 async def test_seats_follow_shares(api: Api) -> None:

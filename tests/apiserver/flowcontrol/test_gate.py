@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.flowcontrol.gate import FairGate
 from kplane.apiserver.server import ApiServer
 from kplane.testing.waiting import eventually
 
@@ -289,3 +290,51 @@ def rows(answer: Any) -> list[dict[str, str]]:
     head, *body = answer.body.decode().splitlines()
     names = [name.strip() for name in head.split(",")]
     return [dict(zip(names, map(str.strip, line.split(",")), strict=True)) for line in body]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_writes_know_how_many_watches_there_are(config: ApiServerConfig, waits: bool) -> None:
+    async with serving(config, max_requests_inflight=1, max_mutating_requests_inflight=0) as (server, api):
+        await narrow(server, queues=1, length=10)
+        holding = Stalled()
+        async with asyncio.TaskGroup() as tasks:
+            if waits:
+                tasks.create_task(holding.send_to(server.app))
+                await holding.reading.wait()
+                tasks.create_task(_hang_up_when_queued(server, holding))
+            before = await numbers(server, "watch_count_samples_sum")
+            async with api.transport.stream("GET", MAPS, query={"watch": "1"}):
+                await api("POST", MAPS, configmap("a"))
+                during = await numbers(server, "watch_count_samples_sum")
+        await eventually(lambda: _forgotten(server), seconds=5)
+        await api("POST", MAPS, configmap("b"))
+        after = await numbers(server, "watch_count_samples_sum")
+
+    assert during[("narrow",)] - before.get(("narrow",), 0) == 1
+    assert after == during
+
+
+async def _hang_up_when_queued(server: ApiServer, holding: Stalled) -> None:
+    await eventually(lambda: queued(server, 1), seconds=5)
+    holding.hang_up.set()
+
+
+async def _forgotten(server: ApiServer) -> bool | None:
+    gate = server._flows.gate
+    assert isinstance(gate, FairGate)
+    return not gate._watches._counts or None
+
+
+async def test_of_what_a_client_sends_while_it_waits_only_so_much_is_read(config: ApiServerConfig) -> None:
+    async with serving(config, max_requests_inflight=1, max_mutating_requests_inflight=0) as (server, _):
+        await narrow(server, queues=1, length=10)
+        large = Stalled()
+        part = {"type": "http.request", "body": b" " * 40_000, "more_body": True}
+        large.parts = [dict(part) for _ in range(5)]
+        async with stalled(server.app, Stalled()), asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(large.send_to(server.app))
+            await eventually(lambda: queued(server, 1), seconds=5)
+            left = len(large.parts)
+            waiting.cancel()
+
+    assert left == 3

@@ -194,3 +194,58 @@ def test_a_queue_that_was_idle_gets_no_credit_for_it(time: Time) -> None:
 
     assert newcomer.served == pytest.approx(50, abs=3)
     assert steady.served - before == pytest.approx(50, abs=3)
+
+
+def test_a_queue_that_was_idle_owes_nothing_for_what_it_had(time: Time) -> None:
+    level = queue_set(time, limit=1, queues=2)
+    long, _ = begin(level, flow(0))
+    steady = Client(time, level, flow(1), seconds=1.0)
+    steady.send(3)
+    time.advance(100)
+    level.finish(long)
+    time.advance(10.5)
+
+    again, _ = begin(level, flow(0))
+    time.advance(3)
+
+    # By then virtual time is far behind the seat-seconds that its queue has had.
+    assert again.state is State.RUNNING
+
+
+def test_a_queue_whose_request_runs_for_long_saves_nothing_for_its_next_ones(time: Time) -> None:
+    level = queue_set(time, limit=2, queues=2)
+    begin(level, flow(0))
+    steady = Client(time, level, flow(1), seconds=0.1)
+    steady.send(5)
+    time.advance(100)
+    before = steady.served
+
+    Client(time, level, flow(0), seconds=0.1).send(5)
+    time.advance(10)
+
+    assert steady.served - before == pytest.approx(50, abs=3)
+
+
+def test_virtual_time_runs_as_fast_as_seats_work_for_each_queue(time: Time) -> None:
+    level = queue_set(time, limit=4, queues=4)
+    gone, _ = begin(level, flow(0))
+    level.finish(gone)
+    begin(level, flow(1), Work(3))
+
+    time.advance(10)
+    level.set_limit(4)
+    alone = level.r
+    begin(level, flow(2))
+    time.advance(10)
+    level.set_limit(4)
+
+    assert (alone, level.r - alone) == (30.0, 20.0)
+
+
+def test_requests_go_round_the_queues_of_their_flow(time: Time) -> None:
+    level = queue_set(time, limit=10, queues=4)
+
+    for _ in range(4):
+        begin(level, flow(1, 3))
+
+    assert [queue.running for queue in level.queues] == [0, 2, 0, 2]

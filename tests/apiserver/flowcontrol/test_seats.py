@@ -88,6 +88,15 @@ def test_a_write_keeps_seats_while_its_watches_are_told(watches: int, work: Work
     assert found == work
 
 
+def test_watches_are_sampled_by_writes() -> None:
+    at = at_level()
+
+    estimator(watches=watching(25)).work(info("PUT", f"{PODS}/x"), at)
+
+    assert (at.counts.watches.sum, sum(at.counts.watches.counts)) == (25.0, 1)
+    assert sum(at.counts.estimated.counts) == 1
+
+
 def test_reads_and_tokens_tell_nobody() -> None:
     accounts = "/api/v1/namespaces/a/serviceaccounts"
     counts = watching(100, accounts)

@@ -40,6 +40,9 @@ def test_demand_is_averaged_over_time() -> None:
 
     assert (seen.seconds, seen.average, seen.deviation, seen.highest) == (4.0, 5.0, 5.0, 10.0)
     assert demand.reset(5.0).highest == 0.0
+    demand.set(5.0, 7)
+    demand.reset(6.0)
+    assert demand.reset(7.0).highest == 7.0
 
 
 def test_demand_is_believed_at_once_and_forgotten_slowly() -> None:
