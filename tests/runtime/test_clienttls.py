@@ -67,6 +67,7 @@ async def test_the_next_handshake_shows_the_renewed_certificate(keys: Path) -> N
     put(keys, "kube-controller-manager")
 
     assert await shown(keys, following) == "CN=system:kube-controller-manager"
+    assert following.context is following.context
 
 
 async def test_files_in_the_middle_of_a_renewal_change_nothing(

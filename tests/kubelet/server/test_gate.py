@@ -283,11 +283,13 @@ async def test_requests_at_the_same_time_share_one_review(node: Node) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("node", [True], indirect=True)
-async def test_strangers_are_somebody_where_they_are_let_in_but_bad_tokens_are_not(node: Node) -> None:
+async def test_strangers_are_somebody_where_they_are_let_in_but_bad_credentials_are_not(node: Node) -> None:
     status, text = await node.get("/healthz")
 
     assert (status, "user=system:anonymous" in text) == (403, True)
     assert (await node.get("/healthz", token="made-up"))[0] == 401
+    await node.clock.advance(400 * 86_400)
+    assert (await node.get("/healthz", certificate="super-admin"))[0] == 401
 
 
 WANTED: Mapping[str, list[str]] = {
