@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -19,6 +19,7 @@ from typing import Self
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from kplane.api.clock import Clock, Entropy, SystemClock
 from kplane.api.patches.copying import duplicate
@@ -26,7 +27,7 @@ from kplane.api.resource import Key, Object
 from kplane.api.scheme import ResourceInfo, builtin
 from kplane.runtime.health import Check, Unhealthy, ok
 from kplane.runtime.process import Fatal
-from kplane.runtime.tokenkeys import load_signing, load_verifying
+from kplane.runtime.tokenkeys import VerifyingKey, load_signing, load_verifying
 
 from .admission.chain import Chain, Plugin
 from .admission.configuration import load as load_admission
@@ -351,10 +352,14 @@ class ApiServer:
         return Aggregation(surroundings)
 
     def _build(self) -> FastAPI:
+        keys = load_verifying(self._config.authentication.service_accounts.verifying_files)
+        self._authentication = self._make_authentication(keys)
+        others = [*self._system().routes(), *self._issuer_routes(keys), *self._flows.routes]
+        return build_app(self._resources(), others, self._boundary(), self._aggregation.middleware())
+
+    def _make_authentication(self, keys: Sequence[VerifyingKey]) -> Authentication:
         config = self._config
-        accounts = config.authentication.service_accounts
-        keys = load_verifying(accounts.verifying_files)
-        self._authentication = build_authentication(
+        return build_authentication(
             config.authentication,
             AuthenticationSurroundings(
                 keys,
@@ -375,9 +380,11 @@ class ApiServer:
             client_ca_file=config.client_ca_file,
             token_auth_file=config.token_auth_file,
         )
-        authenticator = self._authentication.authenticator
-        reviews = Reviews(authenticator, self._authorizer, accounts.audiences)
-        resources = ResourceApi(
+
+    def _resources(self) -> ResourceApi:
+        audiences = self._config.authentication.service_accounts.audiences
+        reviews = Reviews(self._authentication.authenticator, self._authorizer, audiences)
+        return ResourceApi(
             self._scheme,
             self._registries,
             clock=self._clock,
@@ -385,32 +392,41 @@ class ApiServer:
             handlers=self._handlers(reviews),
             streams=admitted(self._stream_handlers(), self._scheme.rows, self._admission),
         )
-        address = f"{advertised_address(config)}:{config.secure_port}"
-        system = SystemApi(
+
+    @property
+    def _address(self) -> str:
+        """Where clients are told to find this server."""
+        return f"{advertised_address(self._config)}:{self._config.secure_port}"
+
+    def _system(self) -> SystemApi:
+        return SystemApi(
             self._scheme,
-            self._aggregation.discovery(address),
+            self._aggregation.discovery(self._address),
             self._aggregation.openapi(),
             self._checks(),
             self._metrics,
         )
-        boundary = Middleware(
+
+    def _issuer_routes(self, keys: Sequence[VerifyingKey]) -> Sequence[BaseRoute]:
+        accounts = self._config.authentication.service_accounts
+        issuer = accounts.issuers[0] if accounts.issuers else ""
+        return issuer_routes(issuer, accounts.jwks_uri, self._address, keys)
+
+    def _boundary(self) -> Middleware:
+        return Middleware(
             Boundary,
             scheme=self._scheme,
-            authenticator=authenticator,
+            authenticator=self._authentication.authenticator,
             authorizer=self._authorizer,
             attempts=AttemptMetrics(self._metrics),
             metrics=RequestMetrics(self._metrics),
             clock=self._clock,
             entropy=self._entropy,
             gate=self._flows.gate,
-            timeout=config.request_timeout,
+            timeout=self._config.request_timeout,
             refuses_strangers=self._authorizer.types == (ALWAYS_ALLOW,),
             auditor=self._auditor,
         )
-        issuer = accounts.issuers[0] if accounts.issuers else ""
-        documents = issuer_routes(issuer, accounts.jwks_uri, address, keys)
-        others = [*system.routes(), *documents, *self._flows.routes]
-        return build_app(resources, others, boundary, self._aggregation.middleware())
 
     def _handlers(self, reviews: Reviews) -> dict[tuple[str, str, str], SubresourceHandler]:
         pods = PodActions(self._scheme, self._registries, self._clock)
