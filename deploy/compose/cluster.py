@@ -25,7 +25,7 @@ WORKERS = ("worker-1", "worker-2")
 UP_SECONDS = 180
 READY_SECONDS = 90
 ANSWER_SECONDS = 20
-POLL = 0.3
+POLL = 1.0
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Cluster:
         argv = ["docker", "exec", *(["-i"] if input else []), f"{self.project}_{service}_1", *command]
         return await attempt(argv, env=self.env, input=input)
 
-    async def kubectl(self, *arguments: str) -> str:
+    async def kubectl(self, *arguments: str, input: bytes = b"") -> str:
         """Raises Failed."""
-        return await run([*self.kubectl_command, *arguments])
+        return await run([*self.kubectl_command, *arguments], input=input)
 
     async def get(self, *arguments: str) -> Any:
         return json.loads(await self.kubectl("get", *arguments, "-o", "json"))
@@ -147,7 +147,7 @@ async def cluster(engine: Engine, clock: Clock, env: Mapping[str, str]) -> Async
             said = await compose(env, "logs", "--no-color", "--tail=10", seconds=60)
             raise Failed(f"{failure}\n\nWhat the containers said last:\n{said}") from failure
         finally:
-            await compose(env, "down", "--volumes", "--timeout", "30", seconds=UP_SECONDS)
+            await compose(env, "down", "--volumes", "--timeout", "10", seconds=UP_SECONDS)
             for path in CGROUPS.glob(f"*/kplane-{env['COMPOSE_PROJECT_NAME']}-[12]"):
                 # Of workers that were killed.
                 remove_cgroups(path)

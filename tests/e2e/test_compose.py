@@ -96,6 +96,29 @@ async def test_a_restarted_worker_keeps_its_identity(cluster: Any) -> None:
     assert await client_requests() == asked
 
 
+async def test_a_worker_that_lost_its_power_runs_its_pods_again(cluster: Any, demo: ModuleType) -> None:
+    """Nothing was stopped, and what the kernel held is gone."""
+    pod = {"image": "localhost/kplane/hello:1", "name": "c", "imagePullPolicy": "IfNotPresent"}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "cut-off"}}
+    spec = {"spec": {"nodeName": "worker-1", "containers": [pod]}}
+    await cluster.load_example()
+    await cluster.kubectl("apply", "-f", "-", input=json.dumps(body | spec).encode())
+    await cluster.kubectl("wait", "--for=condition=Ready", "pod/cut-off", "--timeout=60s")
+    [before] = (await cluster.get("pod", "cut-off"))["status"]["containerStatuses"]
+
+    await cluster.compose("kill", "worker-1")
+    await cluster.compose("start", "worker-1")
+
+    async def again() -> bool:
+        found = (await cluster.get("pod", "cut-off"))["status"]
+        [container] = found["containerStatuses"]
+        return bool(demo.is_ready({"status": found}) and container["containerID"] != before["containerID"])
+
+    await cluster.until(again, 90, "the Pod does not run again")
+    assert (await cluster.get("pod", "cut-off"))["status"]["containerStatuses"][0]["restartCount"] == 1
+    await cluster.kubectl("delete", "pod/cut-off", "--wait=false")
+
+
 async def test_the_cluster_goes_on_when_its_api_server_has_restarted(cluster: Any) -> None:
     await cluster.kubectl("create", "configmap", "kept", "--from-literal=a=b")
 
@@ -114,6 +137,24 @@ async def test_the_cluster_goes_on_when_its_api_server_has_restarted(cluster: An
     # Scheduler, controllers and kubelets have found it again.
     await cluster.kubectl("wait", "--for=condition=Ready", "pod/after", "--timeout=60s")
     await cluster.kubectl("delete", "pod/after", "configmap/kept", "--wait=false")
+
+
+async def test_up_again_changes_nothing_but_the_token(cluster: Any, demo: ModuleType) -> None:
+    async def facts() -> tuple[Any, Any]:
+        token = await cluster.inside("worker-1", "cat", "/join/arguments")
+        nodes = (await cluster.get("nodes"))["items"]
+        return token, {node["metadata"]["name"]: node["metadata"]["uid"] for node in nodes}
+
+    token, nodes = await facts()
+
+    await cluster.compose("up", "--detach", "--no-build")
+
+    async def made() -> bool:
+        return (await facts())[0] not in (token, "")
+
+    await cluster.until(made, 60, "no new token was made")
+    await cluster.wait_ready(*demo.WORKERS)
+    assert (await facts())[1] == nodes
 
 
 async def test_a_wrong_token_is_refused_with_the_reason(cluster: Any) -> None:
