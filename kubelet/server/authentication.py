@@ -6,6 +6,7 @@ good is refused even where strangers are let in.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,6 +25,7 @@ TOKEN_REVIEWS: Resource[dict[str, Any]] = Resource(
     "authentication.k8s.io", "v1", "tokenreviews", "TokenReview", False, dict
 )
 KEPT_TOKENS = 4096
+TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."  # noqa: S105 the name of a subprotocol
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -81,7 +83,7 @@ class Authentication:
             else:
                 if found is not None:
                     return found
-        token = _bearer(headers)
+        token = _bearer(headers) or _protocol_token(headers)
         if token and self._tokens is not None:
             return await self._token_user(self._tokens, token)
         if bad or not self._anonymous:
@@ -106,3 +108,30 @@ def _bearer(headers: Headers) -> str:
             scheme, _, token = value.decode("latin-1").strip().partition(" ")
             return token.strip() if scheme.lower() == "bearer" else ""
     return ""
+
+
+def _protocol_token(headers: Headers) -> str:
+    """The token that a browser hands over as a subprotocol of its WebSocket, since it can set no header.
+    Raises Unauthorized for one that cannot be read, is not alone, or has no real subprotocol beside it."""
+    sent = {name: value.decode("latin-1") for name, value in headers if name in (b"connection", b"upgrade")}
+    if (
+        "upgrade" not in sent.get(b"connection", "").lower()
+        or sent.get(b"upgrade", "").lower() != "websocket"
+    ):
+        return ""
+    offered = [
+        text.strip()
+        for name, value in headers
+        if name == b"sec-websocket-protocol"
+        for text in value.decode("latin-1").split(",")
+    ]
+    tokens = [text.removeprefix(TOKEN_PROTOCOL) for text in offered if text.startswith(TOKEN_PROTOCOL)]
+    if not tokens:
+        return ""
+    if len(tokens) > 1 or len(offered) == 1:
+        raise Unauthorized
+    try:
+        padding = "=" * (-len(tokens[0]) % 4)
+        return base64.b64decode(tokens[0] + padding, altchars=b"-_", validate=True).decode()
+    except ValueError as error:
+        raise Unauthorized from error

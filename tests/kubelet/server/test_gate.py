@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -66,12 +67,21 @@ class Node:
     admin: Client
 
     async def get(
-        self, path: str, *, token: str = "", certificate: str = "", method: str = "GET"
+        self,
+        path: str,
+        *,
+        token: str = "",
+        certificate: str = "",
+        method: str = "GET",
+        offered: Sequence[str] = (),
     ) -> tuple[int, str]:
+        """`offered`: subprotocols of a WebSocket."""
         tls = ssl.create_default_context(cafile=str(self.keys / "ca.crt"))
         if certificate:
             tls.load_cert_chain(self.keys / f"{certificate}.crt", self.keys / f"{certificate}.key")
-        headers = [("Connection", "close"), ("Content-Length", "0")]
+        headers = [("Content-Length", "0"), ("Connection", "Upgrade" if offered else "close")]
+        if offered:
+            headers += [("Upgrade", "websocket"), ("Sec-WebSocket-Protocol", ", ".join(offered))]
         if token:
             headers.append(("Authorization", f"Bearer {token}"))
         answer = await open_upgrade(method, f"https://localhost:{self.port}{path}", headers, tls=tls)
@@ -290,6 +300,27 @@ async def test_strangers_are_somebody_where_they_are_let_in_but_bad_credentials_
     assert (await node.get("/healthz", token="made-up"))[0] == 401
     await node.clock.advance(400 * 86_400)
     assert (await node.get("/healthz", certificate="super-admin"))[0] == 401
+
+
+def protocol(token: str) -> str:
+    return f"base64url.bearer.authorization.k8s.io.{urlsafe_b64encode(token.encode()).decode().rstrip('=')}"
+
+
+@pytest.mark.slow
+async def test_a_browsers_token_is_a_subprotocol(node: Node) -> None:
+    token = await node.account("browser")
+    await node.allow("browser", "nodes/proxy")
+    path = "/exec/default/web/c?command=x&stdout=1"
+
+    async def status(*offered: str) -> int:
+        return (await node.get(path, offered=offered))[0]
+
+    assert await status("v5.channel.k8s.io", protocol(token)) == 404  # let in, but there is no such Pod
+    assert await status("v5.channel.k8s.io", protocol("made-up")) == 401
+    assert await status(protocol(token)) == 401
+    assert await status("v5.channel.k8s.io", protocol(token), protocol(token)) == 401
+    assert await status("v5.channel.k8s.io", protocol(token) + "!") == 401
+    assert await status("v5.channel.k8s.io") == 401
 
 
 WANTED: Mapping[str, list[str]] = {
