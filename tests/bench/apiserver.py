@@ -151,6 +151,8 @@ async def server(store: str) -> AsyncIterator[Server]:
             f"--tls-private-key-file={folder / 'pki/apiserver.key'}", f"--token-auth-file={tokens}",
             # No controller sees that the scheduler's Nodes are ready.
             "--disable-admission-plugins=TaintNodesByCondition",
+            # As a cluster runs it.
+            "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
         )  # fmt: skip
         try:
             await eventually(http_ok(f"https://127.0.0.1:{port}/readyz", folder / "pki"))
