@@ -74,7 +74,11 @@ class Ledger:
         return with_resources(pod, self.allocated)
 
     def asks_for_more_or_less(self, pod: Pod) -> bool:
-        return any(changed(self.allocated.get(name), found) for name, found in wanted(pod).items())
+        asked = wanted(pod)
+        # Nearly always they are the same in every word.
+        return asked != self.allocated and any(
+            changed(self.allocated.get(name), found) for name, found in asked.items()
+        )
 
     def allocate(self, pod: Pod) -> None:
         """Raises OSError."""

@@ -18,6 +18,7 @@ import numpy as np
 from kplane.api.clock import Entropy
 from kplane.api.selectors import Selector
 
+from .framework import Filter
 from .pod import PodInfo
 from .registry import Profile
 from .table import Mask, NodeTable
@@ -149,6 +150,11 @@ def split(pods: Iterable[PodInfo], budgets: Sequence[Budget]) -> tuple[list[PodI
 
 
 def _fits(pod: PodInfo, alone: NodeTable, name: str, profile: Profile) -> bool:
+    """Whether the filters that evictions can cure let the Pod in; the others have let it in before."""
     row = alone.row(name)
     assert row is not None
-    return all(bool(plugin.feasible(pod, alone)[row]) for plugin in profile.filters)
+    return all(
+        bool(plugin.feasible(pod, alone)[row])
+        for plugin in profile.filters
+        if type(plugin).curable is not Filter.curable
+    )

@@ -17,7 +17,9 @@ from .plugins.tainttoleration import TaintToleration, TaintTolerationScore
 
 @dataclass(frozen=True)
 class Profile:
-    """How one scheduler name decides. Filters run in order; a node is refused by the first that objects."""
+    """How one scheduler name decides. Filters run in order; a node is refused by the first that objects.
+
+    Those whose refusals evictions can cure come last: preemption takes it that the others have agreed."""
 
     filters: Sequence[Filter]
     scores: Sequence[tuple[Score, int]]

@@ -123,6 +123,8 @@ class Scheduler:
         if nominated and any(self._leaves(pod, other) for other in self.nodes.pods_on(nominated)):
             return Preemption(f"{verdict.why} preemption: {WAITING}", nominated=nominated)
         PREEMPTION_ATTEMPTS.inc()
+        if not self.nodes.has_lower_priority(pod.priority):
+            return Preemption(verdict.message)
         budgets = [budget(view) for view in self._budget_informer.list()]
         found = best(pod, self.nodes, verdict.curable, self._profile, budgets, self._entropy)
         if found is None:
