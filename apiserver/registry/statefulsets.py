@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from kplane.api import names
 from kplane.api.field import FieldError, Path
@@ -33,6 +33,12 @@ class StatefulSetStrategy(StatusStrategy):
     empty_status = {"replicas": 0, "availableReplicas": 0}  # noqa: RUF012
 
     pod_template = ("spec", "template")
+    # Upstream lets this one through, though no StatefulSet has it.
+    selectable = ("status.successful",)
+    unselectable = "field label not supported for appsv1.StatefulSet: {field}"
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        return {"status.successful": ""}
 
     def warnings(self, obj: Object) -> Iterator[str]:
         yield from super().warnings(obj)

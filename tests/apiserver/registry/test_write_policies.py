@@ -111,6 +111,8 @@ SELECTED = [
     ("apis/apps/v1/replicasets", "status.replicas=0", 200, ""),
     ("apis/batch/v1/jobs", "status.successful=0", 200, ""),
     ("apis/batch/v1/jobs", "a=b", 400, 'field label "a" not supported for batchv1.Job'),
+    ("apis/apps/v1/statefulsets", "status.successful=0", 200, ""),
+    ("apis/apps/v1/statefulsets", "a=b", 400, "field label not supported for appsv1.StatefulSet: a"),
     ("apis/events.k8s.io/v1/events", "regarding.name=a", 200, ""),
     ("apis/certificates.k8s.io/v1/certificatesigningrequests", "spec.signerName=a.example/b", 200, ""),
     ("apis/certificates.k8s.io/v1/podcertificaterequests", "spec.podName=a,spec.nodeName=b", 200, ""),
