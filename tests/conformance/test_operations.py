@@ -17,9 +17,9 @@ LIMITED = {"nominalConcurrencyShares": 2, "limitResponse": {"type": "Reject"}}
 
 KINDS: list[tuple[str, str, Any, bool]] = [
     (FLOW, "flowschemas", {"matchingPrecedence": 10000,
-        "priorityLevelConfiguration": {"name": "global-default"}, "distinguisherMethod": {"type": "ByUser"}, "rules": [{"subjects": [{"kind": "User", "user":
-        {"name": "example-e2e-non-existent-user"}}], "nonResourceRules": [{"verbs": ["*"],
-        "nonResourceURLs": ["*"]}]}]}, True),
+        "priorityLevelConfiguration": {"name": "global-default"}, "distinguisherMethod": {"type": "ByUser"},
+        "rules": [{"subjects": [{"kind": "User", "user": {"name": "example-e2e-non-existent-user"}}],
+        "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}]}]}, True),
     (FLOW, "prioritylevelconfigurations", {"type": "Limited", "limited": LIMITED}, True),
     (ADMISSION, "validatingadmissionpolicies", {"matchConstraints": SELECTED,
         "validations": [{"expression": "object.spec.replicas <= 100"}]}, True),
