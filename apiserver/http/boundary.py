@@ -100,7 +100,9 @@ class Boundary:
             if self._auditor is not None and call.audit is not None:
                 await self._auditor.finish(call.audit)
             seconds = self._clock.monotonic() - began
-            self._metrics.ended(info, known, reply.code, seconds, counted=counted, size=reply.size)
+            self._metrics.ended(
+                info, known, reply.code, seconds, counted=counted, size=reply.size, waited=call.waited
+            )
             if reply.terminated:
                 self._metrics.terminated(info, known, reply.code)
 
@@ -123,7 +125,7 @@ class Boundary:
             if seat is not None:
                 call.initialised = seat.leave
                 if seat.waits:
-                    receive = call.receive = await seat.wait(receive)
+                    receive = call.receive = await self._wait(seat, call, receive)
             async with asyncio.timeout(None if long_running else self._timeout) as call.deadline:
                 await self._app(call.scope, receive, reply.send)
         except NoRoom as error:
@@ -152,6 +154,13 @@ class Boundary:
         finally:
             if seat is not None:
                 seat.end()
+
+    async def _wait(self, seat: Seat, call: Call, receive: Receive) -> Receive:
+        began = self._clock.monotonic()
+        try:
+            return await seat.wait(receive)
+        finally:
+            call.waited = self._clock.monotonic() - began
 
     async def _check(self, call: Call, reply: _Reply) -> None:
         """Who asks, and may they. Raises Unauthorized, Forbidden."""

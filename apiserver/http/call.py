@@ -51,6 +51,8 @@ class Call:
 
     response_headers: tuple[tuple[bytes, bytes], ...] = ()
     """What the answer must also carry: which flow the request belongs to."""
+    waited: float = 0.0
+    """Seconds that it stood in a queue."""
     initialised: Callable[[], None] = idle
     """To be called by a watch that has sent what is there: it costs little from then on."""
 

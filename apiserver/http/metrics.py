@@ -115,9 +115,11 @@ class RequestMetrics:
         *,
         counted: bool,
         size: int = 0,
+        waited: float = 0.0,
     ) -> None:
         """`known`: whether the resource exists; labels of unknown ones are dropped, to bound their number.
-        `counted`: whether `started` was called for it; `size`: bytes of the answer's body."""
+        `counted`: whether `started` was called for it; `size`: bytes of the answer's body; `waited`: seconds
+        of these in a queue."""
         if counted:
             self._inflight[info.verb in _MUTATING].count -= 1
         dry = _dry_labels(info, known)
@@ -126,7 +128,7 @@ class RequestMetrics:
             row = self._rows[dry] = self._row(_labels(info, known), dry)
         row.duration.observe(seconds)
         if counted:
-            row.sli.observe(seconds)
+            row.sli.observe(seconds - waited)
         if row.size is not None:
             row.size.observe(size)
         total = row.totals.get(code)

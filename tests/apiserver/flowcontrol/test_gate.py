@@ -122,13 +122,24 @@ async def test_requests_wait_for_a_seat_and_then_run(config: ApiServerConfig) ->
             held = await numbers(server, "current_inqueue_requests")
             assert not any(task.done() for task in waiting)
         made = [await task for task in waiting]
+        text = (await Api(server.app)("GET", "/metrics")).body.decode()
         seats = await numbers(server, "current_executing_seats")
         waited = await numbers(server, "request_wait_duration_seconds_count")
 
     assert [answer.code for answer in made] == [201, 201]
+    assert total(text, "apiserver_request_duration_seconds") > total(
+        text, "apiserver_request_sli_duration_seconds"
+    )
     assert held == {("narrow",): 2.0}
     assert seats == {("narrow",): 0.0}
     assert waited["true", "narrow"] >= 3
+
+
+def total(text: str, name: str) -> float:
+    """Seconds of all requests that make ConfigMaps."""
+    lines = [line for line in text.splitlines() if line.startswith(f"{name}_sum{{")]
+    mine = [line for line in lines if 'resource="configmaps"' in line and 'verb="POST"' in line]
+    return sum(float(line.rpartition(" ")[2]) for line in mine)
 
 
 async def queued(server: ApiServer, count: int) -> bool | None:
