@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from kplane.api.clock import SystemClock
-from kplane.runtime.process import run
+from kplane.runtime.process import Fatal, run
 
 from .layout import Layout, default_root
 from .options import CGROUP, Runtime, cgroup, choose_runtime
@@ -19,6 +19,9 @@ from .options import CGROUP, Runtime, cgroup, choose_runtime
 def join_command(
     address: Annotated[str, typer.Argument(help="The API server, HOST:PORT; not needed to join again.")] = "",
     token: Annotated[str, typer.Option(help="A token of `kplane token create`.")] = "",
+    token_file: Annotated[
+        Path | None, typer.Option(help="A file with the token, which is then in no list of processes.")
+    ] = None,
     pins: Annotated[
         list[str] | None,
         typer.Option("--discovery-token-ca-cert-hash", help="Hash of the cluster's authority, sha256:HEX."),
@@ -55,7 +58,7 @@ def join_command(
         raise typer.Exit(run("kplane join", lambda: up.detach(layout, words, clock)))
     wish = join.Wish(
         address=address,
-        token=token,
+        token=token_of(token, token_file),
         pins=tuple(pins or ()),
         trusting=trusting,
         runtime=choose_runtime(runtime),
@@ -68,3 +71,15 @@ def join_command(
     )
     logs.setup(verbosity)
     raise typer.Exit(run("kplane join", lambda: join.join(layout, wish, clock, Console())))
+
+
+def token_of(token: str, file: Path | None) -> str:
+    """The one that was given, in either way. Raises Fatal."""
+    if file is None:
+        return token
+    if token:
+        raise Fatal("pass --token or --token-file, not both")
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Fatal(f"cannot read --token-file {file}: {error}") from error

@@ -4,5 +4,12 @@ set -eu
 umask 077
 command=$(kplane init phase bootstrap-token --kubeconfig /etc/kplane/super-admin.conf \
   --token-ttl "$KPLANE_TOKEN_TTL" --description "docker-compose")
-printf '%s\n' "${command#kplane join }" >/join/arguments.new
+# kplane join HOST:PORT --token TOKEN --discovery-token-ca-cert-hash HASH
+# shellcheck disable=SC2086 # words
+set -- $command
+address=$3 token=$5
+shift 5
+printf '%s\n' "$token" >/join/token.new
+printf '%s\n' "$address $*" >/join/arguments.new
+mv /join/token.new /join/token
 mv /join/arguments.new /join/arguments

@@ -38,7 +38,7 @@ give apiserver 10002 \
 give scheduler 10003 \
   scheduler.conf pki/ca.crt pki/kube-scheduler-serving.crt pki/kube-scheduler-serving.key
 give controller-manager 10004 \
-  controller-manager.conf pki/ca.crt pki/ca.key \
+  controller-manager.conf pki/ca.crt pki/ca.key pki/sa.key \
   pki/kube-controller-manager-serving.crt pki/kube-controller-manager-serving.key
 give admin 10005 admin.conf super-admin.conf
 

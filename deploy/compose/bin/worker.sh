@@ -3,6 +3,6 @@
 set -eu
 if [ ! -e /var/lib/kplane/kubeconfig/kubelet.kubeconfig ]; then
   # shellcheck disable=SC2046 # words, written by bootstrap.sh
-  set -- $(cat /join/arguments) "$@"
+  set -- $(cat /join/arguments) --token-file /join/token "$@"
 fi
 exec kplane join --runtime containerd "$@"
