@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from kplane.api import names, quantity
 from kplane.api.field import FieldError, Path
@@ -12,13 +12,31 @@ from .conditions import validate_conditions
 from .immutable import NEGATIVE, non_negative, unchanged
 from .labels import validate_selector
 from .podspec.defaults import default_template, round_quantities
-from .podspec.resources import QUOTA, validate_amount, validate_container_name, validate_name
+from .podspec.resources import (
+    QUOTA,
+    is_huge_page,
+    is_native,
+    validate_amount,
+    validate_container_name,
+    validate_name,
+)
 from .podspec.validation import validate_template
 from .quotascopes import validate_scopes
 from .status import StatusStrategy
 from .strategy import Strategy
 from .workloads import validate_at_most_all, validate_share
 
+_PARTS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
+_SHOWN = {"min": "min", "max": "max", "default": "default", "defaultRequest": "default request"}
+_ORDER = (
+    ("min", "max", "min"),
+    ("min", "defaultRequest", "defaultRequest"),
+    ("defaultRequest", "max", "defaultRequest"),
+    ("defaultRequest", "default", "defaultRequest"),
+    ("min", "default", "default"),
+    ("default", "max", "default"),
+)
+"""What may not be more than what, and the field that is blamed for it."""
 _LIMIT_TYPES = ("Pod", "Container", "PersistentVolumeClaim")
 
 
@@ -140,16 +158,36 @@ def _validate_limits(item: Object, kind: str, path: Path) -> Iterator[FieldError
             yield from check(name, here)
             if quantity.sign(amount) < 0:
                 yield here.invalid(amount, NEGATIVE)
-    for low, high in (("min", "max"), ("defaultRequest", "default"), ("default", "max"), ("min", "default")):
-        for name, amount in (item.get(low) or {}).items():
-            limit = (item.get(high) or {}).get(name)
-            if limit is not None and quantity.compare(amount, limit) > 0:
-                shown = {
-                    "min": "min",
-                    "max": "max",
-                    "default": "default",
-                    "defaultRequest": "default request",
-                }
-                yield path.child(low)[name].invalid(
-                    amount, f"{shown[low]} value {amount} is greater than {shown[high]} value {limit}"
-                )
+    if kind == "PersistentVolumeClaim" and not any(
+        "storage" in (item.get(part) or {}) for part in ("min", "max")
+    ):
+        text = "either minimum or maximum storage value is required, but neither was provided"
+        yield path.limits.required(text)
+    resources = dict.fromkeys(name for part in _PARTS for name in item.get(part) or ())
+    for name in resources:
+        yield from _validate_order({part: (item.get(part) or {}).get(name) for part in _PARTS}, name, path)
+
+
+def _validate_order(amounts: Mapping[str, str | None], name: str, path: Path) -> Iterator[FieldError]:
+    """Of one resource: the least is not more than what is given, nor that more than the most."""
+    for low, high, field in _ORDER:
+        small, large = amounts[low], amounts[high]
+        if small is not None and large is not None and quantity.compare(small, large) > 0:
+            what = "default limit" if (low, high) == ("defaultRequest", "default") else _SHOWN[high]
+            text = f"{_SHOWN[low]} value {small} is greater than {what} value {large}"
+            # For a default upstream shows the bound that it breaks.
+            shown = amounts[field] if field != "default" else small if low == "min" else large
+            yield path.child(field)[name].invalid(shown, text)
+    ratio, least, most = amounts["maxLimitRequestRatio"], amounts["min"], amounts["max"]
+    here = path.maxLimitRequestRatio[name]
+    if ratio is not None and quantity.compare(ratio, "1") < 0:
+        yield here.invalid(ratio, f"ratio {ratio} is less than 1")
+    if ratio is not None and least is not None and most is not None and quantity.sign(least) > 0:
+        widest = float(quantity.exact(most) / quantity.exact(least))
+        if float(quantity.exact(ratio)) > widest:
+            yield here.invalid(ratio, f"ratio {ratio} is greater than max/min = {widest:f}")
+    given, asked = amounts["default"], amounts["defaultRequest"]
+    fixed = is_huge_page(name) or not is_native(name)
+    if fixed and given is not None and asked is not None and quantity.compare(given, asked):
+        text = f"default value {given} must equal to defaultRequest value {asked} in {name}"
+        yield path.defaultRequest[name].invalid(asked, text)

@@ -221,3 +221,43 @@ async def test_available_pods_are_ready_ones(api: Api) -> None:
 
     assert found["change"] == one("status.availableReplicas", INVALID,
         "Invalid value: 2: cannot be greater than status.readyReplicas")  # fmt: skip
+
+
+async def test_limits_are_in_order(api: Api) -> None:
+    path = "/api/v1/namespaces/default/limitranges"
+    base = {"metadata": {"name": "one"}, "spec": {"limits": [{"type": "Container", "max": {"cpu": "2"}}]}}
+
+    def limits(kind: str = "Container", **fields: Any) -> dict[str, Any]:
+        return {"spec": {"limits": [{"type": kind} | fields]}}
+
+    first = "spec.limits[0]"
+    changes = {
+        "type": limits("Thing"),
+        "bounds": limits("Pod", min={"cpu": "3"}, max={"cpu": "2"}),
+        "request": limits(max={"cpu": "2"}, default={"cpu": "1"}, defaultRequest={"cpu": "1500m"}),
+        "limit": limits(max={"cpu": "2"}, default={"cpu": "3"}, defaultRequest={"cpu": "1"}),
+        "small ratio": limits(maxLimitRequestRatio={"cpu": "500m"}),
+        "large ratio": limits("Pod", min={"cpu": "1"}, max={"cpu": "2"}, maxLimitRequestRatio={"cpu": "3"}),
+        "claims": limits("PersistentVolumeClaim", max={"cpu": "1"}),
+        "pages": limits(default={"hugepages-2Mi": "2Mi"}, defaultRequest={"hugepages-2Mi": "4Mi"}),
+        "of pods": limits("Pod", default={"cpu": "1"}),
+    }
+
+    found = await refused_creations(api, path, base, changes)
+
+    assert found["type"] == one(f"{first}.type", INVALID,
+        'Invalid value: "Thing": must be a standard limit type or fully qualified')  # fmt: skip
+    assert found["bounds"] == one(f"{first}.min[cpu]", INVALID,
+        'Invalid value: "3": min value 3 is greater than max value 2')  # fmt: skip
+    larger = 'Invalid value: "1500m": default request value 1500m is greater than default limit value 1'
+    assert found["request"] == one(f"{first}.defaultRequest[cpu]", INVALID, larger)
+    assert found["limit"] == one(f"{first}.default[cpu]", INVALID,
+        'Invalid value: "2": default value 3 is greater than max value 2')  # fmt: skip
+    assert found["small ratio"] == one(f"{first}.maxLimitRequestRatio[cpu]", INVALID,
+        'Invalid value: "500m": ratio 500m is less than 1')  # fmt: skip
+    assert found["large ratio"] == one(f"{first}.maxLimitRequestRatio[cpu]", INVALID,
+        'Invalid value: "3": ratio 3 is greater than max/min = 2.000000')  # fmt: skip
+    neither = "either minimum or maximum storage value is required, but neither was provided"
+    assert found["claims"] == one(f"{first}.limits", REQUIRED, f"Required value: {neither}")
+    assert [cause[0] for cause in found["pages"]] == [f"{first}.defaultRequest[hugepages-2Mi]"] * 2
+    assert found["of pods"][0][0] == f"{first}.default"
