@@ -27,11 +27,8 @@ ROOT = HERE.parents[1]
 BASE = "localhost/kplane-base"
 SYSTEM = "localhost/kplane-system"
 DEBOOTSTRAP_SECONDS = 600
-SOURCE = (
-    "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "deploy", "kplane",
-    "apiserver", "scheduler", "controllers", "kubelet", "proxy", "cli",
-)  # fmt: skip
-"""What a wheel is built from."""
+PACKAGING = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "deploy", "kplane")
+"""What a wheel is built from, with the components, to which kplane/ links."""
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 BY_NAME = "set KPLANE_BASE_IMAGE to a Debian-like base image that the engine can pull"
 NEEDS_A_WAY_OUT = (
@@ -169,14 +166,15 @@ async def _python_of_mirror() -> str:
     """The version that this machine's release has, if the base is to be of the same; else nothing."""
     if os.environ.get("KPLANE_DEBIAN_SUITE"):
         return ""
-    _, policy, _ = await attempt(["apt-cache", "policy", "python3"])
+    _, policy, _ = await attempt(["apt-cache", "policy", "python3"], env={**os.environ, "LC_ALL": "C"})
     found = re.search(r"Candidate: (\d+\.\d+)\.", policy)
     return found[1] if found else ""
 
 
 def _copy_source(to: Path) -> None:
     to.mkdir()
-    for name in SOURCE:
+    components = [path.resolve().name for path in (ROOT / "kplane").iterdir() if path.is_symlink()]
+    for name in (*PACKAGING, *components):
         if (ROOT / name).is_dir():
             ignore = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, to / name, symlinks=True, ignore=ignore)

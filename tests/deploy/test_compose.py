@@ -221,3 +221,13 @@ async def test_a_base_by_name_needs_an_engine_that_can_pull_it(
 
     with pytest.raises(Fatal, match="the demo's own reaches neither"):
         await images.build(images.Engine({}, own=True), "localhost/kplane:dev")
+
+
+@pytest.mark.slow
+def test_what_is_built_has_every_component(images: ModuleType, tmp_path: Path) -> None:
+    images._copy_source(tmp_path / "source")
+
+    links = [path for path in (tmp_path / "source" / "kplane").iterdir() if path.is_symlink()]
+    assert "cli" in {link.name for link in links}
+    assert all((link / "__init__.py").exists() for link in links)
+    assert not list(tmp_path.rglob("__pycache__"))
