@@ -226,11 +226,14 @@ def author_of(call: Call, dry_run: bool) -> Author:
 def writer_of(call: Call, options_kind: str) -> Author:
     """The author of a write whose fields are tracked. Raises Invalid."""
     manager = field_manager(call, options_kind)
-    return replace(
-        author_of(call, dry_run(call, options_kind)),
+    return Author(
+        call.user,
+        call.warn,
+        dry_run(call, options_kind),
         manager=manager,
         subresource=call.info.subresource,
         options=options_of(call),
+        annotate=call.annotate,
     )
 
 
