@@ -18,6 +18,7 @@ from kplane.api.clock import Clock, rfc3339_micro
 from kplane.api.errors import InternalError
 
 from ..auth.authorizer import attributes_of
+from ..auth.identity import Notes
 from ..auth.user import ANONYMOUS
 from ..storage.background import Background
 from .event import VERSION, Event, ObjectReference, ResponseStatus, UserInfo, info_of
@@ -55,23 +56,27 @@ class Auditor:
             await sink.close()
         await self._background.close()
 
-    async def begin(self, call: Call, audit_id: str, *, long_running: bool) -> None:
-        """A request whose user is known. Raises InternalError where it must be refused because it cannot be
-        recorded."""
+    async def begin(self, call: Call, audit_id: str, notes: Notes, *, long_running: bool) -> None:
+        """A request whose user is known; `notes`: annotations about its credentials. Raises InternalError
+        where it must be refused because it cannot be recorded."""
         recording = self._record(call, audit_id, long_running=long_running)
         if recording is None:
             return
         call.audit = recording
         call.annotate = recording.annotate
+        for note in notes:
+            recording.annotate(*note)
         if not await self._send(recording, Stage.REQUEST_RECEIVED):
             self._metrics.rejected()
             raise InternalError("Internal error occurred: failed to store audit event")
 
-    def refused(self, call: Call, audit_id: str) -> None:
+    def refused(self, call: Call, audit_id: str, notes: Notes) -> None:
         """A request whose credentials are no good: it has one event, with the answer."""
         recording = self._record(call, audit_id, long_running=False, refused=True)
         if recording is not None:
             recording.event.response_status = ResponseStatus({}, message=_attempted(call))
+            for note in notes:
+                recording.annotate(*note)
             call.audit = recording
 
     async def _started(self, recording: Recording) -> None:

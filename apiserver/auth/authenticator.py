@@ -73,11 +73,15 @@ class Authenticator:
         if token:
             try:
                 identity = await self.review(token, None)
-            except Refused:
+            except Refused as error:
                 refused = True
+                for note in error.notes:
+                    credentials.note(*note)
             else:
                 for text in identity.warnings:
                     credentials.warn(text)
+                for note in identity.notes:
+                    credentials.note(*note)
                 return identity.user
         if refused:
             raise Unauthorized
@@ -86,16 +90,18 @@ class Authenticator:
     async def review(self, token: str, audiences: Audiences | None) -> Identity:
         """Whose a bearer token is. Raises Refused."""
         faults: list[str] = []
+        notes: list[tuple[str, str]] = []
         for authenticator in self._tokens:
             try:
                 identity = await authenticator.authenticate_token(token, audiences)
             except Refused as error:
                 faults.append(str(error))
+                notes += error.notes
                 continue
             if identity is not None:
                 return identity
         unique = list(dict.fromkeys([INVALID, *faults]))
-        raise Refused(unique[0] if len(unique) == 1 else f"[{', '.join(unique)}]")
+        raise Refused(unique[0] if len(unique) == 1 else f"[{', '.join(unique)}]", tuple(notes))
 
 
 def bearer_token(credentials: Credentials) -> str:

@@ -11,23 +11,37 @@ from .user import User
 Audiences: TypeAlias = tuple[str, ...]
 
 
+Notes: TypeAlias = tuple[tuple[str, str], ...]
+"""Annotations of the audit event: keys and values, never a credential."""
+
+
 class Refused(Exception):
     """A credential is of this authenticator's kind but not good. The text never holds the credential."""
+
+    def __init__(self, message: str = "", notes: Notes = ()) -> None:
+        super().__init__(message)
+        self.notes = notes
 
 
 def _unheard(text: str) -> None:
     """Where nobody listens to warnings."""
 
 
+def _unnoted(key: str, value: str) -> None:
+    """Where nobody keeps an audit log."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """`certificate`: the client's (DER), whose possession TLS has proved. `headers`: lower-case names, in
-    order, with repetitions. `path`: of the request's URL. `warn`: tells the client something."""
+    order, with repetitions. `path`: of the request's URL. `warn`: tells the client something. `note`: tells
+    the audit log something."""
 
     certificate: bytes | None = field(default=None, repr=False)
     headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
     path: str = ""
     warn: Callable[[str], None] = field(default=_unheard, repr=False)
+    note: Callable[[str, str], None] = field(default=_unnoted, repr=False)
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header."""
@@ -37,11 +51,12 @@ class Credentials:
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A proven user, and for which of the asked audiences; `audiences` is empty where nobody asks. `warnings`
-    are for whoever presents the credential."""
+    are for whoever presents the credential, `notes` for the audit log."""
 
     user: User
     audiences: Audiences = ()
     warnings: tuple[str, ...] = ()
+    notes: Notes = ()
 
 
 class RequestAuthenticator(Protocol):

@@ -24,7 +24,7 @@ from ..auth import impersonation
 from ..auth.authenticator import Authenticator
 from ..auth.authorizationmetrics import AttemptMetrics
 from ..auth.authorizer import Authorizer, attributes_of, refusal
-from ..auth.identity import Credentials
+from ..auth.identity import Credentials, Notes
 from ..auth.user import ANONYMOUS, User
 from ..flowcontrol.gate import Gate, NoRoom, Seat
 from ..storage.store import StoreError
@@ -166,7 +166,8 @@ class Boundary:
         """Who asks, and may they. Raises Unauthorized, Forbidden."""
         user = call.user = await self._authenticate(call, reply)
         if self._auditor is not None:
-            await self._auditor.begin(call, reply.audit_id, long_running=_is_long_running(call.info))
+            long_running = _is_long_running(call.info)
+            await self._auditor.begin(call, reply.audit_id, reply.notes, long_running=long_running)
         if (asked := impersonation.wanted(call.scope["headers"])) is not None:
             user = call.user = await impersonation.impersonated(user, asked, self._authorizer)
             if call.audit is not None:
@@ -192,11 +193,11 @@ class Boundary:
         certificate, headers = peer_certificate(call.scope), call.scope["headers"]
         try:
             return await self._authenticator.authenticate(
-                Credentials(certificate, headers, call.info.path, call.warn)
+                Credentials(certificate, headers, call.info.path, call.warn, reply.note)
             )
         except Unauthorized:
             if self._auditor is not None:
-                self._auditor.refused(call, reply.audit_id)
+                self._auditor.refused(call, reply.audit_id, reply.notes)
             raise
 
 
@@ -216,8 +217,13 @@ class _Reply:
         """Bytes of the body so far."""
         self.terminated = False
         """Whether the server gave up on the request."""
+        self.notes: Notes = ()
+        """What the audit log is to hold of the request's credentials."""
         self.on_body: Callable[[bytes], None] | None = None
         """Is shown each part of the body."""
+
+    def note(self, key: str, value: str) -> None:
+        self.notes = (*self.notes, (key, value))
 
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":

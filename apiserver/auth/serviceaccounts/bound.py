@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from kplane.api.clock import Clock
 
-from ..identity import Audiences, Identity, Refused, common
+from ..identity import Audiences, Identity, Notes, Refused, common
 from ..user import CREDENTIAL_ID
 from .claims import Bound, Claims, Reference
 from .names import account
@@ -51,7 +51,17 @@ class BoundTokens:
         self._count(claims.bound)
         reference = claims.bound.serviceaccount
         user = account(claims.bound.namespace, reference.name, reference.uid, _extra(claims, claims.bound))
-        return Identity(user, meant)
+        return Identity(user, meant, notes=self._notes(claims, claims.bound))
+
+    def _notes(self, claims: Claims, bound: Bound) -> Notes:
+        """That a token should have been replaced long ago."""
+        if bound.warnafter is None:
+            return ()
+        seconds = int(self._clock.now().timestamp()) - int(bound.warnafter)
+        if seconds <= 0:
+            return ()
+        told = f"subject: {claims.sub}, seconds after warning threshold: {seconds}"
+        return (("authentication.k8s.io/stale-token", told),)
 
     def _count(self, bound: Bound) -> None:
         stale = bound.warnafter is not None and self._clock.now().timestamp() > bound.warnafter

@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from kplane.apiserver.auth.serviceaccounts.legacy import legacy_claims
 from kplane.apiserver.auth.serviceaccounts.settings import ServiceAccountSettings
 from kplane.apiserver.auth.settings import AuthenticationSettings
 from kplane.apiserver.config import ApiServerConfig
@@ -20,7 +22,7 @@ from kplane.client.transport_asgi import AsgiTransport
 from kplane.runtime.serving import Serving, ServingConfig
 from kplane.testing.waiting import eventually
 
-from ..auth.conftest import ACCOUNTS, claims, pem
+from ..auth.conftest import ACCOUNTS, claims, forged, pem
 from ..conftest import Api, configmap
 from ..proxying.backend import raw
 from ..proxying.conftest import make_pod
@@ -524,3 +526,47 @@ async def test_a_connection_that_leaves_http_is_answered_with_101(serve: Serve) 
 
 async def closed(audited: Audited) -> bool:
     return any(event["verb"] == "get" for event in audited.events(stage="ResponseComplete"))
+
+
+async def test_uses_of_old_tokens_are_noted(serve: Serve, config: ApiServerConfig, tmp_path: Path) -> None:
+    key = tmp_path / "sa.key"
+    private = ec.generate_private_key(ec.SECP256R1())
+    key.write_bytes(pem(private))
+    accounts = ServiceAccountSettings(issuers=("https://issuer",), signing_key_file=key)
+    authentication = AuthenticationSettings(service_accounts=accounts)
+    async with serve(METADATA, server=replace(config, authentication=authentication)) as audited:
+        account = await audited.api.make(ACCOUNTS, {"metadata": {"name": "robot"}})
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        fresh = (await audited.api("POST", f"{ACCOUNTS}/robot/token", body)).body["status"]["token"]
+        said = claims(fresh)
+        private_claims = said["kubernetes.io"] | {"warnafter": said["iat"] - 100}
+        stale = forged(fresh, private, **{"kubernetes.io": private_claims})
+        assert (await Api(audited.server.app, stale)("GET", "/api")).code == 200
+        (event,) = audited.events(stage="ResponseComplete", uri="/api")[-1:]
+
+        meta = {"name": "t", "annotations": {"kubernetes.io/service-account.name": "robot"}}
+        made = await audited.api.make(
+            SECRETS, {"metadata": meta, "type": "kubernetes.io/service-account-token"}
+        )
+        legacy = signed(legacy_claims(account, made), private)
+        token = {"data": {"token": base64.b64encode(legacy.encode()).decode()}}
+        merge = "application/merge-patch+json"
+        await audited.api("PATCH", f"{SECRETS}/t", token, content_type=merge)
+        old = Api(audited.server.app, legacy)
+        assert (await old("GET", "/apis")).code == 200
+        (used,) = audited.events(stage="ResponseComplete", uri="/apis")[-1:]
+        label = {"metadata": {"labels": {"kubernetes.io/legacy-token-invalid-since": "2026-01-01"}}}
+        await audited.api("PATCH", f"{SECRETS}/t", label, content_type=merge)
+        assert (await old("GET", "/apis")).code == 401
+        (refused,) = audited.events(stage="ResponseStarted", uri="/apis")
+
+    prefix = "authentication.k8s.io"
+    told = event["annotations"][f"{prefix}/stale-token"]
+    assert told.startswith("subject: system:serviceaccount:default:robot, seconds after warning threshold: 1")
+    assert used["annotations"][f"{prefix}/legacy-token"] == "system:serviceaccount:default:robot"
+    assert used["annotations"][f"{prefix}/legacy-token-manual-secret"] == "t"
+    assert refused["annotations"] == {f"{prefix}/legacy-token-invalidated": "t/default"}
+
+
+def signed(content: dict[str, Any], key: ec.EllipticCurvePrivateKey) -> str:
+    return jwt.PyJWS().encode(json.dumps(content).encode(), key, algorithm="ES256")
