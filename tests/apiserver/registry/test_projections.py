@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ..conftest import Api
 from .rules import FORBIDDEN, INVALID, REQUIRED, UNSUPPORTED, one, refused_creations
 
@@ -36,6 +38,7 @@ POD: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 async def test_projected_sources_are_refused_for_what_they_say(api: Api) -> None:
     files = {"items": [{"key": "k", "path": "a"}]}
     changes = {
