@@ -101,14 +101,7 @@ async def _run_nodes(
     clock: Clock,
     entropy: Entropy,
 ) -> None:
-    informers = InformerFactory(client, clock=clock, entropy=entropy)
-    shared = Shared(
-        client, clock, entropy, informers,
-        EventRecorder(client, "kubelet", clock=clock, entropy=entropy, host=configs[0].node_name),
-        StatusManager(client, clock),
-        informers.informer(Service),
-        informers.informer(RuntimeClass),
-    )  # fmt: skip
+    shared = _shared(client, clock, entropy, configs[0].node_name)
     endpoint = given.container_runtime_endpoint
     runtimes = [await _runtime(endpoint, config, shared) for config in configs]
     hollow = endpoint.startswith(flags.HOLLOW)
@@ -119,14 +112,8 @@ async def _run_nodes(
         lambda pod: by_name[pod.spec.node_name],
         configs[0].pod_logs_dir,
     )
-    gate = build_gate(
-        configs[0].node_name,
-        flags.authentication(given),
-        flags.authorization(given),
-        client,
-        clock,
-        entropy,
-    )
+    who, what = flags.authentication(given), flags.authorization(given)
+    gate = build_gate(configs[0].node_name, who, what, client, clock, entropy)
     component = component_app({})
     usage = Usage(
         lambda: [Member(name, by_name[name], kubelet.pods) for name, kubelet in by_node.items()],
@@ -145,6 +132,18 @@ async def _run_nodes(
         for config, runtime in zip(configs, runtimes, strict=True):
             by_node[config.node_name] = build(config, runtime, shared, server.port, hollow=hollow)
         await run_kubelets(by_node, shared, tasks)
+
+
+def _shared(client: Client, clock: Clock, entropy: Entropy, node: str) -> Shared:
+    """`node`: under whose name Events are written."""
+    informers = InformerFactory(client, clock=clock, entropy=entropy)
+    return Shared(
+        client, clock, entropy, informers,
+        EventRecorder(client, "kubelet", clock=clock, entropy=entropy, host=node),
+        StatusManager(client, clock),
+        informers.informer(Service),
+        informers.informer(RuntimeClass),
+    )  # fmt: skip
 
 
 async def serve_health(component: Callable[..., Any], serving: ServingConfig, clock: Clock) -> None:

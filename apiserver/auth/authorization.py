@@ -224,9 +224,9 @@ class Configured:
             self._union = self._build(entries)
         except Fatal as fault:
             log.error("%s; the former configuration stays in force", fault)
-            self._metrics.reloaded(self._clock.now().timestamp(), ok=False)
+            self._metrics.file.reloaded(self._clock.now().timestamp(), ok=False)
             return
-        self._metrics.reloaded(self._clock.now().timestamp(), ok=True)
+        self._metrics.file.reloaded(self._clock.now().timestamp(), ok=True)
         self._in_effect()
         log.info("loaded changed authorization configuration path=%s", self._path)
 
@@ -234,7 +234,7 @@ class Configured:
         """Show which file is in force."""
         if self._path is not None:
             with suppress(OSError):  # It is being replaced: the next look finds the new one.
-                self._metrics.in_effect(self._path.read_bytes())
+                self._metrics.file.in_effect(self._path.read_bytes())
 
 
 def _stamp(path: Path | None) -> tuple[int, int] | None:

@@ -92,11 +92,49 @@ class WebhookMetrics:
         self._all.exclusions.labels(*labels).count += excluded
 
 
+class FileMetrics:
+    """What became of the file of `--authorization-config`."""
+
+    def __init__(self, registry: CollectorRegistry, server: str) -> None:
+        self._server = hashed(server)
+        labels = "status", "apiserver_id_hash"
+        self._reloads = LibraryCounter(
+            _CONFIG("automatic_reloads"),
+            "Total number of automatic reloads of authorization configuration split by status and apiserver"
+            " identity.",
+            labels,
+            registry=registry,
+        )
+        self._reloaded = LibraryGauge(
+            _CONFIG("automatic_reload_last_timestamp_seconds"),
+            "Timestamp of the last automatic reload of authorization configuration split by status and"
+            " apiserver identity.",
+            labels,
+            registry=registry,
+        )
+        self._in_effect = LibraryGauge(
+            _CONFIG("last_config_info"),
+            "Information about the last applied authorization configuration with hash as label, split by"
+            " apiserver identity.",
+            ("apiserver_id_hash", "hash"),
+            registry=registry,
+        )
+
+    def reloaded(self, now: float, *, ok: bool) -> None:
+        status = "success" if ok else "failure"
+        self._reloads.labels(status, self._server).inc()
+        self._reloaded.labels(status, self._server).set(now)
+
+    def in_effect(self, data: bytes) -> None:
+        self._in_effect.clear()
+        self._in_effect.labels(self._server, hashed(data)).set(1)
+
+
 class AuthorizationMetrics:
     """`server`: the API server's identity, of which only the hash is shown."""
 
     def __init__(self, registry: CollectorRegistry, server: str) -> None:
-        self._server = hashed(server)
+        self.file = FileMetrics(registry, server)
         self.decisions = Counter(
             _NAME("decisions"),
             "Total number of terminal decisions made by an authorizer split by authorizer type, name, and"
@@ -142,40 +180,9 @@ class AuthorizationMetrics:
             registry,
             _CONDITION_BUCKETS,
         )
-        labels = "status", "apiserver_id_hash"
-        self._reloads = LibraryCounter(
-            _CONFIG("automatic_reloads"),
-            "Total number of automatic reloads of authorization configuration split by status and apiserver"
-            " identity.",
-            labels,
-            registry=registry,
-        )
-        self._reloaded = LibraryGauge(
-            _CONFIG("automatic_reload_last_timestamp_seconds"),
-            "Timestamp of the last automatic reload of authorization configuration split by status and"
-            " apiserver identity.",
-            labels,
-            registry=registry,
-        )
-        self._in_effect = LibraryGauge(
-            _CONFIG("last_config_info"),
-            "Information about the last applied authorization configuration with hash as label, split by"
-            " apiserver identity.",
-            ("apiserver_id_hash", "hash"),
-            registry=registry,
-        )
 
     def webhook(self, name: str) -> WebhookMetrics:
         return WebhookMetrics(self, name)
-
-    def reloaded(self, now: float, *, ok: bool) -> None:
-        status = "success" if ok else "failure"
-        self._reloads.labels(status, self._server).inc()
-        self._reloaded.labels(status, self._server).set(now)
-
-    def in_effect(self, data: bytes) -> None:
-        self._in_effect.clear()
-        self._in_effect.labels(self._server, hashed(data)).set(1)
 
 
 class Measured:
