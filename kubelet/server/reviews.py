@@ -44,7 +44,7 @@ class Kept(Generic[K, T]):
     async def get(self, key: K, ask: Callable[[], Awaitable[T]]) -> T:
         """The kept answer, else what `ask` returns."""
         found = self._answers.get(key)
-        if found is not None:
+        if found is not None and found[1] > self._clock.monotonic():
             return found[0]
         return await self._flights.join(key, lambda: self._asked(key, ask))
 
