@@ -169,3 +169,26 @@ def test_pod_is_finished_when_nothing_will_run_again(
     ]
 
     assert finished(pod, state_of(*runs)) == expected
+
+
+def test_container_that_must_be_resized_is_resized_as_it_runs() -> None:
+    pod = pod_of(WEB, LOG)
+
+    found = plan(
+        pod, state_of(run_of(pod, "web"), run_of(pod, "log")), Verdicts(), BackOff(), NOW, {"web": False}
+    )
+
+    assert [(change.id, change.container.name) for change in found.resize] == [("web-0", "web")]
+    assert not (found.kill or found.start)
+
+
+@pytest.mark.parametrize("policy", ["Always", "Never"])
+def test_resize_that_needs_a_new_start_ends_the_run_and_begins_the_next_at_once(policy: str) -> None:
+    pod = pod_of(WEB, restartPolicy=policy)
+
+    found = plan(pod, state_of(run_of(pod, "web")), Verdicts(), BackOff(), NOW, {"web": True})
+
+    assert [(kill.id, kill.message) for kill in found.kill] == [
+        ("web-0", "Container web resize requires restart")
+    ]
+    assert started(found) == [("web", 1)]

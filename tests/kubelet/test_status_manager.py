@@ -7,7 +7,7 @@ import asyncio
 from kplane.api.errors import ServiceUnavailable
 from kplane.api.resource import Key, Object
 from kplane.kubelet.pod import Pod
-from kplane.kubelet.status_manager import StatusManager
+from kplane.kubelet.status_manager import StatusManager, changes
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.objects import make_pod
 
@@ -113,3 +113,13 @@ async def test_a_status_on_its_way_is_what_the_next_one_is_made_from(cluster: Fa
     assert earlier is not None
 
     assert manager.known(earlier)["conditions"] == ready("2026-01-01T00:00:02Z")["conditions"]
+
+
+def test_condition_of_a_resize_goes_with_the_resize_and_those_of_others_stay() -> None:
+    ready = {"type": "Ready", "status": "True"}
+    other = {"type": "example.com/gate", "status": "True"}
+    old = {"conditions": [{"type": "PodResizePending", "status": "True"}, ready, other]}
+
+    assert changes(old, {"conditions": [ready, other]}) == {
+        "conditions": [{"$patch": "delete", "type": "PodResizePending"}]
+    }
