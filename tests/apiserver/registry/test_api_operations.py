@@ -6,9 +6,12 @@ deletion of a collection.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+
+from kplane.apiserver.config import ApiServerConfig
 
 from ..conftest import Api
 from .test_certificates import csr
@@ -143,6 +146,12 @@ KINDS: list[tuple[str, str, str, dict[str, Any], dict[str, Any] | None]] = [
     ("apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicybindings", "",
         {"spec": {"policyName": "p", "validationActions": ["Deny"]}}, None),
 ]  # fmt: skip
+
+
+@pytest.fixture
+def config(config: ApiServerConfig) -> ApiServerConfig:
+    """Of a server that does not write the status of flow schemas: every change is the test's."""
+    return replace(config, enable_priority_and_fairness=False)
 
 
 @pytest.mark.parametrize(
