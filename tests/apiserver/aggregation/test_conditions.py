@@ -112,7 +112,10 @@ async def test_a_server_that_is_not_there(api: Api, tmp_path: Path) -> None:
 async def test_a_service_taken_away_becomes_local(api: Api) -> None:
     await api.make(SERVICES, apiservice())
     await condition(api, because("ServiceNotFound"))
-    await api("PUT", f"{SERVICES}/v1.flowers.example.com", apiservice(service=None))
+    path = f"{SERVICES}/v1.flowers.example.com"
+    wanted = apiservice(service=None)
+    wanted["metadata"]["resourceVersion"] = (await api("GET", path)).body["metadata"]["resourceVersion"]
+    assert (await api("PUT", path, wanted)).code == 200
 
     found = await condition(api, because("Local"))
 
