@@ -16,6 +16,7 @@ from . import labels
 from .backoff import BackOff
 from .container import spec_hash
 from .pod import Container, Pod, Probe
+from .restarts import runs_again
 from .runtime.interface import ContainerState, ContainerStatus
 from .state import PodState
 from .verdicts import Verdicts
@@ -120,10 +121,7 @@ def _restarts(pod: Pod, container: Container, run: ContainerStatus | None) -> bo
     """Whether a main container that is not running is to run (again)."""
     if run is None or run.state in (ContainerState.CREATED, ContainerState.UNKNOWN):
         return True
-    policy = container.restart_policy or pod.spec.restart_policy
-    if run.state is ContainerState.RUNNING or policy == "Always":
-        return True
-    return policy == "OnFailure" and run.exit_code != 0
+    return run.state is ContainerState.RUNNING or runs_again(pod, container, run.exit_code)
 
 
 class _Planner:
@@ -165,7 +163,7 @@ class _Planner:
             elif run.state is not ContainerState.EXITED:
                 return False
             elif run.exit_code != 0:
-                if self._pod.spec.restart_policy != "Never":
+                if runs_again(self._pod, container, run.exit_code):
                     self._begin(container)
                 return False
         return True
@@ -239,18 +237,15 @@ def _probe_grace(probe: Probe | None) -> int | None:
 
 def finished(pod: Pod, state: PodState) -> str:
     """`Succeeded` or `Failed` where no container will ever run again, else nothing."""
-    if pod.spec.restart_policy == "Always":
+    for container in pod.spec.init_containers:
+        code = _exit_code(state.latest(container.name))
+        if code and not container.sidecar and not runs_again(pod, container, code):
+            return "Failed"
+    codes = [(entry, _exit_code(state.latest(entry.name))) for entry in pod.spec.containers]
+    if any(code is None or runs_again(pod, entry, code) for entry, code in codes):
         return ""
-    init_runs = [state.latest(entry.name) for entry in pod.spec.init_containers if not entry.sidecar]
-    if pod.spec.restart_policy == "Never" and any(_failed(run) for run in init_runs):
-        return "Failed"
-    runs = [state.latest(entry.name) for entry in pod.spec.containers]
-    if any(run is None or run.state is not ContainerState.EXITED for run in runs):
-        return ""
-    if not any(_failed(run) for run in runs):
-        return "Succeeded"
-    return "Failed" if pod.spec.restart_policy == "Never" else ""
+    return "Failed" if any(code for _, code in codes) else "Succeeded"
 
 
-def _failed(run: ContainerStatus | None) -> bool:
-    return run is not None and run.state is ContainerState.EXITED and run.exit_code != 0
+def _exit_code(run: ContainerStatus | None) -> int | None:
+    return run.exit_code if run is not None and run.state is ContainerState.EXITED else None

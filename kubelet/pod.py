@@ -190,6 +190,16 @@ class PodSecurityContext(Part, frozen=True):
     sysctls: tuple[Sysctl, ...] = ()
 
 
+class ExitCodes(Part, frozen=True):
+    operator: str
+    values: tuple[int, ...] = ()
+
+
+class RestartRule(Part, frozen=True):
+    action: str
+    exit_codes: ExitCodes | None = None
+
+
 class Container(Part, frozen=True):
     name: str
     image: str = ""
@@ -213,6 +223,7 @@ class Container(Part, frozen=True):
     security_context: SecurityContext = SecurityContext()
     restart_policy: str | None = None
     """Always: a sidecar, where this is an init container."""
+    restart_policy_rules: tuple[RestartRule, ...] = ()
     stdin: bool = False
     stdin_once: bool = False
     tty: bool = False

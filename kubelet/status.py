@@ -17,6 +17,7 @@ from kplane.api.resource import Object
 from .conditions import conditions
 from .pod import Container, Pod, Quantities, ResourceRequirements
 from .resources import qos_class
+from .restarts import runs_again
 from .runtime.interface import ContainerState, ContainerStatus
 from .state import PodState
 from .verdicts import Verdicts
@@ -112,13 +113,10 @@ def pod_phase(
 
 
 def _phase(pod: Pod, init: Sequence[Object], main: Sequence[Object], ended: bool) -> str:
-    one_shot = [
-        status
-        for status, container in zip(init, pod.spec.init_containers, strict=True)
-        if not container.sidecar
-    ]
-    if pod.spec.restart_policy == "Never" and any(_exit_code(status) for status in one_shot):
-        return "Failed"
+    for status, container in zip(init, pod.spec.init_containers, strict=True):
+        code = _exit_code(status)
+        if code and not container.sidecar and not runs_again(pod, container, code):
+            return "Failed"
     states = [_kind(status) for status in main]
     if ended:
         codes = [_exit_code(status) for status in main]
@@ -126,11 +124,13 @@ def _phase(pod: Pod, init: Sequence[Object], main: Sequence[Object], ended: bool
         return "Failed" if never_ran or any(code != 0 for code in codes) else "Succeeded"
     if any(kind == "waiting" for kind in states):
         return "Pending"
-    if any(kind == "running" for kind in states) or pod.spec.restart_policy == "Always":
+    if any(kind == "running" for kind in states):
         return "Running"
-    if all(_exit_code(status) == 0 for status in main):
-        return "Succeeded"
-    return "Failed" if pod.spec.restart_policy == "Never" else "Running"
+    codes = [_exit_code(status) or 0 for status in main]
+    ends = zip(pod.spec.containers, codes, strict=True)
+    if any(runs_again(pod, entry, end) for entry, end in ends):
+        return "Running"
+    return "Failed" if any(codes) else "Succeeded"
 
 
 def _kind(status: Object) -> str:

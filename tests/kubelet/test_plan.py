@@ -179,7 +179,7 @@ def test_container_that_must_be_resized_is_resized_as_it_runs() -> None:
     )
 
     assert [(change.id, change.container.name) for change in found.resize] == [("web-0", "web")]
-    assert not (found.kill or found.start)
+    assert (found.kill, found.start) == ((), ())
 
 
 @pytest.mark.parametrize("policy", ["Always", "Never"])
