@@ -108,7 +108,8 @@ async def test_unknown_fields_are_pruned_warned_of_or_refused(api: Api, define: 
 
     assert ignored.body["spec"] == {"color": "red", "replicas": 1, "anything": {"deep": {"er": 1}}}
     assert "warning" not in ignored.headers
-    assert warned.headers["warning"] == '299 - "unknown field \\"spec.shape\\""'
+    unknown = [f'299 - "unknown field \\"{name}\\""' for name in ("metadata.owner", "spec.shape")]
+    assert warned.headers["warning"] == ", ".join(unknown)
     assert refused.code == 400
     assert refused.body["message"] == (
         'Widget in version "v1" cannot be handled as a Widget: strict decoding error: unknown field '
