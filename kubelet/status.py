@@ -126,11 +126,11 @@ def _phase(pod: Pod, init: Sequence[Object], main: Sequence[Object], ended: bool
         return "Pending"
     if any(kind == "running" for kind in states):
         return "Running"
-    codes = [_exit_code(status) or 0 for status in main]
-    ends = zip(pod.spec.containers, codes, strict=True)
-    if any(runs_again(pod, entry, end) for entry, end in ends):
+    ends = [_exit_code(status) or 0 for status in main]
+    pairs = zip(pod.spec.containers, ends, strict=True)
+    if any(runs_again(pod, entry, end) for entry, end in pairs):
         return "Running"
-    return "Failed" if any(codes) else "Succeeded"
+    return "Failed" if any(ends) else "Succeeded"
 
 
 def _kind(status: Object) -> str:
