@@ -85,9 +85,8 @@ def _embedded(layout: Layout, name: str) -> bool:
 
 
 def _server(layout: Layout) -> str:
-    own = layout.admin_kubeconfig
     try:
-        return kubeconfig.load(own if own.exists() else layout.root / KUBECONFIGS[ADMIN]).server
+        return kubeconfig.load(layout.administrator).server
     except kubeconfig.ConfigError as error:
         raise Fatal(str(error)) from error
 

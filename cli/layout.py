@@ -23,6 +23,17 @@ class Layout:
         return self.root / "admin.kubeconfig"
 
     @property
+    def admin_conf(self) -> Path:
+        """The administrator's kubeconfig of a control plane whose components run apart."""
+        return self.root / "admin.conf"
+
+    @property
+    def administrator(self) -> Path:
+        """Whichever of the two is there; the first if neither is."""
+        apart = self.admin_conf.exists() and not self.admin_kubeconfig.exists()
+        return self.admin_conf if apart else self.admin_kubeconfig
+
+    @property
     def pki(self) -> Path:
         return self.root / "pki"
 

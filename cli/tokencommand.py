@@ -109,7 +109,7 @@ def _ask(verb: str, given: Path | None, data_dir: Path | None, work: Callable[..
     from kplane.client import kubeconfig
     from kplane.client.rest import connect
 
-    own = Layout((data_dir or default_root()).resolve()).admin_kubeconfig
+    own = Layout((data_dir or default_root()).resolve()).administrator
     chosen = given or (own if data_dir is not None or own.exists() else None)
 
     async def ask() -> None:

@@ -58,8 +58,8 @@ def _kubeconfig(where: Where) -> Path | None:
     if where.kubeconfig is not None:
         return where.kubeconfig
     if where.data_dir is not None:
-        return Layout(where.data_dir.resolve()).admin_kubeconfig
-    ours = Layout(default_root()).admin_kubeconfig
+        return Layout(where.data_dir.resolve()).administrator
+    ours = Layout(default_root()).administrator
     return None if os.environ.get("KUBECONFIG") or not os.access(ours, os.R_OK) else ours
 
 

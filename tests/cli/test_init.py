@@ -219,6 +219,16 @@ def test_a_cluster_of_kplane_up_is_left_alone(layout: Layout, clock: VirtualCloc
         init.init(layout, WISH, clock)
 
 
+def test_verbs_and_tokens_find_the_administrator(layout: Layout, clock: VirtualClock) -> None:
+    assert layout.administrator == layout.admin_kubeconfig
+
+    init.init(layout, WISH, clock)
+    assert kubeconfig.load(layout.administrator).server == "https://api.example.net:8443"
+
+    layout.admin_kubeconfig.touch()
+    assert layout.administrator == layout.admin_kubeconfig
+
+
 def test_the_command_prints_how_to_go_on(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["--data-dir", str(tmp_path / "d"), "--control-plane-endpoint", "api"])
 
