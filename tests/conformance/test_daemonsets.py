@@ -54,7 +54,10 @@ async def current(api: Api, apps: str, name: str = "set") -> Any:
 def as_go_writes_it(pod_template: Any) -> str:
     """The patch that sets this template, as Go's encoder prints it: sorted, without spaces."""
     data = {"spec": {"template": {**pod_template, "$patch": "replace"}}}
-    return json.dumps(data, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text
 
 
 async def test_pod_on_every_node_comes_back_when_deleted(api: Api, core: str, apps: str) -> None:
@@ -116,7 +119,7 @@ async def test_new_template_rolls_and_leaves_its_revision(api: Api, core: str, a
     first = await current(api, apps)
     assert first["revision"] == 1
 
-    image = {"name": "app", "image": "web:2"}
+    image = {"name": "app", "image": "web:2", "command": ["sh", "-c", "first && second <in >out"]}
     await api.patch(f"{apps}/daemonsets/set", {"spec": {"template": {"spec": {"containers": [image]}}}})
     pods = await on_every_node(api, core, image="web:2")
 

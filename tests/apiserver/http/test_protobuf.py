@@ -27,7 +27,7 @@ async def send(api: Api, method: str, path: str, data: bytes, **query: str) -> A
 
 
 def without_identity(obj: Any) -> Any:
-    own = ("name", "uid", "resourceVersion", "creationTimestamp")
+    own = ("name", "uid", "resourceVersion", "creationTimestamp", "managedFields")
     return obj | {"metadata": {key: value for key, value in obj["metadata"].items() if key not in own}}
 
 

@@ -25,6 +25,15 @@ def test_stored_bytes_begin_with_kind_version_and_metadata_and_have_no_revision(
     assert obj["metadata"] == {"name": "a", "resourceVersion": "7"}
 
 
+def test_letters_of_html_are_escaped_as_go_escapes_them() -> None:
+    obj = POD | {"spec": {"command": ["a && b", "<c>", "\u2028"]}}
+
+    data = codec.encode(obj)
+
+    assert rb'["a \u0026\u0026 b","\u003cc\u003e","\u2028"]' in data
+    assert codec.decode(data) == obj
+
+
 def test_wire_bytes_carry_the_revision_first() -> None:
     assert codec.wire(codec.encode(POD), 42).startswith(
         b'{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"42","name":"a",'
