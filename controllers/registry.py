@@ -30,6 +30,7 @@ from .nodettl import NodeTTLController
 from .podgc import PodGCController
 from .replicaset import ReplicaSetController
 from .replicationcontroller import ReplicationControllerController
+from .resourceclaim.controller import ResourceClaimController
 from .resourcequota import ResourceQuotaController
 from .root_ca import RootCAPublisher
 from .serviceaccount import ServiceAccountController
@@ -38,6 +39,7 @@ from .servicecidrs import ServiceCIDRController
 from .statefulset import StatefulSetController
 from .storage.attachdetach import AttachDetachController
 from .storage.binder import VolumeBinder
+from .storage.classprotection import AttributesClassProtection
 from .storage.ephemeral import EphemeralVolumeController
 from .storage.expander import VolumeExpander
 from .storage.protection import ClaimProtection, VolumeProtection
@@ -135,6 +137,9 @@ CONTROLLERS: Mapping[str, Entry] = {
         5,
         "replication-controller",
     ),
+    "resourceclaim-controller": Entry(
+        ResourceClaimController, "resource_claim", "concurrent-resource-claim-syncs", 10, "resource_claim"
+    ),
     "resourcequota-controller": Entry(
         ResourceQuotaController, "resourcequota_primary", "concurrent-resource-quota-syncs", 5
     ),
@@ -164,6 +169,7 @@ CONTROLLERS: Mapping[str, Entry] = {
         "concurrent-validating-admission-policy-status-syncs",
         5,
     ),
+    "volumeattributesclass-protection-controller": Entry(AttributesClassProtection, "vacprotection", "", 1),
 }
 
 

@@ -182,7 +182,7 @@ class FakeServer:
 
     def _patch(self, target: Target, patch: Any, content_type: str) -> Object:
         old = self.state.get(target.table, target.key)
-        if old is None and content_type.startswith("application/apply-patch"):
+        if old is None and not target.subresource and content_type.startswith("application/apply-patch"):
             return self._create(target, patch)
         old = self._require(target)
         return self._update(target, self._patched(target.row, old, patch, content_type))

@@ -102,6 +102,24 @@ class Volume(Part, frozen=True):
     ephemeral: EphemeralSource | None = None
 
 
+class PodResourceClaim(Part, frozen=True):
+    """What a Pod wants of devices: a claim by name, or one of its own, made from a template."""
+
+    name: str
+    resource_claim_name: str | None = None
+    resource_claim_template_name: str | None = None
+
+
+class PodResourceClaimStatus(Part, frozen=True):
+    name: str
+    resource_claim_name: str | None = None
+    """None: no claim is needed."""
+
+
+class PodExtendedResourceClaimStatus(Part, frozen=True):
+    resource_claim_name: str = ""
+
+
 class PodSpec(Part, frozen=True):
     node_name: str = ""
     scheduler_name: str = ""
@@ -124,6 +142,7 @@ class PodSpec(Part, frozen=True):
     readiness_gates: tuple[PodReadinessGate, ...] = ()
     scheduling_gates: tuple[PodSchedulingGate, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    resource_claims: tuple[PodResourceClaim, ...] = ()
 
 
 class PodIP(Part, frozen=True):
@@ -157,6 +176,8 @@ class PodStatus(Part, frozen=True):
     nominated_node_name: str = ""
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
+    resource_claim_statuses: tuple[PodResourceClaimStatus, ...] = ()
+    extended_resource_claim_status: PodExtendedResourceClaimStatus | None = None
 
 
 class Pod(View, frozen=True):

@@ -26,12 +26,17 @@ class ClaimSpec(Part, frozen=True):
     volume_attributes_class_name: str | None = None
 
 
+class ModifyVolumeStatus(Part, frozen=True):
+    target_volume_attributes_class_name: str = ""
+
+
 class ClaimStatus(Part, frozen=True):
     phase: str = ""
     access_modes: tuple[str, ...] = ()
     capacity: Quantities = {}
     conditions: tuple[Condition, ...] = ()
     current_volume_attributes_class_name: str | None = None
+    modify_volume_status: ModifyVolumeStatus | None = None
 
 
 class PersistentVolumeClaim(View, frozen=True):
