@@ -43,6 +43,10 @@ class ServerEndpoints:
         self._alone = alone
 
     async def run(self, port: int) -> None:
+        if ipaddress.ip_address(self._address).is_loopback:
+            # No Endpoints may lead there: whoever listens on it alone has no Pods that could ask.
+            log.info("this server is not announced address=%s: nobody else can reach it", self._address)
+            return
         while True:
             try:
                 await self._announce(port)

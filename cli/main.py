@@ -39,6 +39,7 @@ COMPONENTS = {
     "controller-manager": "controllers",
     "kubelet": "kubelet",
     "proxy": "proxy",
+    "metrics-server": "metricsserver",
 }
 
 POD_CIDR = "10.244.0.0/24"
@@ -68,6 +69,9 @@ def up_command(
     bind_address: Annotated[
         str, typer.Option(help="Listen where other machines can join; 0.0.0.0: all.")
     ] = "",
+    metrics_server: Annotated[
+        bool, typer.Option(help="Serve metrics.k8s.io, for `kubectl top` and autoscalers.")
+    ] = True,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once the cluster is ready.")] = False,
     verbosity: Annotated[int, typer.Option("--v", help="How much the components log.")] = 0,
 ) -> None:
@@ -99,6 +103,7 @@ def up_command(
         address=reachable_at(bind_address) if bind_address else node_address(chosen, POD_CIDR),
         bind_address=bind_address if bind_address in ANY_ADDRESS else LOOPBACK,
         pod_cidr=POD_CIDR,
+        metrics_server=metrics_server,
         verbosity=verbosity,
     )
     logs.setup(verbosity)

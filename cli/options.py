@@ -49,6 +49,7 @@ class Options:
     pod_cidr: str = "10.244.0.0/24"
     cgroup_root: str = CGROUP
     """Below which the Pods' cgroups are, and nothing else's: it goes with the node."""
+    metrics_server: bool = True
     verbosity: int = 0
 
 

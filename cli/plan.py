@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kplane.runtime import pause
 
+from . import metricsserver
 from .containers import clean_node, cri_answers, import_image, remove_socket, run_quietly, stop_pods
 from .layout import Layout
 from .options import Options, Runtime, StoreKind, find_program
@@ -48,6 +49,7 @@ class Ports:
     controller_manager: int = 10257
     proxy_health: int = 10256
     proxy_metrics: int = 10249
+    metrics_server: int = 4443
 
 
 def processes(layout: Layout, options: Options, ports: Ports) -> list[ProcessSpec]:
@@ -63,6 +65,8 @@ def processes(layout: Layout, options: Options, ports: Ports) -> list[ProcessSpe
     specs.append(_kubelet(layout, options, ports))
     if options.runtime is Runtime.CONTAINERD:
         specs.append(_proxy(layout, options, ports))
+    if options.metrics_server:
+        specs.append(_metrics_server(layout, options, ports))
     return specs
 
 
@@ -202,6 +206,30 @@ def _controller_manager(layout: Layout, options: Options, ports: Ports) -> Proce
         AFTER_API,
         ready,
         before_start=partial(grant, layout.kubeconfig("super-admin")),
+    )
+
+
+def _metrics_server(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
+    pki = layout.pki
+    flags = iter(
+        [
+            f"--kubeconfig={layout.kubeconfig(metricsserver.NAME)}",
+            "--metric-resolution=15s",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={ports.metrics_server}",
+            f"--tls-cert-file={pki / 'metrics-server-serving.crt'}",
+            f"--tls-private-key-file={pki / 'metrics-server-serving.key'}",
+            f"--requestheader-client-ca-file={pki / 'front-proxy-ca.crt'}",
+            "--requestheader-allowed-names=front-proxy-client",
+        ]
+    )
+    argv = _component("metricsserver", flags, options.verbosity)
+    ready = http_ok(f"https://127.0.0.1:{ports.metrics_server}/livez", pki)
+    register = partial(
+        metricsserver.register, layout.kubeconfig("super-admin"), ports.metrics_server, pki / "ca.crt"
+    )
+    return ProcessSpec(
+        metricsserver.NAME, argv, layout.log(metricsserver.NAME), AFTER_API, ready, before_start=register
     )
 
 

@@ -15,6 +15,7 @@ from kplane.api.clock import Clock
 from kplane.client import kubeconfig
 from kplane.runtime import cni, containerd, pause, pki
 
+from . import metricsserver
 from .layout import Layout
 from .options import Options, Runtime, StoreKind, cni_folder
 from .plan import BRIDGE, Ports
@@ -48,6 +49,8 @@ def prepare(layout: Layout, options: Options, ports: Ports) -> None:
     if options.store is StoreKind.ETCD and not options.etcd_servers:
         pki.ensure_etcd(layout.pki)
     write_serving(layout.pki)
+    if options.metrics_server:
+        _write_metrics_server(layout.pki)
     pki.issue(layout.pki, _node_request(options, ips[:2]))
     _write_kubeconfigs(layout, options, ports)
     if options.runtime is Runtime.CONTAINERD:
@@ -62,6 +65,16 @@ def write_serving(directory: Path, clock: Clock | None = None) -> None:
             f"{component}-serving", component, usage="server", dns_names=["localhost"], ips=["127.0.0.1"]
         )
         pki.issue(directory, serving, clock=clock)
+
+
+def _write_metrics_server(directory: Path) -> None:
+    """Who the metrics server is, to the API server and kubelets and to those who ask it."""
+    name = metricsserver.NAME
+    pki.issue(directory, pki.Request(name, metricsserver.USER, metricsserver.GROUPS))
+    serving = pki.Request(
+        f"{name}-serving", name, usage="server", dns_names=metricsserver.DNS_NAMES, ips=["127.0.0.1"]
+    )
+    pki.issue(directory, serving)
 
 
 def _node_request(options: Options, ips: Sequence[str]) -> pki.Request:
@@ -80,6 +93,8 @@ def _write_kubeconfigs(layout: Layout, options: Options, ports: Ports) -> None:
         "kubelet": f"kubelet-{options.node_name}",
         "super-admin": "super-admin",
     }
+    if options.metrics_server:
+        users[metricsserver.NAME] = metricsserver.NAME
     server = f"https://127.0.0.1:{ports.api}"
     for component, certificate in users.items():
         kubeconfig.write(

@@ -48,6 +48,7 @@ def choose_ports(options: Options) -> Ports:
         controller_manager=free_port(),
         proxy_health=free_port(),
         proxy_metrics=free_port(),
+        metrics_server=free_port(),
     )
 
 

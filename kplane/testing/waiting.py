@@ -14,9 +14,14 @@ INTERVAL = 0.02
 
 
 async def eventually(
-    condition: Callable[[], T | Awaitable[T | None] | None], *, seconds: float = 30, what: str = ""
+    condition: Callable[[], T | Awaitable[T | None] | None],
+    *,
+    seconds: float = 30,
+    what: str = "",
+    interval: float = INTERVAL,
 ) -> T:
-    """The first truthy value of `condition`, plain or a coroutine function; else, AssertionError."""
+    """The first truthy value of `condition`, plain or a coroutine function; else, AssertionError. A condition
+    that is costly to look at is given an `interval` of its own."""
     clock = SystemClock()
     deadline = clock.monotonic() + seconds
     while True:
@@ -27,4 +32,4 @@ async def eventually(
             return value
         if clock.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what or condition}")
-        await clock.sleep(INTERVAL)
+        await clock.sleep(interval)

@@ -1,0 +1,7 @@
+"""`python -m kplane.metricsserver`."""
+
+import sys
+
+from .main import main
+
+sys.exit(main())
