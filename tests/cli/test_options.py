@@ -46,17 +46,27 @@ def test_containerd_where_it_cannot_run_says_what_is_missing_and_what_to_do() ->
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
-        ({}, ["apiserver", "scheduler", "controller-manager", "kubelet"]),
+        ({}, ["apiserver", "scheduler", "controller-manager", "kubelet", "metrics-server"]),
+        ({"metrics_server": False}, ["apiserver", "scheduler", "controller-manager", "kubelet"]),
         (
             {"runtime": Runtime.CONTAINERD, "store": StoreKind.ETCD},
-            ["etcd", "containerd", "apiserver", "scheduler", "controller-manager", "kubelet", "proxy"],
+            [
+                "etcd",
+                "containerd",
+                "apiserver",
+                "scheduler",
+                "controller-manager",
+                "kubelet",
+                "proxy",
+                "metrics-server",
+            ],
         ),
         (
             {"store": StoreKind.ETCD, "etcd_servers": "http://127.0.0.1:2379"},
-            ["apiserver", "scheduler", "controller-manager", "kubelet"],
+            ["apiserver", "scheduler", "controller-manager", "kubelet", "metrics-server"],
         ),
     ],
-    ids=["hollow on sqlite", "containerd on own etcd", "external etcd"],
+    ids=["hollow on sqlite", "no metrics server", "containerd on own etcd", "external etcd"],
 )
 def test_processes_follow_the_options(tmp_path: Path, changes: dict[str, object], names: list[str]) -> None:
     specs = processes(Layout(tmp_path), make_options(**changes), Ports(6443, etcd=1, etcd_peer=2))

@@ -19,7 +19,9 @@ from kplane.testing.waiting import eventually
 pytestmark = [pytest.mark.e2e, pytest.mark.node, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
-PROCESSES = ("apiserver", "scheduler", "controller-manager", "kubelet", "proxy", "containerd")
+PROCESSES = (
+    "apiserver", "scheduler", "controller-manager", "kubelet", "proxy", "containerd", "metrics-server",
+)  # fmt: skip
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -44,7 +44,13 @@ async def test_hollow_nodes_run_pods_without_containers() -> None:
 async def test_status_lists_every_process_and_down_ends_them() -> None:
     async with cluster("--runtime", "hollow", "--port", "0") as hollow:
         processes = await hollow.processes()
-        assert set(processes) == {"apiserver", "scheduler", "controller-manager", "kubelet"}
+        assert set(processes) == {
+            "apiserver",
+            "scheduler",
+            "controller-manager",
+            "kubelet",
+            "metrics-server",
+        }
         assert {process["state"] for process in processes.values()} == {"running"}
         assert {process["restarts"] for process in processes.values()} == {0}
 
