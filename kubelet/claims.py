@@ -1,11 +1,12 @@
 """PersistentVolumes behind the claims of this node's pods: looked up when a pod starts, kept until it ends.
 
-Reads: PersistentVolumeClaims and PersistentVolumes, by name, as nodes may. Writes nothing: binding is the
-control plane's. Source: the kubelet's `desired_state_of_world_populator.go`.
+Reads: PersistentVolumeClaims, PersistentVolumes and its own Node, by name, as nodes may. Writes nothing:
+binding is the control plane's. Source: the kubelet's `desired_state_of_world_populator.go`.
 """
 
 from __future__ import annotations
 
+from kplane.api.types import Node
 from kplane.client.rest import Client
 
 from .persistentvolume import PersistentVolume, PersistentVolumeClaim
@@ -14,8 +15,8 @@ from .volumes.volume import VolumeFailure
 
 
 class ClaimCache:
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, node_name: str) -> None:
+        self._client, self._node_name = client, node_name
         self._known: dict[tuple[str, str], PersistentVolume] = {}
 
     async def get(self, pod: Pod, volume: Volume) -> PersistentVolume:
@@ -48,6 +49,14 @@ class ClaimCache:
             raise VolumeFailure(f"{here}PVC is not bound to PV {claim.spec.volume_name}")
         if found.spec.volume_mode == "Block":
             raise VolumeFailure(f"{here}volumes of mode Block are not supported")
+        if found.spec.node_affinity.required is not None:
+            node = await self._client.get(Node, self._node_name)
+            if not found.reachable_from(node.metadata.labels):
+                # Whoever chose this node did not know; another folder of the same path would be used.
+                volume_name = found.metadata.name
+                raise VolumeFailure(
+                    f'NodeAffinity check failed for volume "{volume_name}" : no matching NodeSelectorTerms'
+                )
         return found
 
 

@@ -206,7 +206,13 @@ def build(config: KubeletConfig, runtime: Runtime, shared: Shared, port: int, *,
         disk=NoDisk()
         if hollow
         else NodeDisk(
-            config, cgroups, objects, TokenCache(client, clock), ClaimCache(client), clock, entropy
+            config,
+            cgroups,
+            objects,
+            TokenCache(client, clock),
+            ClaimCache(client, config.node_name),
+            clock,
+            entropy,
         ),
         network=HollowNetwork() if hollow else NodeNetwork(),
         services=shared.services.list,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from kplane.api.resource import Resource
+from kplane.api.selectors import Requirement
+from kplane.api.types.core import NodeSelector, NodeSelectorRequirement
 from kplane.api.types.meta import Part, View
 
 from .pod import HostPathSource
@@ -33,6 +36,10 @@ class _Reference(Part, frozen=True):
     uid: str = ""
 
 
+class _NodeAffinity(Part, frozen=True):
+    required: NodeSelector | None = None
+
+
 class PersistentVolumeSpec(Part, frozen=True):
     """The sources that this kubelet can mount; any other leaves both empty."""
 
@@ -40,12 +47,30 @@ class PersistentVolumeSpec(Part, frozen=True):
     local: LocalSource | None = None
     claim_ref: _Reference = _Reference()
     volume_mode: str = "Filesystem"
+    node_affinity: _NodeAffinity = _NodeAffinity()
 
 
 class PersistentVolume(View, frozen=True):
     API: ClassVar[Resource[Any]]
 
     spec: PersistentVolumeSpec = PersistentVolumeSpec()
+
+    def reachable_from(self, labels: Mapping[str, str]) -> bool:
+        """Whether a node with these labels may use it."""
+        required = self.spec.node_affinity.required
+        return required is None or any(
+            term.match_expressions and all(_matches(entry, labels) for entry in term.match_expressions)
+            for term in required.node_selector_terms
+        )
+
+
+def _matches(entry: NodeSelectorRequirement, labels: Mapping[str, str]) -> bool:
+    return Requirement(entry.key, _OPERATORS[entry.operator], tuple(entry.values or ())).matches(labels)
+
+
+_OPERATORS = {
+    "In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!", "Gt": "gt", "Lt": "lt",
+}  # fmt: skip
 
 
 PersistentVolumeClaim.API = Resource(

@@ -12,8 +12,9 @@ from kplane.kubelet.claims import ClaimCache
 from kplane.kubelet.pod import Pod
 from kplane.kubelet.volumes.volume import VolumeFailure
 from kplane.testing.cluster import FakeCluster
+from kplane.testing.objects import make_node
 
-from .support import pod_of
+from .support import NODE, pod_of
 
 CLAIMED = {"name": "data", "persistentVolumeClaim": {"claimName": "mine"}}
 EPHEMERAL: Object = {"name": "data", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}}
@@ -39,7 +40,7 @@ def disk(claimed_by: str = "claim-uid", **spec: Any) -> Object:
 
 
 async def path_of(cluster: FakeCluster, pod: Pod) -> str:
-    cache = ClaimCache(Client(cluster, clock=cluster.clock))
+    cache = ClaimCache(Client(cluster, clock=cluster.clock), NODE)
     found = await cache.get(pod, pod.spec.volumes[0])
     assert found.spec.local is not None
     return found.spec.local.path
@@ -90,3 +91,21 @@ async def test_ephemeral_volume_refuses_a_strangers_claim(cluster: FakeCluster) 
 
     with pytest.raises(VolumeFailure, match=r"was not created for pod .* \(pod is not owner\)"):
         await path_of(cluster, pod)
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "usable"),
+    [("In", ["here"], True), ("NotIn", ["here"], False), ("Exists", [], True), ("DoesNotExist", [], False)],
+)
+async def test_volume_of_another_node_is_not_taken_for_one_of_this(
+    cluster: FakeCluster, operator: str, values: list[str], usable: bool
+) -> None:
+    term = {"matchExpressions": [{"key": "place", "operator": operator, "values": values}]}
+    affinity = {"required": {"nodeSelectorTerms": [term]}}
+    cluster.load(make_node(NODE, labels={"place": "here"}), claim(), disk(nodeAffinity=affinity))
+
+    if usable:
+        assert await path_of(cluster, pod_of(volumes=[CLAIMED])) == "/disk"
+        return
+    with pytest.raises(VolumeFailure, match=r'for volume "disk" : no matching NodeSelectorTerms'):
+        await path_of(cluster, pod_of(volumes=[CLAIMED]))
