@@ -10,16 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from kplane.api import bootstraptokens as tokens
 from kplane.api.resource import Key, Object
-from kplane.api.types import ConfigMap
+from kplane.api.types import ConfigMap, Secret
 from kplane.client.codec import encode
 from kplane.client.transport import Response, Stream, Transport
 from kplane.controllers.bootstrap import CLUSTER_INFO
 from kplane.controllers.certificates.request import SigningRequest
+from kplane.controllers.legacytokencleaner import LAST_USED, TRACKING
 from kplane.controllers.root_ca import CONFIG_MAP
 from kplane.controllers.serviceaccount import ACCOUNTS
+from kplane.controllers.serviceaccounttoken import ACCOUNT_NAME, ACCOUNT_UID, TYPE, WHOLE_ACCOUNTS
+from kplane.controllers.trustbundlepublisher import BUNDLES, SIGNER, bundle_name
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.objects import make_namespace, make_object
 
@@ -84,7 +89,7 @@ def _add_token(cluster: FakeCluster, step: int) -> None:
         cluster.load(_token("zzzzzz"))
 
 
-SIGNER = Scenario(
+SIGNING_INFO = Scenario(
     controllers=["bootstrap-signer-controller"],
     objects=lambda: [_info(), _token("abcdef")],
     world=_add_token,
@@ -157,10 +162,114 @@ SIGNING = Scenario(
     steps=4,
 )
 
+_KEY = (
+    ec.generate_private_key(ec.SECP256R1())
+    .private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+    .decode()
+)
+"""Of this run."""
+
+
+def _with_key(cluster: FakeCluster, folder: Path) -> Mapping[str, Any]:
+    path = folder / "sa.key"
+    path.write_text(_KEY)
+    return {"service_account_private_key_file": path}
+
+
+def _account(name: str, *secrets: str) -> Object:
+    return make_object(
+        "v1", "ServiceAccount", name, "default", secrets=[{"name": secret} for secret in secrets]
+    )
+
+
+def _holder(account: str, **labels: str) -> Object:
+    """The Secret of a token."""
+    return make_object(
+        "v1", "Secret", f"{account}-token", "default", type=TYPE, data={}, labels=labels,
+        annotations={ACCOUNT_NAME: account},
+    )  # fmt: skip
+
+
+def _accounts_come_and_go(cluster: FakeCluster, step: int) -> None:
+    if step == 3:
+        cluster.delete(WHOLE_ACCOUNTS, Key("default", "leaver"))
+        cluster.load(_account("late"), _holder("late"))
+
+
+def _tokens(cluster: FakeCluster) -> Any:
+    return {
+        found.metadata.name: (found.metadata.annotations[ACCOUNT_UID], bool(found.data["token"]))
+        for found in cluster.list(Secret)
+    }
+
+
+TOKENS = Scenario(
+    controllers=["serviceaccount-token-controller"],
+    objects=lambda: [
+        _account("robot"), _holder("robot"), _account("leaver"), _holder("leaver"), _holder("nobody"),
+    ],
+    world=_accounts_come_and_go,
+    outcome=_tokens,
+    expected={
+        "robot-token": ("serviceaccount-default-robot", True),
+        "late-token": ("serviceaccount-default-late", True),
+    },
+    options=_with_key,
+)  # fmt: skip
+
+
+def _old_tokens() -> list[Object]:
+    """One that nobody has used, one that was used lately, one that a person made."""
+    long_ago = {"creationTimestamp": "2025-06-01T00:00:00Z"}
+    secrets = [_holder("robot"), _holder("busy", **{LAST_USED: "2026-01-30"}), _holder("person")]
+    tracking = make_object("v1", "ConfigMap", TRACKING.name, TRACKING.namespace, data={"since": "2025-06-01"})
+    accounts = [_account("robot", "robot-token"), _account("busy", "busy-token"), _account("person")]
+    aged = [secret | {"metadata": secret["metadata"] | long_ago} for secret in secrets]
+    return [tracking, *accounts, *aged]
+
+
+UNUSED_TOKENS = Scenario(
+    controllers=["legacy-serviceaccount-token-cleaner-controller"],
+    objects=_old_tokens,
+    outcome=lambda cluster: sorted(found.metadata.name for found in cluster.list(Secret)),
+    expected=["busy-token", "person-token"],
+    options=lambda cluster, folder: {"legacy_token_clean_up_period": 24 * 3600.0},
+    steps=16,
+    pace=12 * 3600,
+    rest=8 * 24 * 3600,
+)
+
+
+def _rotated(cluster: FakeCluster, step: int) -> None:
+    """A bundle of a former root is left over, and somebody deletes the present one."""
+    former = make_object(BUNDLES.api_version, BUNDLES.kind, bundle_name(SIGNER, b"FORMER"))
+    if step == 2:
+        cluster.load(former | {"spec": {"signerName": SIGNER, "trustBundle": "FORMER"}})
+    present = Key("", bundle_name(SIGNER, b"CERTIFICATE"))
+    if step == 4 and cluster.get(BUNDLES, present) is not None:
+        cluster.delete(BUNDLES, present)
+
+
+TRUST_BUNDLE = Scenario(
+    controllers=["kube-apiserver-serving-clustertrustbundle-publisher-controller"],
+    objects=list,
+    world=_rotated,
+    outcome=lambda cluster: [found.metadata.name for found in cluster.list(BUNDLES)],
+    expected=[bundle_name(SIGNER, b"CERTIFICATE")],
+    options=_with_root,
+)
+
 STORIES = {
     "service account": ACCOUNT,
     "root certificate": ROOT_CA,
-    "bootstrap signer": SIGNER,
+    "bootstrap signer": SIGNING_INFO,
     "csr approval": APPROVAL,
     "csr signing": SIGNING,
+    "service account tokens": TOKENS,
+    "unused tokens": UNUSED_TOKENS,
+    "trust bundle": TRUST_BUNDLE,
 }

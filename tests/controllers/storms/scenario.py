@@ -24,8 +24,8 @@ from kplane.testing.discoverable import DiscoverableCluster
 from kplane.testing.mortal import Mortal
 from kplane.testing.weather import Weather
 
-REST = 1200
-"""Seconds of quiet at the end: longer than any back-off that the faults have earned."""
+REST = 1200.0
+"""Longer than any back-off that the faults have earned."""
 
 RESTART_SECONDS = 2.0
 
@@ -63,6 +63,8 @@ class Scenario:
     steps: int = 8
     pace: float = 10.0
     """Seconds of a step."""
+    rest: float = REST
+    """Seconds of quiet at the end."""
     options: Callable[[FakeCluster, Path], Mapping[str, Any]] = no_options
     """The manager's configuration; the folder is there for its files."""
     front: Callable[[FakeCluster], Transport] = nothing_in_front
@@ -117,7 +119,7 @@ async def _play(
         cluster.faults.clear()
         for step in range(scenario.steps, 3 * scenario.steps):
             scenario.world(cluster, step)
-            await cluster.clock.advance(REST / scenario.steps / 2)
+            await cluster.clock.advance(scenario.rest / scenario.steps / 2)
             scenario.rule(cluster)
         outcome = scenario.outcome(cluster)
         assert outcome == scenario.expected, f"{outcome} instead of {scenario.expected}"

@@ -8,8 +8,9 @@ from kplane.api.resource import Key, Object
 from kplane.api.types import Pod
 from kplane.api.types.storage import PersistentVolume, PersistentVolumeClaim, VolumeAttachment
 from kplane.controllers.storage.attachdetach import MANAGED
+from kplane.controllers.storage.classprotection import FINALIZER, AttributesClass
 from kplane.testing.cluster import FakeCluster
-from kplane.testing.objects import make_node, make_pod
+from kplane.testing.objects import make_node, make_object, make_pod
 from kplane.testing.storage import make_claim, make_volume
 
 from .scenario import Scenario
@@ -70,6 +71,41 @@ PROTECTION = Scenario(
         len(cluster.list(PersistentVolume)),
     ),
     expected=({"kept": ("kubernetes.io/pvc-protection",)}, 0),
+)
+
+
+def _attributes(name: str, *finalizers: str) -> Object:
+    return make_object(
+        AttributesClass.API.api_version, AttributesClass.API.kind, name, driverName="csi.example.com",
+        finalizers=list(finalizers),
+    )  # fmt: skip
+
+
+def _named_classes() -> list[Object]:
+    """A claim names gold, a volume silver, nobody iron."""
+    return [
+        _attributes("gold", FINALIZER), _attributes("silver", FINALIZER), _attributes("iron"),
+        make_claim(volumeAttributesClassName="gold"), make_volume(volumeAttributesClassName="silver"),
+    ]  # fmt: skip
+
+
+def _give_up_classes(cluster: FakeCluster, step: int) -> None:
+    if step == 2:
+        for name in ("gold", "silver"):
+            cluster.server.handle("DELETE", AttributesClass.API.path("", name), {}, b"", "")
+    if step == 5:
+        assert cluster.get(AttributesClass, Key("", "gold")) is not None
+        cluster.delete(PersistentVolumeClaim, Key("default", "data"))
+
+
+CLASSES = Scenario(
+    controllers=["volumeattributesclass-protection-controller"],
+    objects=_named_classes,
+    world=_give_up_classes,
+    outcome=lambda cluster: {
+        found.metadata.name: found.metadata.finalizers for found in cluster.list(AttributesClass)
+    },
+    expected={"silver": (FINALIZER,), "iron": (FINALIZER,)},
 )
 
 
@@ -145,6 +181,7 @@ EXPANSION = Scenario(
 STORIES = {
     "volume binding": BINDER,
     "volume protection": PROTECTION,
+    "class protection": CLASSES,
     "ephemeral volumes": EPHEMERAL,
     "attaching": ATTACH,
     "expansion": EXPANSION,

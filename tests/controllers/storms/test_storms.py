@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from . import cleanup, identity, network, nodeplane, policies, storage, workloads
+from kplane.controllers.registry import CONTROLLERS
+
+from . import cleanup, devices, identity, network, nodeplane, policies, storage, workloads
 from .scenario import Scenario, calm, killed, storm
 
 STORIES = {
@@ -17,9 +19,15 @@ STORIES = {
     **storage.STORIES,
     **policies.STORIES,
     **identity.STORIES,
+    **devices.STORIES,
 }
 
 every_story = pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+
+
+def test_every_controller_has_a_story() -> None:
+    told = {name for story in STORIES.values() for name in story.controllers}
+    assert told == set(CONTROLLERS)
 
 
 @every_story

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from kplane.api.resource import Object
+from kplane.api.scheme import builtin
 from kplane.api.types import CronJob, Deployment, Job, Pod, ReplicaSet
 from kplane.api.types.apps import DaemonSet, StatefulSet
 from kplane.testing.batch import TRACKING, make_cronjob, make_job
@@ -24,6 +25,14 @@ from .scenario import Scenario
 
 HOUR = 3600
 DAEMONS = [f"node-{number}" for number in range(4)]
+
+
+RCS = builtin().rows["", "v1", "replicationcontrollers"].resource
+
+
+def _replication() -> Object:
+    spec = {"replicas": 4, "selector": dict(APP), "template": make_template()}
+    return make_object("v1", "ReplicationController", "web", "default", spec=spec, status={"replicas": 0})
 
 
 def _scale(cluster: FakeCluster, step: int) -> None:
@@ -50,6 +59,16 @@ REPLICASET = Scenario(
     rule=_no_pod_too_many,
     outcome=_replicaset,
     expected=(6, 6, 6),
+)
+
+
+REPLICATION = Scenario(
+    controllers=["replicationcontroller-controller"],
+    objects=lambda: [_replication()],
+    world=lambda cluster, step: run_pods(cluster),
+    rule=_no_pod_too_many,
+    outcome=lambda cluster: (len(cluster.list(Pod)), cluster.list(RCS)[0]["status"]["readyReplicas"]),
+    expected=(4, 4),
 )
 
 
@@ -203,6 +222,7 @@ CRONJOB = Scenario(
 
 STORIES = {
     "replicaset": REPLICASET,
+    "replication controller": REPLICATION,
     "deployment": DEPLOYMENT,
     "statefulset": STATEFULSET,
     "daemonset": DAEMONSET,
