@@ -18,6 +18,12 @@ from .door import door
 from .pods import Pods
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.node)
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def machine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Cluster, Path]]:
     """A cluster of real containers, and a kubeconfig with which it is reached from here."""
