@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from commands import Failed, attempt, run
-from engine import Engine
+from engine import Engine, remove_cgroup
 
-from kplane.api.clock import Clock
-from kplane.cli.containers import CGROUPS, remove_cgroups
+from kplane.api.clock import Clock, Entropy
 from kplane.runtime.serving import free_port
 from kplane.testing.images import hello
 
@@ -95,11 +94,11 @@ class Cluster:
     async def until(
         self, what: Callable[[], Coroutine[Any, Any, Any]], seconds: float, otherwise: str
     ) -> None:
-        """Wait for it. Raises Failed."""
+        """Wait for it. Raises Failed, with what the containers said."""
         deadline = self.clock.monotonic() + seconds
         while not await what():
             if self.clock.monotonic() > deadline:
-                raise Failed(f"{otherwise} within {seconds:.0f} s")
+                raise Failed(f"{otherwise} within {seconds:.0f} s\n\n{await last_words(self.env)}")
             await self.clock.sleep(POLL)
 
     async def load_example(self) -> None:
@@ -123,12 +122,24 @@ async def compose(env: Mapping[str, str], *arguments: str, input: bytes = b"", s
     return await run([*argv, *arguments], env=env, input=input, seconds=seconds)
 
 
+async def last_words(env: Mapping[str, str]) -> str:
+    """What the containers said last. Raises Failed."""
+    return await compose(env, "logs", "--no-color", "--tail=10", seconds=60)
+
+
 def settings(engine: Engine) -> dict[str, str]:
-    """What docker-compose is told: .env, and the environment before it. The API's port is chosen here, where
-    any free one is wanted: the engine would choose another one whenever the API server restarts."""
+    """What docker-compose is told: .env, and the environment before it.
+
+    The API's port is chosen here, where any free one is wanted: the engine would choose another one whenever
+    the API server restarts. In an engine of the demo's own the project gets a name that no other has, because
+    cgroups, which are named after it, are the machine's.
+    """
     lines = (line.strip() for line in (HERE / ".env").read_text().splitlines())
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
-    made = {name: value for name, _, value in pairs} | dict(engine.env)
+    made = {name: value for name, _, value in pairs}
+    if engine.own:
+        made["COMPOSE_PROJECT_NAME"] += f"-{Entropy().suffix(6)}"
+    made |= engine.env
     if made["KPLANE_API_PORT"] == "0":
         made["KPLANE_API_PORT"] = str(free_port())
     return made
@@ -140,17 +151,16 @@ async def cluster(engine: Engine, clock: Clock, env: Mapping[str, str]) -> Async
     with tempfile.TemporaryDirectory(prefix="kplane-admin-") as folder:
         kubeconfig = Path(folder) / "admin.conf"
         try:
-            await compose(env, "up", "--detach", "--no-build", seconds=UP_SECONDS)
-            kubectl = await _kubectl(engine, env, kubeconfig)
-            yield Cluster(engine, env, kubectl, clock)
-        except Failed as failure:
-            said = await compose(env, "logs", "--no-color", "--tail=10", seconds=60)
-            raise Failed(f"{failure}\n\nWhat the containers said last:\n{said}") from failure
+            try:
+                await compose(env, "up", "--detach", "--no-build", seconds=UP_SECONDS)
+            except Failed as failure:
+                raise Failed(f"{failure}\n\n{await last_words(env)}") from failure
+            yield Cluster(engine, env, await _kubectl(engine, env, kubeconfig), clock)
         finally:
             await compose(env, "down", "--volumes", "--timeout", "10", seconds=UP_SECONDS)
-            for path in CGROUPS.glob(f"*/kplane-{env['COMPOSE_PROJECT_NAME']}-[12]"):
+            for number in range(len(WORKERS)):
                 # Of workers that were killed.
-                remove_cgroups(path)
+                remove_cgroup(f"/kplane-{env['COMPOSE_PROJECT_NAME']}-{number + 1}")
 
 
 async def _kubectl(engine: Engine, env: Mapping[str, str], kubeconfig: Path) -> Sequence[str]:

@@ -42,6 +42,12 @@ class Engine:
         return await run(["docker", *arguments], env=self.env, input=input, seconds=seconds)
 
 
+def remove_cgroup(path: str) -> None:
+    """From every hierarchy of the machine, with what is below it and holds no process."""
+    for top in (CGROUPS, *CGROUPS.iterdir()):
+        remove_cgroups(top / path.lstrip("/"))
+
+
 @asynccontextmanager
 async def engine(clock: Clock, *, own: bool = False) -> AsyncIterator[Engine]:
     """The engine that answers here, unless an `own` one is wanted or none does. Raises Failed."""
@@ -59,8 +65,7 @@ async def engine(clock: Clock, *, own: bool = False) -> AsyncIterator[Engine]:
             socket = {"DOCKER_HOST": f"unix://{folder / 'docker.sock'}"}
             yield Engine({**env, **socket}, ("nsenter", f"--net=/proc/{first}/ns/net"), own=True)
     finally:
-        for top in (CGROUPS, *CGROUPS.iterdir()):
-            remove_cgroups(top / cgroup.lstrip("/"))
+        remove_cgroup(cgroup)
         # Many thousand files.
         await run(["rm", "--recursive", "--force", "--one-file-system", str(folder)])
 
