@@ -36,6 +36,13 @@ def images() -> Iterator[ModuleType]:
         yield importlib.import_module("images")
 
 
+@pytest.fixture
+def module() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        yield importlib.import_module("cluster")
+
+
 def given() -> dict[str, list[str]]:
     """What init.sh hands out: service -> user, and files."""
     text = (FOLDER / "bin" / "init.sh").read_text().replace("\\\n", " ")
@@ -231,3 +238,24 @@ def test_what_is_built_has_every_component(images: ModuleType, tmp_path: Path) -
     assert "cli" in {link.name for link in links}
     assert all((link / "__init__.py").exists() for link in links)
     assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_the_environment_goes_before_the_defaults(module: ModuleType) -> None:
+    made = module.settings(module.Engine({"KPLANE_NET": "192.0.2", "KPLANE_API_PORT": "6443"}))
+
+    assert made["KPLANE_NET"] == "192.0.2"
+    assert made["KPLANE_API_PORT"] == "6443"
+    assert made["COMPOSE_PROJECT_NAME"] == "kplane"
+
+
+def test_the_apis_port_is_chosen_once(module: ModuleType) -> None:
+    assert int(module.settings(module.Engine({}))["KPLANE_API_PORT"])
+
+
+def test_demos_with_engines_of_their_own_have_names_of_their_own(module: ModuleType) -> None:
+    """cgroups are the machine's, and named after the project."""
+    own = module.Engine({}, own=True)
+
+    assert len({module.settings(own)["COMPOSE_PROJECT_NAME"] for _ in range(3)}) == 3
+    named = module.Engine({"COMPOSE_PROJECT_NAME": "mine"}, own=True)
+    assert module.settings(named)["COMPOSE_PROJECT_NAME"] == "mine"
