@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kplane.api.errors import Conflict, NotFound
+from kplane.api.errors import NotFound
 from kplane.api.resource import Key, Object, Resource
 from kplane.api.types import PartialObjectMetadata, Secret
 from kplane.client.controller import Context
@@ -103,7 +103,8 @@ class ServiceAccountTokenController:
                 self._queue.add(secret.key)
 
     async def reconcile(self, key: Key) -> Requeue | None:
-        """Fill the Secret, or delete it with its account. Safe to repeat at any time."""
+        """Fill the Secret, or delete it with its account. Safe to repeat at any time. Raises
+        Conflict where the cache lags behind, after which it is tried again."""
         secret = self._secrets.get(key)
         if secret is None:
             await self._drop_reference(key)
@@ -150,8 +151,8 @@ class ServiceAccountTokenController:
         live["metadata"]["annotations"] |= {ACCOUNT_NAME: name, ACCOUNT_UID: uid}
         try:
             await self._client.update(SECRETS, live)
-        except (Conflict, NotFound):
-            return  # It has changed, which wakes us again.
+        except NotFound:
+            return
         log.info("filled service account token secret=%s account=%s", secret.key, name)
 
     def _token(self, namespace: str, secret: str, account: str, uid: str) -> str:
@@ -163,8 +164,8 @@ class ServiceAccountTokenController:
         meta = secret.metadata
         try:
             await self._client.delete(SECRETS, meta.name, meta.namespace, uid=meta.uid)
-        except (Conflict, NotFound):
-            return  # Gone already, or another one of that name by now.
+        except NotFound:
+            return
         log.info("deleted service account token of no account secret=%s", secret.key)
 
     async def _drop_reference(self, key: Key) -> None:
