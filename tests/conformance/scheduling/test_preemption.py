@@ -92,3 +92,31 @@ async def test_victim_is_marked_as_the_target_of_a_disruption(
     assert waiting["status"]["nominatedNodeName"] == node
     await api.patch(f"{pods}/victim", {"metadata": {"finalizers": None}}, "application/merge-patch+json")
     await api.until(f"{pods}/preemptor", ready)
+
+
+async def test_replicas_that_had_to_leave_are_made_again_and_wait(
+    api: Api, core: str, apps: str, namespace: str, node: str
+) -> None:
+    def replicaset(name: str, level: str, count: int) -> dict[str, Any]:
+        labels = {"name": name}
+        template = {"metadata": {"labels": labels}, "spec": pod(name, level, count)["spec"]}
+        spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+        return {"metadata": {"name": name}, "spec": spec}
+
+    for name, level, count in (("low", "low", 2), ("high", "high", 2)):
+        await api.make(f"{apps}/replicasets", replicaset(name, f"{level}-{namespace}", count))
+        await api.until(
+            f"{apps}/replicasets/{name}", lambda found: found["status"].get("availableReplicas") == 1
+        )
+    [first] = await api.names(f"{core}/pods", labelSelector="name=low")
+
+    await api.make(f"{core}/pods", pod("preemptor", f"high-{namespace}", 3))
+
+    await api.until(f"{core}/pods/preemptor", ready)
+    [second] = await api.until_listed(
+        f"{core}/pods",
+        lambda found: [entry for entry in found if entry["metadata"]["name"] != first] == found != [],
+        labelSelector="name=low",
+    )
+    assert "nodeName" not in second["spec"]
+    await api.until(f"{apps}/replicasets/high", lambda found: found["status"].get("availableReplicas") == 1)
