@@ -23,6 +23,7 @@ from kplane.api.clock import Clock
 from kplane.api.errors import AlreadyExists, ApiError, Conflict, NotFound, not_found
 from kplane.api.patches import merge
 from kplane.api.resource import Object, Resource, resource_of
+from kplane.client import codec
 from kplane.client.flights import Flights
 from kplane.client.rest import Client, PatchType
 from kplane.client.transport import Response, Stream, Transport
@@ -41,6 +42,8 @@ RETRY_SECONDS = 10.0
 """How long the former token is used on where there is no new one yet."""
 UPDATES = 5
 """How often a patch is merged again because somebody else was faster."""
+KEPT_BYTES = 2 << 20
+"""Of answers that each controller keeps."""
 
 Headers = Mapping[str, str]
 Query = Mapping[str, str]
@@ -184,6 +187,32 @@ def _bearing(headers: Headers | None, token: str) -> Headers:
     return {**(headers or {}), "Authorization": f"Bearer {token}"}
 
 
+class Answers:
+    """Objects as the server last answered, by path, up to KEPT_BYTES: whoever writes one again need not read
+    it first. One that has changed since is refused by its resourceVersion."""
+
+    def __init__(self) -> None:
+        self._bodies: dict[str, bytes] = {}
+        self._bytes = 0
+
+    def take(self, path: str) -> Object | None:
+        """The answer, which is kept no longer."""
+        body = self._bodies.pop(path, None)
+        if body is None:
+            return None
+        self._bytes -= len(body)
+        found: Object = msgspec.json.decode(body)
+        return found
+
+    def keep(self, path: str, body: bytes) -> None:
+        """In place of that which is there; the oldest go."""
+        self._bytes += len(body) - len(self._bodies.pop(path, b""))
+        self._bodies[path] = body
+        while self._bytes > KEPT_BYTES:
+            oldest = next(iter(self._bodies))
+            self._bytes -= len(self._bodies.pop(oldest))
+
+
 class AccountClient(Client):
     """A controller's client. `reader` has the manager's rights."""
 
@@ -192,6 +221,7 @@ class AccountClient(Client):
         super().__init__(transport, user_agent=agent, clock=clock)
         self._reader = reader
         self._patched = patched(name)
+        self._answers = Answers()
 
     async def patch(
         self,
@@ -218,16 +248,24 @@ class AccountClient(Client):
     async def _merge(
         self, resource: Resource[T], name: str, namespace: str, patch: Object, subresource: str, manager: str
     ) -> T:
-        guarded = "resourceVersion" in patch.get("metadata", {})
-        for _ in range(UPDATES - 1):
-            body = merge(await self._current(resource, name, namespace), patch)
+        guard: str | None = patch.get("metadata", {}).get("resourceVersion")
+        place = resource.path(namespace, name)
+        for attempt in range(UPDATES):
+            kept = self._answers.take(place)
+            if kept is not None and guard not in (None, kept["metadata"]["resourceVersion"]):
+                kept = None
+            whole = kept or await self._current(resource, name, namespace)
+            path = resource.path(namespace, name, subresource)
+            query = {"fieldManager": manager} if manager else {}
             try:
-                return await self.update(resource, body, subresource=subresource, field_manager=manager)
+                response = await self._send("PUT", path, query, merge(whole, patch))
             except Conflict:
-                if guarded:
+                if guard is not None or attempt == UPDATES - 1:
                     raise
-        body = merge(await self._current(resource, name, namespace), patch)
-        return await self.update(resource, body, subresource=subresource, field_manager=manager)
+            else:
+                self._answers.keep(place, response.body)
+                return codec.codec(resource.view).one(response.body)
+        raise AssertionError("the last attempt returns or raises")
 
     async def _current(self, resource: Resource[Any], name: str, namespace: str) -> Object:
         """The object as it is. A list of one: that is what the manager may do with everything."""

@@ -10,10 +10,12 @@ Invariant: only an ownerReference makes a pod ours; labels only decide about ado
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
+
+from prometheus_client import Histogram
 
 from kplane.api.errors import ApiError, NotFound
 from kplane.api.resource import Key, Object
@@ -31,9 +33,23 @@ from .status import conditions_body, counts, without
 
 log = logging.getLogger(__name__)
 
+AGE_RATIO = Histogram(
+    "replicaset_controller_sorting_deletion_age_ratio",
+    "The ratio of chosen deleted pod's ages to the current youngest pod's age (at the time). Should be <2. "
+    "The intent of this metric is to measure the rough efficacy of the LogarithmicScaleDown feature gate's "
+    "effect on the sorting (and deletion) of pods when a replicaset scales down. "
+    "This only considers Ready pods when calculating and reporting.",
+    buckets=tuple(0.25 * 2**power for power in range(6)),
+)
+
 ORPHANS = "replicaset-orphans"
 BURST = 500
 """Most Pods created or deleted in one step."""
+
+MANY = 50
+PAUSE_PER_POD = 0.0002
+LONGEST_PAUSE = 0.5
+"""How long changes of Pods gather before the step of a set that has MANY."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,20 @@ def current_status(rs: ReplicaSet) -> Object:
     return body | {"conditions": conditions_body(status.conditions)}
 
 
+def observe_ages(pods: Sequence[Pod], chosen: Iterable[Pod], now: datetime) -> None:
+    """How much older than the youngest ready Pod those are that go, of the ready ones."""
+    ages = {
+        pod.metadata.uid: int((now - pod.metadata.creation_timestamp).total_seconds() * 1000)
+        for pod in pods
+        if pod.ready and pod.metadata.creation_timestamp
+    }
+    youngest = min(ages.values(), default=0)
+    for pod in chosen if youngest > 0 else ():
+        if pod.metadata.uid in ages:
+            # Whole numbers, as upstream divides them.
+            AGE_RATIO.observe(ages[pod.metadata.uid] // youngest)
+
+
 class ReplicaSetController:
     name = "replicaset-controller"
     kind: ClassVar[type[ReplicaSet]] = ReplicaSet
@@ -112,7 +142,7 @@ class ReplicaSetController:
         self._writes = TrackedWrites(ctx.client, self._pods, ctx.clock)
         self._adoption = Adoption(ctx.client, Pod)
         self._sets.on_change(ctx.queue.wake)
-        self._pods.on_change(ctx.queue.wake_owner)
+        self._pods.on_change(ctx.queue.wake_owner_later(self._pause))
         self._pods.on_change(self._wake_adopters)
 
     def _wake_adopters(self, old: Pod | None, new: Pod | None) -> None:
@@ -121,6 +151,13 @@ class ReplicaSetController:
             return
         for key in adopters(self._sets.list(new.metadata.namespace), new.metadata.labels):
             self._queue.add(key)
+
+    def _pause(self, key: Key) -> float:
+        """Seconds for which changes of Pods gather: a step looks at every Pod of the set, so that one for each
+        change would cost the square of their number."""
+        rs = self._sets.get(key)
+        have = rs.status.replicas if rs is not None else 0
+        return min(have * PAUSE_PER_POD, LONGEST_PAUSE) if have >= MANY else 0.0
 
     async def reconcile(self, key: Key) -> Requeue | None:
         """Take one step towards the spec. Safe to repeat at any time."""
@@ -151,6 +188,7 @@ class ReplicaSetController:
             log.info("creating pods key=%s want=%d have=%d", key, rs.spec.replicas, len(pods))
             return await slow_start(step.create, lambda: self._create(key, rs))
         if step.delete:
+            observe_ages(pods, step.delete, self._clock.now())
             log.info("deleting pods key=%s want=%d have=%d", key, rs.spec.replicas, len(pods))
             errors = await attempt_all([self._delete(key, rs, pod) for pod in step.delete])
             return errors[0] if errors else None

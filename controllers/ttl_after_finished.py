@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
+from prometheus_client import Histogram
+
 from kplane.api.errors import Conflict, NotFound
 from kplane.api.resource import Key
 from kplane.api.types import Job
@@ -17,6 +19,12 @@ from kplane.client.controller import Context
 from kplane.client.workqueue import Requeue
 
 log = logging.getLogger(__name__)
+
+LATENESS = Histogram(
+    "ttl_after_finished_controller_job_deletion_duration_seconds",
+    "The time it took to delete the job since it became eligible for deletion",
+    buckets=tuple(0.1 * 2**power for power in range(14)),
+)
 
 
 def time_left(job: Job, now: datetime) -> float | None:
@@ -61,5 +69,6 @@ class TTLAfterFinishedController:
             return None  # Somebody else has deleted it.
         except Conflict:
             return Requeue(0)  # It has just changed: judge it again.
+        LATENESS.observe(-left)
         log.info("deleted finished job key=%s", key)
         return None

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 
+from prometheus_client import Histogram
+
 from kplane.api.clock import rfc3339
 from kplane.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from kplane.api.resource import Key, Object
@@ -31,6 +33,12 @@ from . import plan
 from .plan import BadSchedule, Timetable
 
 log = logging.getLogger(__name__)
+
+SKEW = Histogram(
+    "cronjob_controller_job_creation_skew_duration_seconds",
+    "Time between when a cronjob is scheduled to be run, and when the corresponding job is created",
+    buckets=tuple(2.0**power for power in range(10)),
+)
 
 TOO_MANY = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
 
@@ -163,7 +171,7 @@ class CronJobController:
             for entry in list(state.active):
                 await self._delete(cronjob, entry.name, entry.uid)
                 state.drop(entry.uid)
-        job = await self._create(cronjob, plan.job_body(cronjob, scheduled, times.zone))
+        job = await self._create(cronjob, plan.job_body(cronjob, scheduled, times.zone), scheduled)
         if job is None or any(entry.uid == job.metadata.uid for entry in state.active):
             return
         meta = job.metadata
@@ -175,7 +183,7 @@ class CronJobController:
         )  # fmt: skip
         state.last_schedule = scheduled
 
-    async def _create(self, cronjob: CronJob, body: Object) -> Job | None:
+    async def _create(self, cronjob: CronJob, body: Object, scheduled: datetime) -> Job | None:
         """The Job of this run, made now or by an earlier attempt; None if its name is taken by another."""
         key = cronjob.key
         try:
@@ -189,6 +197,8 @@ class CronJobController:
                 self._events.event(cronjob, "Warning", "FailedCreate", f"Error creating job: {error}")
             raise
         log.info("created job key=%s job=%s", key, job.metadata.name)
+        if created := job.metadata.creation_timestamp:
+            SKEW.observe((created - scheduled).total_seconds())
         self._events.event(cronjob, "Normal", "SuccessfulCreate", f"Created job {job.metadata.name}")
         return job
 

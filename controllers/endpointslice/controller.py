@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from kplane.api.errors import NotFound
+from kplane.api.errors import ApiError, NotFound
 from kplane.api.resource import Key, Object
 from kplane.api.types import EndpointSlice, Node, Pod, Service
 from kplane.client.controller import Context
@@ -33,7 +33,8 @@ from ..services import (
     selected,
 )
 from ..status import guarded
-from .endpoints import Ports, address_types, desired
+from . import metrics
+from .endpoints import Desired, Ports, address_types, desired
 from .packing import Filling, Packing, pack
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class EndpointSliceController:
         self._latest = Latest(self._slices)
         self._writes = TrackedWrites(ctx.client, self._slices, ctx.clock)
         self._trigger_times = TriggerTimes()
+        self._sizes = metrics.Sizes()
         self._waiting: dict[Key, set[str]] = {}
         """Services, and the unknown nodes of their Pods."""
         self._nodes.on_change(self._node_changed)
@@ -78,16 +80,23 @@ class EndpointSliceController:
             self._trigger_times.forget(key)
             self._waiting.pop(key, None)
             self._writes.forget(key)
+            self._sizes.set(key, None)
             return None
         if not has_endpoints(service):
             return None
         # The cache lags behind our own writes; packing now would put endpoints into two slices.
         if wait := self._writes.unsettled(key):
+            metrics.count_sync("stale")
             return Requeue(wait)
         pods = selected(service, self._pods.list(key.namespace))
         time = self._trigger_times.observe(service, pods)
         packings, unknown = self._plan(service, pods)
-        await self._write(service, packings, time)
+        try:
+            await self._write(service, packings, time)
+        except ApiError:
+            metrics.count_sync("error")
+            raise
+        metrics.count_sync("success")
         self._await_nodes(key, unknown)
         return None
 
@@ -111,12 +120,16 @@ class EndpointSliceController:
         types = address_types(service)
         packings: dict[str, Packing] = {}
         unknown: set[str] = set()
+        every: dict[str, Desired] = {}
         usable = [entry for entry in slices if entry.address_type in types and _is_of(entry, service)]
         for kind in types:
             wanted, missing = desired(service, pods, lambda name: self._nodes.get(Key("", name)), kind)
             existing = [entry for entry in usable if entry.address_type == kind]
             packings[kind] = pack(wanted, existing, slice_labels(service), self._maximum)
             unknown |= missing
+            every[kind] = wanted
+        metrics.count_endpoints(every, usable)
+        self._sizes.set(service.key, metrics.size(every, packings.values(), usable, self._maximum))
         packings[""] = Packing(delete=[entry for entry in slices if entry not in usable])
         return packings, unknown
 
@@ -127,6 +140,7 @@ class EndpointSliceController:
             actions += [self._writes.delete(service.key, entry) for entry in packing.delete]
         if not actions:
             return
+        metrics.count_changes(packings.values())
         log.info("writing slices key=%s writes=%d", service.key, len(actions))
         errors = await attempt_all(actions)
         if errors:

@@ -60,12 +60,12 @@ def _pack_ports(
     labels: Mapping[str, str],
     maximum: int,
 ) -> None:
-    missing = {_identity(endpoint): endpoint for endpoint in endpoints}
+    missing = {identity(endpoint): endpoint for endpoint in endpoints}
     changed: list[Filling] = []
     unchanged: list[Filling] = []
     for entry in existing:
         have = list(entry.endpoints or ())
-        kept = [found for old in have if (found := missing.pop(_identity(old), None))]
+        kept = [found for old in have if (found := missing.pop(identity(old), None))]
         filling = Filling(entry, ports, kept)
         if kept == have and entry.metadata.labels == labels and len(kept) <= maximum:
             unchanged.append(filling)
@@ -84,7 +84,8 @@ def _pack_ports(
     packing.write += changed
 
 
-def _identity(endpoint: Endpoint) -> Identity:
+def identity(endpoint: Endpoint) -> Identity:
+    """What makes it the same endpoint, whatever its conditions."""
     return endpoint.addresses, endpoint.target_ref.uid if endpoint.target_ref else ""
 
 

@@ -14,6 +14,8 @@ import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
+from prometheus_client import Counter
+
 from kplane.api.clock import Clock, Entropy
 from kplane.api.errors import ApiError
 from kplane.api.resource import Resource
@@ -25,6 +27,11 @@ from ..discovery import Discovered, Served, discover
 from .graph import Graph
 
 log = logging.getLogger(__name__)
+
+SYNC_ERRORS = Counter(
+    "garbagecollector_controller_resources_sync_error_total",
+    "Number of garbage collector resources sync errors",
+)
 
 REDISCOVERY = 30.0
 RETRY = 1.0
@@ -92,6 +99,7 @@ class Monitors:
         try:
             found = await discover(self._client)
         except ApiError as error:
+            SYNC_ERRORS.inc()
             log.warning("discovery failed why=%s", error)
             return False
         wanted = set(monitored(found).values())

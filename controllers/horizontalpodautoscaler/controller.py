@@ -30,6 +30,7 @@ from kplane.client.workqueue import Requeue
 from ..config import Config
 from ..discovery import discover
 from ..status import condition_body
+from . import monitor
 from .behavior import Bounds, History, down_rules, longest_period, settle, up_rules
 from .metrics import Metrics
 from .proposals import Proposal, Proposals, Situation, Unusable
@@ -136,11 +137,15 @@ class HorizontalPodAutoscalerController:
         draft = Draft(scaler.status, now, list(scaler.status.conditions))
         draft.current, draft.desired = scaler.status.current_replicas, scaler.status.desired_replicas
         draft.metrics = scaler.status.current_metrics
-        try:
-            await self._look(scaler, draft)
-        except Failed as error:
-            log.warning("not scaled key=%s why=%s", key, error)
-        await self._write(scaler, draft)
+        with monitor.look(self._clock) as outcome:
+            outcome.error = "internal"
+            try:
+                await self._look(scaler, draft)
+                outcome.error = "none"
+            except Failed as error:
+                log.warning("not scaled key=%s why=%s", key, error)
+            outcome.before, outcome.after = draft.current, draft.desired
+            await self._write(scaler, draft)
         # Metrics can't be watched.
         return Requeue(self._options.hpa_sync_period)
 
@@ -208,7 +213,7 @@ class HorizontalPodAutoscalerController:
         statuses: list[Object] = []
         for metric in scaler.spec.metrics or ():
             try:
-                proposal = await self._proposals.propose(metric, situation)
+                proposal = await self._propose(metric, situation)
             except Unusable as error:
                 self._warn(scaler, error.reason, error.why)
                 failures.append(error)
@@ -224,6 +229,14 @@ class HorizontalPodAutoscalerController:
         text = f"the HPA was able to successfully calculate a replica count from {chosen.name}"
         draft.set(ACTIVE, True, "ValidMetricFound", text)
         return self._allowed(scaler, chosen, scale.spec.replicas, bounds, draft)
+
+    async def _propose(self, metric: Object, situation: Situation) -> Proposal:
+        """Raises Unusable."""
+        with monitor.computation(metric.get("type", ""), self._clock) as outcome:
+            outcome.error = "internal"
+            proposal = await self._proposals.propose(metric, situation)
+            outcome.error, outcome.before, outcome.after = "none", situation.wanted, proposal.replicas
+        return proposal
 
     def _situation(self, scaler: HorizontalPodAutoscaler, scale: Scale, draft: Draft) -> Situation:
         """What the metrics are judged by. Raises Failed where the Pods cannot be told."""

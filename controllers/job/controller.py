@@ -27,6 +27,7 @@ from ..adoption import Adoption, adopters, selector_of
 from ..batches import attempt_all, namespace_is_terminating, slow_start
 from ..latest import Latest
 from ..status import guarded
+from . import metrics
 from .accounting import count
 from .assessment import FAILURE, SUCCESS, Assessment, assess, completed, deadline_left
 from .failures import Record
@@ -50,6 +51,8 @@ class Step:
     terminating: int
     error: ApiError | None = None
     wait: float | None = None
+    action: str = metrics.RECONCILING
+    """As metrics call it."""
 
     @classmethod
     def before(cls, found: Assessment) -> Step:
@@ -75,7 +78,9 @@ class JobController:
         self._adoption = Adoption(ctx.client, Pod, TRACKING)
         self._backoff: dict[Key, Record] = {}
         self._jobs.on_change(ctx.queue.wake)
+        self._jobs.on_change(_count_job)
         self._pods.on_change(self._wake_for_pod)
+        self._pods.on_change(metrics.count_finalizer)
 
     def _wake_for_pod(self, old: Pod | None, new: Pod | None) -> None:
         for pod in (old, new):
@@ -107,12 +112,13 @@ class JobController:
             self._events.event(job, "Warning", "UnknownCompletionMode", why)
             return None
         try:
-            return await self._sync(key, job)
+            with metrics.observed(job, self._clock) as sync:
+                return await self._sync(key, job, sync)
         except NotFound:
             # The Job went away under this step; its watch event wakes us to release its Pods.
             return None
 
-    async def _sync(self, key: Key, job: Job) -> Requeue | None:
+    async def _sync(self, key: Key, job: Job, sync: metrics.Sync) -> Requeue | None:
         pods = await self._pods_of(job)
         now = self._clock.now()
         state = State.of(job)
@@ -120,6 +126,7 @@ class JobController:
             state.start_time = now
         found = assess(job, state, pods, self._backoff.get(key, Record()), now)
         step = await self._act(key, found)
+        sync.action = step.action
         state.active, state.ready, state.terminating = step.active, step.ready, step.terminating
         await self._account(key, found)
         if step.error is not None:
@@ -186,26 +193,32 @@ class JobController:
     async def _follow_plan(self, key: Key, found: Assessment, step: Step) -> None:
         planned = plan(found)
         step.wait = planned.wait
+        step.action = metrics.TRACKING_PODS
         if planned.delete:
+            step.action = metrics.DELETED
             # They go because they are too many: none of them is to be counted.
             untracked, step.error = await self._untrack(planned.delete)
             doomed = [pod for pod in planned.delete if pod.metadata.uid in untracked]
             await self._delete(key, found, doomed, step)
         if planned.create:
+            step.action = metrics.CREATED
             log.info("creating pods key=%s pods=%d active=%d", key, len(planned.create), step.active)
             wanted = iter(planned.create)
             step.error = await slow_start(
-                len(planned.create), lambda: self._create(key, found.job, next(wanted), step)
+                len(planned.create), lambda: self._create(key, found, next(wanted), step)
             )
 
-    async def _create(self, key: Key, job: Job, wanted: Wanted, step: Step) -> None:
+    async def _create(self, key: Key, found: Assessment, wanted: Wanted, step: Step) -> None:
+        job = found.job
         try:
             pod = await self._writes.create(key, body(job, wanted), key.namespace)
         except ApiError as error:
+            metrics.count_created(found, failed=True)
             if not namespace_is_terminating(error):
                 self._events.event(job, "Warning", "FailedCreate", f"Error creating: {error}")
             raise
         step.active += 1
+        metrics.count_created(found, failed=False)
         self._events.event(job, "Normal", "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
 
     async def _delete(self, key: Key, found: Assessment, pods: Sequence[Pod], step: Step) -> None:
@@ -243,10 +256,12 @@ class JobController:
         state, ending = found.state, found.ending
         waiting = {pod.metadata.uid for pod in found.pods if tracked(pod)}
         state.settle(waiting)
+        known = list(state.uncounted_failed)
         done, complete = count(found)
         if ending is not None:
             state.set_condition(ending)
         job = await self._write(found.job, state)
+        metrics.count_verdicts(job, done, known)
         self._backoff[key] = found.backoff
         removed, error = await self._untrack([pod for pod in done if pod.metadata.uid in waiting])
         waiting -= removed
@@ -270,6 +285,9 @@ class JobController:
 
     def _tell_end(self, found: Assessment) -> None:
         job, state = found.job, found.state
+        for end in state.conditions:
+            if end.type in ("Complete", "Failed"):
+                metrics.count_finished(job, end)
         if condition(state.conditions, "Complete"):
             if job.spec.completions is not None and state.succeeded > job.spec.completions:
                 why = "Too many succeeded pods running after completion count reached"
@@ -285,6 +303,7 @@ class JobController:
         meta = job.metadata
         patch = guarded(meta, {"status": state.body()})
         answer = await self._client.patch(Job, meta.name, meta.namespace, patch, subresource="status")
+        metrics.count_status(job, answer)
         return self._latest.wrote(answer)
 
     async def _release(self, key: Key, job: Job | None) -> None:
@@ -325,6 +344,11 @@ class JobController:
 
 def _managed_elsewhere(job: Job) -> bool:
     return job.spec.managed_by not in (None, MANAGER)
+
+
+def _count_job(old: Job | None, new: Job | None) -> None:
+    if old is None and new is not None and _managed_elsewhere(new):
+        metrics.count_managed_elsewhere(new.spec.managed_by or "")
 
 
 def _counted_by(job: Job | None, pod: Pod) -> bool:

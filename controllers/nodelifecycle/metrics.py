@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 _SIZE = Gauge("node_collector_zone_size", "Gauge measuring number of registered Nodes per zones.", ["zone"])
 _HEALTH = Gauge(
@@ -21,6 +21,12 @@ _GIVEN_UP = Counter(
 evicted_pods = Counter(
     "taint_eviction_controller_pod_deletions_total",
     "Total number of Pods deleted by TaintEvictionController since its start.",
+)
+eviction_seconds = Histogram(
+    "taint_eviction_controller_pod_deletion_duration_seconds",
+    "Latency, in seconds, between the time when a taint effect has been activated for the Pod and its "
+    "deletion via TaintEvictionController.",
+    buckets=(0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 30, 60, 120, 180, 240),
 )
 
 

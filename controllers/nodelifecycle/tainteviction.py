@@ -22,7 +22,7 @@ from kplane.client.workqueue import Requeue
 
 from ..ending import Cause, disrupted_status, end
 from ..nodes import evicting, index_by_node, pods_on, tolerates
-from .metrics import evicted_pods
+from .metrics import evicted_pods, eviction_seconds
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,8 @@ class TaintEvictionController:
         self._events.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {pod.key}")
         await end(self._client, pod, disrupted_status(pod, CAUSE, self._clock.now(), fail=False))
         evicted_pods.inc()
-        self._planned.pop(pod.key, None)
+        if planned := self._planned.pop(pod.key, None):
+            eviction_seconds.observe(self._clock.monotonic() - planned.due)
 
     def _cancel(self, pod: Pod) -> None:
         """The Pod may stay after all, or is gone; people hear of it where they heard that it must go."""

@@ -26,6 +26,7 @@ from ..status import guarded
 from . import binding, matching
 from .binding import Ask, Bind, ClaimStep, Lose, Mismatch, Phase, Provision, Unbind, VolumeStep, Wait
 from .matching import BIND_COMPLETED, BOUND_BY_CONTROLLER
+from .metrics import COLLECTOR
 from .use import claims_of, index_by_claim, users
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class VolumeBinder:
         self._volumes = ctx.informer(PersistentVolume)
         self._classes = ctx.informer(StorageClass)
         self._pods = ctx.informer(Pod)
+        COLLECTOR.watch(self._volumes, self._claims)
         self._claims.add_index(CLASS_INDEX, _unbound_class)
         index_by_claim(self._pods)
         self._known_claims = Latest(self._claims)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 
+from prometheus_client import Counter
+
 from kplane.api.errors import AlreadyExists, ApiError
 from kplane.api.resource import Key, Object
 from kplane.api.types import Pod
@@ -22,6 +24,13 @@ from ..batches import namespace_is_terminating
 from .use import NotForPod, check_owner, claim_name, index_by_claim, users
 
 log = logging.getLogger(__name__)
+
+CREATES = Counter(
+    "ephemeral_volume_controller_create_total", "Number of PersistentVolumeClaim creation requests"
+)
+FAILURES = Counter(
+    "ephemeral_volume_controller_create_failures_total", "Number of PersistentVolumeClaim creation requests"
+)
 
 
 def claim_body(pod: Pod, volume: Volume) -> Object:
@@ -92,8 +101,10 @@ class EphemeralVolumeController:
             raise
 
     async def _create(self, pod: Pod, volume: Volume) -> None:
+        CREATES.inc()
         try:
-            await self._client.create(PersistentVolumeClaim, claim_body(pod, volume))
+            with FAILURES.count_exceptions(ApiError):
+                await self._client.create(PersistentVolumeClaim, claim_body(pod, volume))
         except AlreadyExists:
             # The cache lags behind, or somebody else was first: the server knows whose claim it is.
             namespace, name = pod.metadata.namespace, claim_name(pod, volume)

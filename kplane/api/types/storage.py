@@ -80,6 +80,7 @@ class VolumeSpec(Part, frozen=True):
     node_affinity: VolumeNodeAffinity | None = None
     csi: CSISource | None = None
     host_path: PathSource | None = None
+    local: PathSource | None = None
     nfs: PathSource | None = None
 
 
