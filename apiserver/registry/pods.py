@@ -63,6 +63,7 @@ class PodStrategy(StatusStrategy):
         "status.podIPs",
         "status.nominatedNodeName",
     )
+    fields_read = selectable
     aliases: Mapping[str, str] = MappingProxyType({"spec.host": "spec.nodeName"})
 
     warns_updates = False

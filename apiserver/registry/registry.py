@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from kplane.api.resource import Object
 from kplane.api.scheme import CustomVersion, ResourceInfo
 
+from ..storage import codec
 from ..storage.cache import Fields
 from ..storage.hub import Hub
 from .customresources import CustomResourceStrategy
@@ -81,7 +82,9 @@ class Registries:
         key = (row.group, row.plural)
         # The cache holds what is stored, which may be another version than this row's.
         stored = STRATEGIES.get((row.storage_group_version[0], row.plural), PLAIN)
-        cache = self._hub.cache(row.storage_prefix, stored.fields if stored.selectable else None)
+        fields = stored.fields if stored.selectable else None
+        decode = codec.reader(stored.fields_read) if stored.fields_read else codec.decode
+        cache = self._hub.cache(row.storage_prefix, fields, decode=decode)
         return Registry(
             row,
             STRATEGIES.get(key, PLAIN),

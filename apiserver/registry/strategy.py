@@ -70,6 +70,9 @@ class Strategy:
     selectable: tuple[str, ...] = ()
     """Field selectors beyond metadata.name and metadata.namespace, e.g. `spec.nodeName`."""
 
+    fields_read: tuple[str, ...] = ()
+    """The paths that `fields` looks at, so that no more of each change is decoded; empty for all of it."""
+
     unselectable = "field label not supported: {field}"
     """What is said of other fields, where the kind has `selectable` ones."""
 

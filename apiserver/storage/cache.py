@@ -55,6 +55,10 @@ Fields = Callable[[Object], Mapping[str, str]]
 Normalise = Callable[[bytes], bytes]
 """From stored bytes to those that the cache holds. Raises msgspec.MsgspecError."""
 
+Decode = Callable[[bytes], Object]
+"""From the bytes that the cache holds to as much of the object as its labels and `Fields` need. Raises
+msgspec.MsgspecError."""
+
 EVERYTHING = Selection()
 
 HISTORY_MIN = 4096
@@ -83,12 +87,18 @@ class WatchCache:
     """One resource's objects. Made by `Hub.cache`."""
 
     def __init__(
-        self, hub: Hub, prefix: str, fields: Fields | None, normalise: Normalise | None = None
+        self,
+        hub: Hub,
+        prefix: str,
+        fields: Fields | None,
+        normalise: Normalise | None = None,
+        decode: Decode = codec.decode,
     ) -> None:
         self._hub = hub
         self._prefix = prefix
         self._fields = fields
         self._normalise = normalise
+        self._decode = decode
         self._items: dict[str, Item] = {}
         self._keys: list[str] = []
         self._history: deque[tuple[float, Transition]] = deque()
@@ -202,7 +212,7 @@ class WatchCache:
             generation = self._hub.generation
             try:
                 page = await self._hub.store.range(self._prefix)
-                items = await self._decode(page.entries)
+                items = await self._items_of(page.entries)
             except StoreError as error:
                 log.warning("list failed prefix=%s error=%s", self._prefix, error)
                 await self._hub.clock.sleep(RETRY_SECONDS)
@@ -231,7 +241,7 @@ class WatchCache:
         for watcher in self._watchers.all():
             watcher.close()
 
-    async def _decode(self, entries: Sequence[Entry]) -> dict[str, Item]:
+    async def _items_of(self, entries: Sequence[Entry]) -> dict[str, Item]:
         """Many items, in turns with everybody else."""
         items: dict[str, Item] = {}
         for start in range(0, len(entries), SLICE):
@@ -293,7 +303,7 @@ class WatchCache:
             if self._fields is None:
                 labels, fields = codec.metadata(value).labels, NOTHING
             else:
-                obj = codec.decode(value)
+                obj = self._decode(value)
                 labels, fields = obj["metadata"].get("labels"), self._fields(obj) or NOTHING
         except msgspec.MsgspecError as error:
             log.error("undecodable object key=%s revision=%d error=%s", key, revision, error)

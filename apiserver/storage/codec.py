@@ -8,6 +8,8 @@ wrote into the store (other order, white space) are decoded and encoded again.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -69,6 +71,25 @@ def escaped(data: bytes) -> bytes:
 def decode(data: bytes) -> Object:
     """The object of stored or wire bytes. Raises msgspec.DecodeError."""
     return _decoder.decode(data)
+
+
+def reader(paths: Iterable[str]) -> Callable[[bytes], Object]:
+    """A `decode` that builds nothing but the labels and these paths, e.g. `spec.nodeName`: a fifth of the
+    work. It raises msgspec.MsgspecError."""
+    tree: dict[str, Any] = {"metadata": {"labels": {}}}
+    for path in paths:
+        inner = tree
+        for name in path.split("."):
+            inner = inner.setdefault(name, {})
+    return msgspec.json.Decoder(_part(tree)).decode
+
+
+def _part(tree: dict[str, Any]) -> Any:
+    """The type of an object of which only these fields are read."""
+    made: Any = TypedDict
+    return made(
+        "Part", {name: _part(inner) | None if inner else Any for name, inner in tree.items()}, total=False
+    )
 
 
 def metadata(data: bytes) -> Metadata:

@@ -18,7 +18,8 @@ from itertools import count
 from kplane.api.clock import Clock
 from kplane.api.errors import Timeout
 
-from .cache import Fields, Normalise, WatchCache
+from . import codec
+from .cache import Decode, Fields, Normalise, WatchCache
 from .store import Batch, Compacted, Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -44,14 +45,18 @@ class Hub:
         self._order = count()
 
     def cache(
-        self, prefix: str, fields: Fields | None = None, normalise: Normalise | None = None
+        self,
+        prefix: str,
+        fields: Fields | None = None,
+        normalise: Normalise | None = None,
+        decode: Decode = codec.decode,
     ) -> WatchCache:
         """The cache of a resource, made on first use. `prefix` is `ResourceInfo.storage_prefix`, `fields`
         tells selectable fields where the resource has any beyond its name and namespace, `normalise` turns
-        stored bytes into those that are kept."""
+        stored bytes into those that are kept, `decode` builds of them what `fields` reads."""
         known = self._caches.get(prefix)
         if known is None:
-            known = self._caches[prefix] = WatchCache(self, prefix, fields, normalise)
+            known = self._caches[prefix] = WatchCache(self, prefix, fields, normalise, decode)
             self._unloaded.put_nowait(known)
         return known
 

@@ -34,6 +34,23 @@ def test_letters_of_html_are_escaped_as_go_escapes_them() -> None:
     assert codec.decode(data) == obj
 
 
+def test_a_reader_builds_the_labels_and_what_it_was_asked_for_alone() -> None:
+    read = codec.reader(("spec.nodeName", "status.podIPs"))
+    pod = POD | {"spec": {"nodeName": "n", "containers": [{}]}, "status": {"podIPs": [{"ip": "10.0.0.1"}]}}
+
+    assert read(codec.encode(pod)) == {
+        "metadata": {"labels": {"app": "x"}},
+        "spec": {"nodeName": "n"},
+        "status": {"podIPs": [{"ip": "10.0.0.1"}]},
+    }
+    assert read(b'{"metadata":{"labels":null},"spec":null}') == {"metadata": {"labels": None}, "spec": None}
+
+
+def test_what_a_reader_cannot_read_it_refuses() -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        codec.reader(("spec.nodeName",))(b'{"metadata":{"labels":')
+
+
 def test_wire_bytes_carry_the_revision_first() -> None:
     assert codec.wire(codec.encode(POD), 42).startswith(
         b'{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"42","name":"a",'
