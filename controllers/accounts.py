@@ -32,6 +32,7 @@ ACCOUNTS: Mapping[str, str] = {
     "persistentvolume-protection-controller": "pv-protection-controller",
     "persistentvolumeclaim-protection-controller": "pvc-protection-controller",
     "pod-garbage-collector-controller": "pod-garbage-collector",
+    "podcertificaterequest-cleaner-controller": "podcertificaterequestcleaner",
     "replicationcontroller-controller": "replication-controller",
     "resourceclaim-controller": "resource-claim-controller",
     "root-ca-certificate-publisher-controller": "root-ca-cert-publisher",

@@ -9,7 +9,7 @@ from kplane.client.controller import Context, Controller
 
 from .bootstrap import BootstrapSigner, TokenCleaner
 from .certificates.approving import CSRApprovingController
-from .certificates.cleaner import CSRCleanerController
+from .certificates.cleaner import CSRCleanerController, PodCertificateRequestCleaner
 from .certificates.signing import CSRSigningController
 from .clusterroleaggregation import ClusterRoleAggregationController
 from .cronjob import CronJobController
@@ -129,6 +129,9 @@ CONTROLLERS: Mapping[str, Entry] = {
     "persistentvolume-protection-controller": Entry(VolumeProtection, "pvprotection", "", 1),
     "persistentvolumeclaim-protection-controller": Entry(ClaimProtection, "pvcprotection", "", 1),
     "pod-garbage-collector-controller": Entry(PodGCController, "pod_garbage_collector", "", 1),
+    "podcertificaterequest-cleaner-controller": Entry(
+        PodCertificateRequestCleaner, "podcertificaterequestcleaner", "", 1
+    ),
     "replicaset-controller": Entry(ReplicaSetController, "replicaset", "concurrent-replicaset-syncs", 5),
     "replicationcontroller-controller": Entry(
         ReplicationControllerController,

@@ -1,9 +1,10 @@
-"""Cleaner: certificate signing requests go when nobody can need them any more.
+"""Cleaners: certificate signing requests, and requests for certificates of Pods, go when nobody can need them
+any more.
 
-Reads: CertificateSigningRequests, from an informer cache. Writes: their deletion.
+Reads: CertificateSigningRequests and PodCertificateRequests, from informer caches. Writes: their deletion.
 
-Source: pkg/controller/certificates/cleaner. Upstream looks at all of them every hour; here each is looked at
-when its time has come.
+Source: pkg/controller/certificates/cleaner. Upstream looks at all of them every hour (those of Pods: every 5
+minutes); here each is looked at when its time has come.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 
 from kplane.api.errors import NotFound
-from kplane.api.resource import Key
+from kplane.api.resource import Key, Resource
+from kplane.api.types import PartialObjectMetadata
 from kplane.client.controller import Context
 from kplane.client.workqueue import Requeue
 
@@ -26,6 +28,13 @@ log = logging.getLogger(__name__)
 
 DECIDED_FOR = timedelta(hours=1)
 PENDING_FOR = timedelta(hours=24)
+OF_POD_FOR = timedelta(minutes=15)
+"""However slow, by then the kubelet has its certificate, or has given up."""
+
+POD_REQUESTS = Resource(
+    "certificates.k8s.io", "v1", "podcertificaterequests", "PodCertificateRequest", True,
+    PartialObjectMetadata,
+)  # fmt: skip
 
 
 def deadlines(request: SigningRequest) -> Iterator[datetime]:
@@ -75,4 +84,29 @@ class CSRCleanerController:
         except NotFound:
             return None  # Somebody else has deleted it.
         log.info("deleted old request=%s", key.name)
+        return None
+
+
+class PodCertificateRequestCleaner:
+    name = "podcertificaterequest-cleaner-controller"
+
+    def __init__(self, ctx: Context) -> None:
+        self._client = ctx.client
+        self._clock = ctx.clock
+        self._requests = ctx.informer(POD_REQUESTS)
+        self._requests.on_change(ctx.queue.wake)
+
+    async def reconcile(self, key: Key) -> Requeue | None:
+        """Delete the request if its time has come, whatever became of it. Safe to repeat at any time."""
+        request = self._requests.get(key)
+        if request is None or request.metadata.creation_timestamp is None:
+            return None
+        left = (request.metadata.creation_timestamp + OF_POD_FOR - self._clock.now()).total_seconds()
+        if left > 0:
+            return Requeue(left)
+        try:
+            await self._client.delete(POD_REQUESTS, key.name, key.namespace, uid=request.metadata.uid)
+        except NotFound:
+            return None  # Somebody else has deleted it.
+        log.info("deleted old request of pod request=%s", key)
         return None

@@ -10,10 +10,15 @@ import pytest
 
 from kplane.api.clock import rfc3339
 from kplane.api.resource import Object
-from kplane.controllers.certificates.cleaner import CSRCleanerController
+from kplane.controllers.certificates.cleaner import (
+    POD_REQUESTS,
+    CSRCleanerController,
+    PodCertificateRequestCleaner,
+)
 from kplane.controllers.certificates.request import SigningRequest
 from kplane.runtime import pki
 from kplane.testing.cluster import FakeCluster
+from kplane.testing.objects import make_object
 
 from .requests import make_request
 
@@ -78,3 +83,17 @@ async def test_one_whose_certificate_has_expired_goes_at_once(cluster: FakeClust
     await cluster.advance(2)
 
     assert not here(cluster)
+
+
+async def test_a_request_of_a_pod_goes_after_a_quarter_of_an_hour(cluster: FakeCluster) -> None:
+    made = make_object(POD_REQUESTS.api_version, POD_REQUESTS.kind, "one", "default", spec={})
+    cluster.load(made | {"metadata": made["metadata"] | {"creationTimestamp": rfc3339(cluster.clock.now())}})
+    context = cluster.context()
+    cluster.start(context.queue.run(PodCertificateRequestCleaner(context).reconcile))
+
+    await cluster.advance(14 * 60)
+    kept = len(cluster.list(POD_REQUESTS))
+    await cluster.advance(61)
+
+    assert kept == 1
+    assert not cluster.list(POD_REQUESTS)

@@ -10,6 +10,7 @@ from kplane.api import bootstraptokens as tokens
 from kplane.api.clock import rfc3339
 from kplane.api.resource import Key, Object
 from kplane.api.types import ConfigMap, Job, Namespace, Node, Pod, Secret
+from kplane.controllers.certificates.cleaner import POD_REQUESTS
 from kplane.controllers.certificates.request import SigningRequest
 from kplane.testing.batch import make_job
 from kplane.testing.clock import START
@@ -179,6 +180,26 @@ CSR_CLEANER = Scenario(
     pace=1800,
 )
 
+
+def _of_pod(name: str, created: str) -> Object:
+    made = make_object(POD_REQUESTS.api_version, POD_REQUESTS.kind, name, "default", spec={}, status={})
+    return made | {"metadata": made["metadata"] | {"creationTimestamp": created}}
+
+
+def _later_request(cluster: FakeCluster, step: int) -> None:
+    if step == 2:
+        cluster.load(_of_pod("late", rfc3339(cluster.clock.now())))
+
+
+POD_CSR_CLEANER = Scenario(
+    controllers=["podcertificaterequest-cleaner-controller"],
+    objects=lambda: [_of_pod("old", CREATED), _of_pod("young", "2027-01-01T00:00:00Z")],
+    world=_later_request,
+    outcome=lambda cluster: [found.metadata.name for found in cluster.list(POD_REQUESTS)],
+    expected=["young"],
+    pace=60,
+)
+
 STORIES = {
     "namespace": NAMESPACE,
     "background deletion": BACKGROUND,
@@ -188,4 +209,5 @@ STORIES = {
     "ttl after finished": TTL,
     "bootstrap token cleaner": TOKEN_CLEANER,
     "csr cleaner": CSR_CLEANER,
+    "pod certificate requests": POD_CSR_CLEANER,
 }

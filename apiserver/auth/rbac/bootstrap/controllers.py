@@ -223,6 +223,9 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         rule("create", "authorization.k8s.io", "subjectaccessreviews"),
         EVENTS,
     ),
+    "podcertificaterequestcleaner": (
+        rule("get list watch delete", "certificates.k8s.io", "podcertificaterequests"),
+    ),
     "pvc-protection-controller": (
         rule("get list watch update", "core", "persistentvolumeclaims"),
         rule("update", "core", "persistentvolumeclaims/status"),
