@@ -153,8 +153,8 @@ class ReplicaSetController:
             self._queue.add(key)
 
     def _pause(self, key: Key) -> float:
-        """Seconds for which changes of Pods gather: a step looks at every Pod of the set, so that one for each
-        change would cost the square of their number."""
+        """Seconds for which changes of Pods gather: a step looks at every Pod of the set, so that one for
+        each change would cost the square of their number."""
         rs = self._sets.get(key)
         have = rs.status.replicas if rs is not None else 0
         return min(have * PAUSE_PER_POD, LONGEST_PAUSE) if have >= MANY else 0.0

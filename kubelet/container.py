@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
@@ -49,7 +50,12 @@ class Surroundings:
 
 def spec_hash(container: Container) -> str:
     """Changes when a running container no longer fits its spec; only name and image count, as upstream."""
-    picked = json.dumps({"image": container.image, "name": container.name}, sort_keys=True)
+    return _hash(container.image, container.name)
+
+
+@lru_cache(maxsize=1024)
+def _hash(image: str, name: str) -> str:
+    picked = json.dumps({"image": image, "name": name}, sort_keys=True)
     return format(zlib.crc32(picked.encode()), "x")
 
 

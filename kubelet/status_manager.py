@@ -179,7 +179,10 @@ def changes(old: Object, new: Object) -> Object:
     """The strategic merge patch that makes `new` of `old`; empty where they agree."""
     patch: Object = {}
     for key in new.keys() | (old.keys() - {"nominatedNodeName", "resize", "ephemeralContainerStatuses"}):
-        before, after = _plain(old.get(key)), _plain(new.get(key))
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        before, after = _plain(before), _plain(after)
         if before == after:
             continue
         if key == "conditions":

@@ -117,6 +117,16 @@ class WorkQueue:
         for key in dict.fromkeys([*_owner_keys(old), *_owner_keys(new)]):
             self.add(key)
 
+    def wake_owner_later(self, pause: Callable[[Key], float]) -> Callable[[Any, Any], None]:
+        """As `wake_owner`, so many seconds later as `pause` says of the key: all that changes meanwhile costs
+        one reconcile. The first change sets the time, so that a stream of them puts nothing off for ever."""
+
+        def wake(old: Any, new: Any) -> None:
+            for key in dict.fromkeys([*_owner_keys(old), *_owner_keys(new)]):
+                self.add_after(key, pause(key))
+
+        return wake
+
     def __len__(self) -> int:
         return len(self._waiting)
 

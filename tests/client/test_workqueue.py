@@ -215,6 +215,22 @@ async def test_wake_owner_adds_the_controllers_of_old_and_new(queue: WorkQueue) 
     assert len(queue) == 3
 
 
+async def test_changes_of_children_gather_for_a_while_from_the_first_on(
+    clock: VirtualClock, queue: WorkQueue
+) -> None:
+    recorder = Recorder(clock)
+    wake = queue.wake_owner_later(lambda key: 1.0 if key.name == "large" else 0.0)
+    child, other = (as_view(Pod, make_pod(owner=make_replicaset(name))) for name in ("large", "small"))
+    async with running(queue, recorder):
+        wake(None, other)
+        for _ in range(5):
+            wake(None, child)
+            await clock.advance(0.3)
+        await clock.advance(2)
+
+    assert [key.name for _, key in recorder.seen] == ["small", "large", "large"]
+
+
 async def test_metrics_have_upstreams_names(clock: VirtualClock) -> None:
     queue = WorkQueue("metered", clock)
     queue.add(A)

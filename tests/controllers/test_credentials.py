@@ -29,7 +29,7 @@ from kplane.client.rest import Client
 from kplane.client.transport import Response
 from kplane.client.transport_asgi import AsgiTransport
 from kplane.controllers.config import Config
-from kplane.controllers.credentials import AccountTokens, Clients
+from kplane.controllers.credentials import KEPT_BYTES, AccountTokens, Answers, Clients
 from kplane.controllers.manager import Manager
 from kplane.testing.objects import make_deployment
 from kplane.testing.waiting import eventually
@@ -171,6 +171,41 @@ async def test_what_may_only_be_updated_is_patched_here_and_sent_whole(world: Wo
     assert {method for method, _ in world.accounts.sent} == {"PUT"}
     with pytest.raises(NotFound):
         await client.patch(Deployment, "none", "default", status, subresource="status")
+
+
+async def test_what_was_written_last_is_not_read_again_unless_it_changed(world: World) -> None:
+    made = await world.admin.create(Deployment, make_deployment())
+    name = made.metadata.name
+    client = world.clients.client("deployment-controller")
+
+    async def observe(field: str, value: int) -> int:
+        before = len(world.manager.sent)
+        await client.patch(Deployment, name, "default", {"status": {field: value}}, subresource="status")
+        return [method for method, _ in world.manager.sent[before:]].count("GET")
+
+    assert await observe("observedGeneration", 1) == 1
+    assert await observe("replicas", 2) == 0
+    labelled = {"metadata": {"labels": {"by": "somebody"}}}
+    await world.admin.patch(Deployment, name, "default", labelled)
+    assert await observe("collisionCount", 3) == 1
+    await world.admin.delete(Deployment, name, "default")
+    await world.admin.create(Deployment, make_deployment())
+    assert await observe("replicas", 1) == 1
+    found = await world.admin.get(replace(Deployment.API, view=dict), name, "default")
+    assert (found["status"]["replicas"], found["metadata"].get("labels", {}).get("by")) == (1, None)
+    assert "collisionCount" not in found["status"]
+
+
+def test_the_oldest_answers_make_room() -> None:
+    answers = Answers()
+    for number in range(3):
+        answers.keep(f"/{number}", b'{"a": "%s"}' % (b"x" * (KEPT_BYTES * 2 // 5)))
+
+    assert answers.take("/0") is None
+    assert answers.take("/1")
+    assert answers.take("/1") is None
+    answers.keep("/large", b'"%s"' % (b"x" * KEPT_BYTES))
+    assert answers.take("/large") is None
 
 
 async def test_a_patch_of_an_older_state_is_a_conflict_and_another_is_merged_again(world: World) -> None:

@@ -45,7 +45,10 @@ class ObjectMeta(Part, frozen=True):
     @property
     def controller(self) -> OwnerReference | None:
         """The owner that manages this object, if it has one."""
-        return next((owner for owner in self.owner_references if owner.controller), None)
+        for owner in self.owner_references:  # Asked of every Pod again and again: no generator.
+            if owner.controller:
+                return owner
+        return None
 
 
 class View(Part, frozen=True):
@@ -96,7 +99,10 @@ class Condition(Part, frozen=True):
 
 def condition(conditions: tuple[Condition, ...], kind: str) -> Condition | None:
     """The condition of this type, or None."""
-    return next((entry for entry in conditions if entry.type == kind), None)
+    for entry in conditions:  # Asked of every Pod again and again: no generator.
+        if entry.type == kind:
+            return entry
+    return None
 
 
 def key_of(view: View | dict[str, Any]) -> Key:
