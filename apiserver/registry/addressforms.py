@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from kplane.api.field import FieldError, Path
+from kplane.api.resource import Object
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -78,14 +80,47 @@ def cidr_fault(text: str) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class AddressFault(FieldError):
+    """A fault that an object may keep that had it when the rule was made."""
+
+    address: str = ""
+
+
+def address_fault(text: str, fault: str, path: Path) -> AddressFault:
+    found = path.invalid(text, fault)
+    return AddressFault(found.field, found.reason, found.text, text)
+
+
 def validate_ip(text: str, path: Path) -> Iterator[FieldError]:
     if fault := ip_fault(text):
-        yield path.invalid(text, fault)
+        yield address_fault(text, fault, path)
 
 
 def validate_cidr(text: str, path: Path) -> Iterator[FieldError]:
     if fault := cidr_fault(text):
-        yield path.invalid(text, fault)
+        yield address_fault(text, fault, path)
+
+
+def without_old(faults: Iterable[FieldError], old: Object) -> Iterator[FieldError]:
+    """Those of a change: an address that the same part of the object held before may stay as it is."""
+    known: dict[str, frozenset[str]] = {}
+    for fault in faults:
+        if isinstance(fault, AddressFault):
+            part = re.split(r"[.\[]", fault.field, maxsplit=1)[0]
+            if part not in known:
+                known[part] = frozenset(_texts(old.get(part)))
+            if fault.address in known[part]:
+                continue
+        yield fault
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from _texts(entry)
 
 
 def ip_warnings(addresses: Iterable[str], path: Path) -> Iterator[str]:

@@ -69,10 +69,10 @@ class ServiceCIDRStrategy(StatusStrategy):
         if not networks:
             yield here.required("at least one CIDR required")
         elif len(networks) > 2:
-            yield here.invalid(obj["spec"], "may only hold up to 2 values")
+            yield here.invalid({"CIDRs": networks}, "may only hold up to 2 values")
         elif len(networks) == 2 and not _is_dual(networks):
             text = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
-            yield here.invalid(obj["spec"], text)
+            yield here.invalid({"CIDRs": networks}, text)
         else:
             yield from _validate_networks(networks, here)
 

@@ -134,8 +134,10 @@ def _conditions_changed(new: Object, old: Object) -> bool:
 
 def _validate_validating(obj: Object, path: Path, *, conditions: bool) -> Iterator[FieldError]:
     spec, here = obj["spec"], path.spec
-    yield from _validate_head(spec, here, conditions=conditions)
+    yield from _validate_head(spec, here)
     yield from _validate_constraints(spec, here)
+    if conditions:
+        yield from _validate_conditions(spec, here)
     compiler = Compiler(spec)
     yield from validate_variables(spec, compiler, here.variables)
     validations, annotations = spec.get("validations") or [], spec.get("auditAnnotations") or []
@@ -149,10 +151,12 @@ def _validate_validating(obj: Object, path: Path, *, conditions: bool) -> Iterat
 
 def _validate_mutating(obj: Object, path: Path, *, conditions: bool) -> Iterator[FieldError]:
     spec, here = obj["spec"], path.spec
-    yield from _validate_head(spec, here, conditions=conditions)
+    yield from _validate_head(spec, here)
     yield from _validate_constraints(spec, here)
     if spec.get("matchConstraints") is not None:
         yield from _validate_operations(spec["matchConstraints"], here.matchConstraints)
+    if conditions:
+        yield from _validate_conditions(spec, here)
     compiler = Compiler(spec, composed=True)
     yield from validate_variables(spec, compiler, here.variables)
     mutations = spec.get("mutations") or []
@@ -167,16 +171,17 @@ def _validate_mutating(obj: Object, path: Path, *, conditions: bool) -> Iterator
         yield here.reinvocationPolicy.not_supported(policy, REINVOCATION_POLICIES)
 
 
-def _validate_head(spec: Object, path: Path, *, conditions: bool) -> Iterator[FieldError]:
+def _validate_head(spec: Object, path: Path) -> Iterator[FieldError]:
     if spec["failurePolicy"] not in FAILURE_POLICIES:
         yield path.failurePolicy.not_supported(spec["failurePolicy"], FAILURE_POLICIES)
-    params = spec.get("paramKind") is not None
-    if params:
+    if spec.get("paramKind") is not None:
         yield from _validate_param_kind(spec["paramKind"], path.paramKind)
-    if conditions:
-        # Variables cannot be used there.
-        compile = partial(compiled, environment(params=params))
-        yield from validate_conditions(spec.get("matchConditions") or (), path.matchConditions, compile)
+
+
+def _validate_conditions(spec: Object, path: Path) -> Iterator[FieldError]:
+    # Variables cannot be used there.
+    compile = partial(compiled, environment(params=spec.get("paramKind") is not None))
+    yield from validate_conditions(spec.get("matchConditions") or (), path.matchConditions, compile)
 
 
 def _validate_constraints(spec: Object, path: Path) -> Iterator[FieldError]:

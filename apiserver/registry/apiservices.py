@@ -47,7 +47,7 @@ class APIServiceStrategy(StatusStrategy):
         spec = obj["spec"]
         group, version = spec.get("group") or "", spec.get("version") or ""
         wanted, name = f"{version}.{group}", obj["metadata"].get("name", "")
-        if name != wanted:
+        if name != wanted and not names.path_segment(name):
             yield path.metadata.name.invalid(name, f'must be `spec.version+"."+spec.group`: "{wanted}"')
         if not group and version != "v1":
             yield path.spec.group.required("only v1 may have an empty group and it better be legacy kube")
@@ -82,6 +82,8 @@ def _validate_backend(spec: Object, path: Path) -> Iterator[FieldError]:
     for field in ("namespace", "name"):
         if not service.get(field):
             yield path.service.child(field).required("")
+    if faults := names.port_number(service.get("port", 0)):
+        yield path.service.port.invalid(service.get("port", 0), f"port is not valid: {', '.join(faults)}")
     if insecure and size:
         yield path.insecureSkipTLSVerify.invalid(True, "may not be true if caBundle is present")
 

@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from kplane.api import names, quantity
+from kplane.api.conversion.autoscaling import to_v2
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
-from .immutable import non_negative
+from .immutable import NEGATIVE, non_negative
 from .status import StatusStrategy
 
+_V1 = "autoscaling/v1"
+_USUAL_SHARE = 80
 _POSITIVE = "must be positive"
 _MAX_WINDOW, _MAX_PERIOD = 3600, 1800
 _SOURCES = {
@@ -25,6 +28,8 @@ _SOURCES = {
     "Pods": "pods",
     "Resource": "resource",
 }
+_OUTER = ("External", "Object")
+"""Metrics that there are without a Pod."""
 _RAW_OR_UTILIZATION = "a target raw value {} a target utilization"
 _ALL = {"type": "Percent", "value": 100, "periodSeconds": 15}
 _UP: Object = {
@@ -42,35 +47,75 @@ class HorizontalPodAutoscalerStrategy(StatusStrategy):
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})
         spec.setdefault("minReplicas", 1)
-        if obj.get("apiVersion") == "autoscaling/v2" and not spec.get("metrics"):
-            target = {"type": "Utilization", "averageUtilization": 80}
+        if obj.get("apiVersion") == _V1:
+            if spec.get("targetCPUUtilizationPercentage") is None and not _as_v2(obj)["spec"].get("metrics"):
+                spec["targetCPUUtilizationPercentage"] = _USUAL_SHARE
+        elif not spec.get("metrics"):
+            target = {"type": "Utilization", "averageUtilization": _USUAL_SHARE}
             spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
         if (behavior := spec.get("behavior")) is not None:
             for name, defaults in (("scaleUp", _UP), ("scaleDown", _DOWN)):
                 behavior[name] = {**copy.deepcopy(defaults), **(behavior.get(name) or {})}
 
     def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
-        spec, here = obj["spec"], path.spec
-        least, most = spec["minReplicas"], spec.get("maxReplicas", 0)
-        if least < 1:
-            yield here.minReplicas.invalid(least, "must be greater than or equal to 1")
-        if most < 1:
-            yield here.maxReplicas.invalid(most, "must be greater than 0")
-        if most < least:
-            yield here.maxReplicas.invalid(most, "must be greater than or equal to `minReplicas`")
-        yield from _validate_reference(spec.get("scaleTargetRef") or {}, here.scaleTargetRef)
-        for index, metric in enumerate(spec.get("metrics") or ()):
-            yield from _validate_metric(metric, here.metrics[index])
-        share = spec.get("targetCPUUtilizationPercentage")
-        if share is not None and share < 1:
-            at = here.metrics[0].resource.target.averageUtilization
-            yield at.invalid(share, "must be greater than 0")
-        for name in ("scaleUp", "scaleDown") if spec.get("behavior") is not None else ():
-            yield from _validate_rules(spec["behavior"][name], here.behavior.child(name))
+        yield from _validate(_as_v2(obj)["spec"], path.spec, None)
+
+    def validate_change(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
+        yield from _validate(_as_v2(new)["spec"], path.spec, _as_v2(old)["spec"])
 
     def validate_status(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         status = new.get("status") or {}
         yield from non_negative(status, path.status, "currentReplicas", "desiredReplicas")
+
+
+def _as_v2(obj: Object) -> Object:
+    """Version 1 says in annotations what it has no fields for."""
+    return to_v2(obj) if obj.get("apiVersion") == _V1 else obj
+
+
+def _validate(spec: Object, here: Path, old: Object | None) -> Iterator[FieldError]:
+    """`old`: the spec as it was, which may have what a new one may not."""
+    least, most = spec["minReplicas"], spec.get("maxReplicas", 0)
+    lowest = 0 if old and old.get("minReplicas") == 0 else 1
+    if least < lowest:
+        yield here.minReplicas.invalid(least, f"must be greater than or equal to {lowest}")
+    if most < 1:
+        yield here.maxReplicas.invalid(most, "must be greater than 0")
+    if most < least:
+        yield here.maxReplicas.invalid(most, "must be greater than or equal to `minReplicas`")
+    target = spec.get("scaleTargetRef") or {}
+    yield from _validate_reference(target, here.scaleTargetRef)
+    if not _same_kind(target, (old or {}).get("scaleTargetRef")):
+        grouped = target.get("kind") != "ReplicationController"
+        yield from _validate_version(target, here.scaleTargetRef, grouped=grouped)
+    yield from _validate_metrics(spec, here, old)
+    behavior = spec.get("behavior") or {}
+    for name in ("scaleUp", "scaleDown"):
+        if (rules := behavior.get(name)) is not None:
+            yield from _validate_rules(rules, here.behavior.child(name))
+
+
+def _same_kind(new: Object, old: Object | None) -> bool:
+    return old is not None and all(new.get(name, "") == old.get(name, "") for name in ("apiVersion", "kind"))
+
+
+def _validate_metrics(spec: Object, path: Path, old: Object | None) -> Iterator[FieldError]:
+    metrics = spec.get("metrics") or ()
+    # Where one of the old metrics is about what no version has, the new ones may be, too.
+    lax = any(
+        _version_fault(described, grouped=False)
+        for metric in (old or {}).get("metrics") or ()
+        if (described := (metric.get("object") or {}).get("describedObject"))
+    )
+    for index, metric in enumerate(metrics):
+        yield from _validate_metric(metric, path.metrics[index])
+        described = (metric.get("object") or {}).get("describedObject")
+        if described and not lax:
+            here = path.metrics[index].object.describedObject
+            yield from _validate_version(described, here, grouped=False)
+    if spec["minReplicas"] == 0 and not any(metric.get("type") in _OUTER for metric in metrics):
+        text = "must specify at least one Object or External metric to support scaling to zero replicas"
+        yield path.metrics.forbidden(text)
 
 
 def _validate_reference(reference: Object, path: Path) -> Iterator[FieldError]:
@@ -79,6 +124,21 @@ def _validate_reference(reference: Object, path: Path) -> Iterator[FieldError]:
             yield path.child(name).required()
         for text in names.path_segment(reference.get(name, "")):
             yield path.child(name).invalid(reference[name], text)
+
+
+def _validate_version(reference: Object, path: Path, *, grouped: bool) -> Iterator[FieldError]:
+    if fault := _version_fault(reference, grouped=grouped):
+        yield path.apiVersion.invalid(reference.get("apiVersion", ""), fault)
+
+
+def _version_fault(reference: Object, *, grouped: bool) -> str:
+    """`grouped`: whether the version must name a group."""
+    version = reference.get("apiVersion", "")
+    if version.count("/") > 1:
+        return f"unexpected GroupVersion string: {version}"
+    if grouped and version.find("/") < 1:
+        return "apiVersion must specify API group"
+    return ""
 
 
 def _validate_metric(metric: Object, path: Path) -> Iterator[FieldError]:
@@ -93,7 +153,10 @@ def _validate_metric(metric: Object, path: Path) -> Iterator[FieldError]:
         source, here = metric[given[0]], path.child(given[0])
         yield from _CHECKS[given[0]](source, here)
     wanted = _SOURCES.get(kind, "")
-    if wanted and wanted not in given:
+    if not wanted:
+        # Upstream says so twice.
+        yield path.type.not_supported(kind, _SOURCES)
+    elif wanted not in given:
         yield path.child(wanted).required("must populate information for the given metric source")
     if len(given) != 1:
         for name in given:
@@ -132,14 +195,24 @@ def _pods(source: Object, path: Path) -> Iterator[FieldError]:
 
 
 def _container_resource(source: Object, path: Path) -> Iterator[FieldError]:
-    if not source.get("container"):
+    if not source.get("name"):
+        yield path.name.required("must specify a resource name")
+    container = source.get("container", "")
+    if not container:
         yield path.container.required("must specify a container")
-    yield from _resource(source, path)
+    for text in names.dns_label(container) if container else ():
+        yield path.container.invalid(container, text)
+    yield from _use_target(source, path)
 
 
 def _resource(source: Object, path: Path) -> Iterator[FieldError]:
     if not source.get("name"):
         yield path.name.required("must specify a resource name")
+    yield from _use_target(source, path)
+
+
+def _use_target(source: Object, path: Path) -> Iterator[FieldError]:
+    """Of the use of a resource: a share of what is asked for, or an amount."""
     target = source.get("target") or {}
     yield from _validate_target(target, path.target)
     given = [name for name in ("averageUtilization", "averageValue") if target.get(name) is not None]
@@ -201,7 +274,7 @@ def _validate_rules(rules: Object, path: Path) -> Iterator[FieldError]:
         yield from _validate_policy(policy, path.policies[index])
     tolerance = rules.get("tolerance")
     if tolerance is not None and quantity.sign(tolerance) < 0:
-        yield path.tolerance.invalid(tolerance, "must be greater or equal to zero")
+        yield path.tolerance.invalid(tolerance, NEGATIVE)
 
 
 def _validate_policy(policy: Object, path: Path) -> Iterator[FieldError]:

@@ -54,7 +54,8 @@ _USAGES = frozenset(
         "netscape sgc",
     ]
 )
-_BLOCK = re.compile(rb"-----BEGIN ([^-\n]+)-----\s*(.*?)-----END \1-----", re.DOTALL)
+# No block runs into the next, so that a look at many that never end takes no longer than they are.
+_BLOCK = re.compile(rb"-----BEGIN ([^-\n]+)-----\s*+((?:[^-]++|-(?!----))*+)-----END \1-----")
 
 
 def keep_all_but_conditions(new: Object, old: Object) -> None:
@@ -65,15 +66,27 @@ def keep_all_but_conditions(new: Object, old: Object) -> None:
     new["status"] = status | ({"conditions": conditions} if conditions else {})
 
 
+def keep_decisions(new: Object, old: Object) -> None:
+    """A write to the status leaves decisions as they are: as many as before are taken for the same."""
+    for kind in _DECISIONS:
+        known = [entry for entry in _conditions(old) if entry.get("type") == kind]
+        if known and len(known) == _count(new, kind):
+            kept = iter(known)
+            new["status"]["conditions"] = [
+                copy.deepcopy(next(kept)) if entry.get("type") == kind else entry
+                for entry in _conditions(new)
+            ]
+
+
 def validate_approval(new: Object, old: Object, path: Path) -> Iterator[FieldError]:
-    yield from _validate_conditions(new, path.status.conditions)
+    yield from _validate_conditions(new, path.status.conditions, old)
     yield from _validate_removals(new, old, path.status.conditions)
 
 
 class CertificateSigningRequestStrategy(Strategy):
     name_rule = staticmethod(names.path_segment)
     subresources = (
-        Subresource("status", ("status",)),
+        Subresource("status", ("status",), restrict=keep_decisions),
         Subresource("approval", ("status",), restrict=keep_all_but_conditions, validate=validate_approval),
     )
     immutable_spec_generation = True
@@ -111,18 +124,17 @@ class CertificateSigningRequestStrategy(Strategy):
             )
 
     def validate_status(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
-        yield from _validate_conditions(new, path.status.conditions)
+        yield from _validate_conditions(new, path.status.conditions, old)
+        before, after = ((obj.get("status") or {}).get("certificate") or "" for obj in (old, new))
+        touched = after and after != before and not (before and _certificate_fault(before))
+        if touched and (fault := _certificate_fault(after)):
+            yield path.status.certificate.invalid("<certificate data>", fault)
         yield from _validate_removals(new, old, path.status.conditions)
         for kind in _DECISIONS:
             if _count(new, kind) > _count(old, kind):
                 yield path.status.conditions.forbidden(f'updates may not add a condition of type "{kind}"')
-        before, after = ((obj.get("status") or {}).get("certificate") for obj in (old, new))
-        if after == before:
-            return
-        if before:
+        if before and after != before:
             yield path.status.certificate.forbidden("updates may not modify existing certificate content")
-        if after and (fault := _certificate_fault(after)):
-            yield path.status.certificate.invalid("<certificate data>", fault)
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {"spec.signerName": (obj.get("spec") or {}).get("signerName", "")}
@@ -142,16 +154,15 @@ def _stamp_author(spec: Object, user: User) -> None:
 
 
 def _stamp_conditions(new: Object, old: Object, now: str) -> None:
-    before = {entry.get("type"): entry for entry in _conditions(old)}
+    before = {
+        (entry.get("type"), entry.get("status")): entry["lastTransitionTime"]
+        for entry in reversed(_conditions(old))
+        if entry.get("lastTransitionTime")
+    }
     for condition in _conditions(new):
-        was = before.get(condition.get("type"))
-        if condition == was:
-            continue
         condition["lastUpdateTime"] = condition.get("lastUpdateTime") or now
-        if was and was.get("status") == condition.get("status") and was.get("lastTransitionTime"):
-            condition["lastTransitionTime"] = was["lastTransitionTime"]
-        else:
-            condition["lastTransitionTime"] = condition.get("lastTransitionTime") or now
+        since = before.get((condition.get("type"), condition.get("status")), now)
+        condition["lastTransitionTime"] = condition.get("lastTransitionTime") or since
 
 
 def _conditions(obj: Object) -> list[Object]:
@@ -162,20 +173,23 @@ def _count(obj: Object, kind: str) -> int:
     return sum(entry.get("type") == kind for entry in _conditions(obj))
 
 
-def _validate_conditions(obj: Object, path: Path) -> Iterator[FieldError]:
+def _validate_conditions(obj: Object, path: Path, old: Object) -> Iterator[FieldError]:
+    """What is wrong with the old ones already is tolerated."""
+    before = [entry.get("type", "") for entry in _conditions(old)]
+    both, again, empty = set(_DECISIONS) <= set(before), len(set(before)) < len(before), "" in before
     taken: set[str] = set()
     for index, condition in enumerate(_conditions(obj)):
         here, kind, status = path[index], condition.get("type", ""), condition.get("status", "")
         allowed = ("True",) if kind in _LASTING else _STATUSES
-        if not kind:
+        if not kind and not empty:
             yield here.type.required()
         if not status:
             yield here.status.required()
         elif status not in allowed:
             yield here.status.not_supported(status, allowed)
-        if kind in _DECISIONS and set(_DECISIONS) - {kind} <= taken:
-            yield here.type.invalid(kind, "Approved and Denied conditions are mutually exclusive")
-        if kind in taken:
+        if kind in _DECISIONS and set(_DECISIONS) - {kind} <= taken and not both:
+            yield path.invalid(kind, "Approved and Denied conditions are mutually exclusive")
+        if kind in taken and not again:
             yield here.type.duplicate(kind)
         taken.add(kind)
 
@@ -189,11 +203,12 @@ def _validate_removals(new: Object, old: Object, path: Path) -> Iterator[FieldEr
 def _validate_usages(usages: list[str], path: Path) -> Iterator[FieldError]:
     if not usages:
         yield path.required()
-    taken: set[str] = set()
     for index, usage in enumerate(usages):
         if usage not in _USAGES:
             yield path[index].not_supported(usage, sorted(_USAGES))
-        elif usage in taken:
+    taken: set[str] = set()
+    for index, usage in enumerate(usages):
+        if usage in taken:
             yield path[index].duplicate(usage)
         taken.add(usage)
 
@@ -201,7 +216,7 @@ def _validate_usages(usages: list[str], path: Path) -> Iterator[FieldError]:
 def _request_fault(encoded: str) -> str:
     """Why this is no certificate request with a sound signature; empty if it is one."""
     match = _BLOCK.search(_decoded(encoded))
-    if match is None or match[1] not in (b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"):
+    if match is None or match[1] != b"CERTIFICATE REQUEST":
         return "PEM block type must be CERTIFICATE REQUEST"
     try:
         sound = x509.load_pem_x509_csr(match[0]).is_signature_valid
@@ -213,7 +228,7 @@ def _request_fault(encoded: str) -> str:
 def _certificate_fault(encoded: str) -> str:
     blocks = _BLOCK.findall(_decoded(encoded))
     if not blocks:
-        return "must contain one or more PEM blocks"
+        return "must contain at least one CERTIFICATE PEM block"
     for label, body in blocks:
         if label != b"CERTIFICATE":
             return f'only CERTIFICATE PEM blocks are allowed, found "{label.decode("utf-8", "replace")}"'

@@ -9,7 +9,7 @@ from kplane.api import names
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
-from .addressforms import ip_fault
+from .addressforms import address_fault, ip_fault
 from .immutable import unchanged
 from .kindwarnings import endpoints_warnings, slice_warnings
 from .strategy import Strategy
@@ -97,7 +97,7 @@ def _drop_topology(endpoints: Object) -> None:
 def _validate_address(address: Object, path: Path) -> Iterator[FieldError]:
     ip = address.get("ip", "")
     if fault := ip_fault(ip):
-        yield path.ip.invalid(ip, fault)
+        yield address_fault(ip, fault, path.ip)
     else:
         yield from validate_not_special(ip, path.ip)
     if hostname := address.get("hostname"):
@@ -177,7 +177,7 @@ def _validate_slice_address(address: str, kind: str, path: Path) -> Iterator[Fie
             yield path.invalid(address, "should be a domain with at least two segments separated by dots")
         return
     if fault := ip_fault(address):
-        yield path.invalid(address, fault)
+        yield address_fault(address, fault, path)
     elif kind == "IPv4" and ":" in address:
         yield path.invalid(address, "must be an IPv4 address")
     elif kind == "IPv6" and ":" not in address:

@@ -12,6 +12,7 @@ from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo
 
 from . import metadata
+from .addressforms import without_old
 from .strategy import Strategy, Subresource
 
 
@@ -28,7 +29,7 @@ def of_change(
     yield from metadata.validate_update(new["metadata"], old["metadata"], path)
     if subresource is not None:
         validate = subresource.validate or strategy.validate_status
-        yield from validate(new, old, Path())
+        yield from without_old(validate(new, old, Path()), old)
     else:
-        yield from strategy.validate_change(new, old, Path())
+        yield from without_old(strategy.validate_change(new, old, Path()), old)
         yield from strategy.validate_update(new, old, Path())

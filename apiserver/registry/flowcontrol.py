@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import log2
+from typing import Any
 
 from kplane.api import names
 from kplane.api.field import FieldError, Path
@@ -15,7 +16,7 @@ from .status import StatusStrategy
 _LAST = 10000
 _METHODS = ("ByNamespace", "ByUser")
 _VERBS = (
-    "connect", "create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch",
+    "create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch",
 )  # fmt: skip
 _SUBJECTS = {"Group": "group", "ServiceAccount": "serviceAccount", "User": "user"}
 _MAX_QUEUES = 10_000_000
@@ -35,7 +36,8 @@ class FlowSchemaStrategy(StatusStrategy):
         yield from _validate_precedence(spec["matchingPrecedence"], name, here.matchingPrecedence)
         method = spec.get("distinguisherMethod")
         if method is not None and method.get("type") not in _METHODS:
-            yield here.distinguisherMethod.type.not_supported(method.get("type", ""), _METHODS)
+            shown = {"Type": method.get("type", "")}
+            yield here.distinguisherMethod.type.not_supported(shown, _METHODS)
         level = (spec.get("priorityLevelConfiguration") or {}).get("name", "")
         at = here.priorityLevelConfiguration.name
         if not level:
@@ -44,7 +46,7 @@ class FlowSchemaStrategy(StatusStrategy):
             yield at.invalid(level, text)
         for index, rule in enumerate(spec.get("rules") or ()):
             yield from _validate_rule(rule, here.rules[index])
-        if name in _FIXED_SCHEMAS and spec != _FIXED_SCHEMAS[name]:
+        if name in _FIXED_SCHEMAS and _filled(spec) != _FIXED_SCHEMAS[name]:
             yield here.invalid(spec, f"spec of '{name}' must equal the fixed value")
         yield from _validate_conditions(obj, path)
 
@@ -74,6 +76,7 @@ class PriorityLevelConfigurationStrategy(StatusStrategy):
             if spec.get("limited") is not None:
                 yield here.limited.forbidden("must be nil if the type is not Limited")
             yield from _validate_shares(spec.get("exempt") or {}, here.exempt)
+            yield from _validate_lending(spec.get("exempt") or {}, here.exempt)
         elif kind == "Limited":
             if spec.get("exempt") is not None:
                 yield here.exempt.forbidden("must be nil if the type is Limited")
@@ -83,17 +86,36 @@ class PriorityLevelConfigurationStrategy(StatusStrategy):
                 yield from _validate_limited(spec["limited"], here.limited)
         else:
             yield here.type.not_supported(kind, ("Exempt", "Limited"))
-        if name in _FIXED_LEVELS and _fixed(spec) != _fixed(_FIXED_LEVELS[name]):
-            yield here.invalid(spec, f"spec of '{name}' must equal the fixed value")
+        if name in _FIXED_LEVELS:
+            yield from _validate_fixed(spec, name, here)
         yield from _validate_conditions(obj, path)
 
     def validate_status(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         yield from _validate_conditions(new, path)
 
 
-def _fixed(spec: Object) -> Object:
-    """What of a mandatory level may not change: how much the exempt one lends may."""
-    return {name: value for name, value in spec.items() if name != "exempt"}
+def _validate_fixed(spec: Object, name: str, path: Path) -> Iterator[FieldError]:
+    """A mandatory level never changes, but for how much the exempt one lends."""
+    fixed, but = _FIXED_LEVELS[name], ""
+    if name == "exempt":
+        spec_now, but = {**spec, "exempt": fixed["exempt"]}, " except the 'spec.exempt' field"
+    else:
+        spec_now = spec
+    if _filled(spec_now) != fixed:
+        yield path.invalid(spec, f"spec of '{name}'{but} must equal the fixed value")
+
+
+def _filled(value: Any) -> Any:
+    """Without empty lists, empty strings and false, which say no more than what is absent."""
+    if isinstance(value, list):
+        return [_filled(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _filled(entry)
+        for name, entry in value.items()
+        if entry != [] and entry != "" and entry is not False
+    }
 
 
 def _validate_precedence(value: int, name: str, path: Path) -> Iterator[FieldError]:
@@ -204,19 +226,27 @@ def _validate_path_rule(rule: Object, path: Path) -> Iterator[FieldError]:
 
 
 def _validate_shares(limits: Object, path: Path) -> Iterator[FieldError]:
-    shares, lendable = limits.get("nominalConcurrencyShares", 0), limits.get("lendablePercent", 0)
+    shares = limits.get("nominalConcurrencyShares", 0)
     if shares < 0:
         yield path.nominalConcurrencyShares.invalid(shares, "must be a non-negative integer")
+
+
+def _validate_lending(limits: Object, path: Path) -> Iterator[FieldError]:
+    lendable = limits.get("lendablePercent", 0)
     if not 0 <= lendable <= 100:
         yield path.lendablePercent.invalid(lendable, "must be between 0 and 100, inclusive")
 
 
 def _validate_limited(limited: Object, path: Path) -> Iterator[FieldError]:
     yield from _validate_shares(limited, path)
+    yield from _validate_response(limited.get("limitResponse") or {}, path.limitResponse)
+    yield from _validate_lending(limited, path)
     borrowing = limited.get("borrowingLimitPercent")
     if borrowing is not None and borrowing < 0:
         yield path.borrowingLimitPercent.invalid(borrowing, "if specified, must be a non-negative integer")
-    response, here = limited.get("limitResponse") or {}, path.limitResponse
+
+
+def _validate_response(response: Object, here: Path) -> Iterator[FieldError]:
     queuing = response.get("queuing")
     if response.get("type") == "Reject":
         if queuing is not None:

@@ -166,6 +166,7 @@ class Registry:
         if not self.strategy.immutable_spec_generation:
             meta["generation"] = 1
         self.strategy.stamp(obj, None, author.user, rfc3339(self._backing.clock.now()))
+        self._warn(self.strategy.early_warnings(obj), author)
         self.strategy.prepare_create(obj)
         self._refuse(meta.get("name", ""), faults.of_new(obj, self.info, self.strategy))
         async with self._claim(obj, None, author.dry_run):

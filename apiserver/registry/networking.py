@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 from kplane.api import names
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
-from .addressforms import cidr_fault, validate_ip
+from .addressforms import Network, parsed_cidr, parsed_ip, validate_cidr, validate_ip
 from .immutable import unchanged
 from .kindwarnings import ingress_warnings, policy_warnings
-from .labels import validate_selector
+from .labels import validate_domain_path, validate_selector
 from .podspec.probes import validate_port
 from .status import StatusStrategy
 from .strategy import Strategy
 
 _OLD_CLASS = "kubernetes.io/ingress.class"
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
+_LONGEST_CONTROLLER = 250
 CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
 
@@ -38,14 +39,14 @@ class IngressStrategy(StatusStrategy):
         for index, rule in enumerate(spec.get("rules") or ()):
             yield from _validate_rule(rule, here.rules[index])
         for index, entry in enumerate(spec.get("tls") or ()):
-            if secret := entry.get("secretName"):
-                for text in names.dns_subdomain(secret):
-                    yield here.tls[index].secretName.invalid(secret, text)
             for position, host in enumerate(entry.get("hosts") or ()):
                 rule_of = names.wildcard_subdomain if "*" in host else names.dns_subdomain
                 for text in rule_of(host):
                     yield here.tls[index].hosts[position].invalid(host, text)
-        if class_name := spec.get("ingressClassName"):
+            if secret := entry.get("secretName"):
+                for text in names.dns_subdomain(secret):
+                    yield here.tls[index].secretName.invalid(secret, text)
+        if (class_name := spec.get("ingressClassName")) is not None:
             for text in names.dns_subdomain(class_name):
                 yield here.ingressClassName.invalid(class_name, text)
             given = (obj["metadata"].get("annotations") or {}).get(_OLD_CLASS, class_name)
@@ -69,24 +70,17 @@ class IngressStrategy(StatusStrategy):
 class IngressClassStrategy(Strategy):
     def default(self, obj: Object) -> None:
         parameters = (obj.get("spec") or {}).get("parameters")
-        if parameters:
-            parameters["scope"] = parameters.get("scope") or "Cluster"
+        if parameters is not None:
+            parameters.setdefault("scope", "Cluster")
 
     def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
         controller = (obj.get("spec") or {}).get("controller", "")
         here = path.spec.controller
-        domain, _, rest = controller.partition("/")
-        if len(controller) > 250:
-            yield here.too_long(250)
-        elif not controller:
-            yield here.required()
-        elif not domain or not rest:
-            yield here.invalid(controller, 'must be a domain-prefixed path (such as "acme.io/foo")')
-        else:
-            for text in names.dns_subdomain(domain):
-                yield here.invalid(domain, text)
+        if len(controller.encode()) > _LONGEST_CONTROLLER:
+            yield here.too_long(_LONGEST_CONTROLLER)
+        yield from validate_domain_path(controller, here)
         parameters = (obj.get("spec") or {}).get("parameters")
-        if parameters:
+        if parameters is not None:
             yield from _validate_parameters(parameters, path.spec.parameters)
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
@@ -125,7 +119,7 @@ class NetworkPolicyStrategy(Strategy):
         else:
             for index, name in enumerate(types):
                 if name not in ("Ingress", "Egress"):
-                    yield here.policyTypes[index].not_supported(name, ("Egress", "Ingress"))
+                    yield here.policyTypes[index].not_supported(name, ("Ingress", "Egress"))
 
 
 def _validate_rule(rule: Object, path: Path) -> Iterator[FieldError]:
@@ -165,10 +159,11 @@ def _validate_path(entry: Object, path: Path) -> Iterator[FieldError]:
 def _validate_backend(backend: Object, path: Path) -> Iterator[FieldError]:
     service, resource = backend.get("service"), backend.get("resource")
     if service is None and resource is None:
-        yield path.required("resource or service backend is required")
+        yield path.invalid("", "resource or service backend is required")
         return
     if service is not None and resource is not None:
         yield path.invalid("", "cannot set both resource and service backends")
+        return
     if resource is not None:
         yield from _validate_typed_reference(resource, path.resource)
     if service is None:
@@ -180,13 +175,13 @@ def _validate_backend(backend: Object, path: Path) -> Iterator[FieldError]:
         for text in names.dns_1035_label(name):
             yield path.service.name.invalid(name, text)
     if port.get("name") and port.get("number"):
-        yield path.service.port.invalid("", "cannot set both port name & port number")
+        yield path.invalid("", "cannot set both port name & port number")
     elif port.get("name"):
         yield from validate_port(port["name"], path.service.port.name)
     elif port.get("number"):
         yield from validate_port(port["number"], path.service.port.number)
     else:
-        yield path.service.port.required("port name or number is required")
+        yield path.required("port name or number is required")
 
 
 def _validate_typed_reference(reference: Object, path: Path) -> Iterator[FieldError]:
@@ -218,21 +213,21 @@ def _validate_parameters(parameters: Object, path: Path) -> Iterator[FieldError]
 
 
 def _validate_policy_port(port: Object, path: Path) -> Iterator[FieldError]:
-    if port["protocol"] not in ("SCTP", "TCP", "UDP"):
-        yield path.protocol.not_supported(port["protocol"], ("SCTP", "TCP", "UDP"))
+    if port["protocol"] not in ("TCP", "UDP", "SCTP"):
+        yield path.protocol.not_supported(port["protocol"], ("TCP", "UDP", "SCTP"))
     number, end = port.get("port"), port.get("endPort")
+    if end is not None and number is None:
+        yield path.endPort.invalid(end, "may not be specified when `port` is not specified")
+    if isinstance(number, str) and end is not None:
+        yield path.endPort.invalid(end, "may not be specified when `port` is non-numeric")
     if number is not None:
         yield from validate_port(number, path.port)
-    if end is None:
-        return
-    if number is None:
-        yield path.endPort.invalid(end, "may not be specified when `port` is not specified")
-    elif isinstance(number, str):
-        yield path.endPort.invalid(end, "may not be specified when `port` is non-numeric")
-    elif end < number:
-        yield path.endPort.invalid(end, "must be greater than or equal to `port`")
-    for text in names.port_number(end):
-        yield path.endPort.invalid(end, text)
+    if end is not None and isinstance(number, int):
+        if end < number:
+            # Upstream shows the other end.
+            yield path.endPort.invalid(number, "must be greater than or equal to `port`")
+        for text in names.port_number(end):
+            yield path.endPort.invalid(end, text)
 
 
 def _validate_peer(peer: Object, path: Path) -> Iterator[FieldError]:
@@ -253,19 +248,19 @@ def _validate_block(block: Object, path: Path) -> Iterator[FieldError]:
     if not network:
         yield path.cidr.required()
         return
-    if fault := cidr_fault(network):
-        yield path.cidr.invalid(network, fault)
-        return
-    whole = ip_network(network)
-    for index, entry in enumerate(block.get("except") or ()):
+    yield from validate_cidr(network, path.cidr)
+    whole = parsed_cidr(network)
+    for index, entry in enumerate(block.get("except") or ()) if whole else ():
         here = path.child("except")[index]
-        if fault := cidr_fault(entry):
-            yield here.invalid(entry, fault)
-            continue
-        part = ip_network(entry)
-        inside = part.version == whole.version and part.network_address in whole
-        if not inside or part.prefixlen <= whole.prefixlen:
-            yield here.invalid(entry, f"must be a strict subset of `cidr`: {network}")
+        yield from validate_cidr(entry, here)
+        part = parsed_cidr(entry)
+        if part and whole and not _is_strictly_inside(part[1], whole[1]):
+            yield here.invalid(entry, "must be a strict subset of `cidr`")
+
+
+def _is_strictly_inside(part: Network, whole: Network) -> bool:
+    inside = part.version == whole.version and part.network_address in whole
+    return inside and part.prefixlen > whole.prefixlen
 
 
 def is_network(text: str) -> bool:
@@ -277,8 +272,4 @@ def is_network(text: str) -> bool:
 
 
 def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return parsed_ip(text) is not None

@@ -13,6 +13,7 @@ from kplane.api.resource import Object
 
 from .immutable import unchanged
 from .kindwarnings import pod_status_warnings
+from .podspec import apparmor
 from .podspec.defaults import default_pod, mirror_service_account
 from .podspec.ephemeral import keep_all_but_ephemeral, validate_ephemeral_update
 from .podspec.qos import qos_class
@@ -76,6 +77,7 @@ class PodStrategy(StatusStrategy):
         # Admission may have named the service account.
         mirror_service_account(spec)
         _select_own_values(obj)
+        apparmor.adopt(obj)
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
         if spec.get("schedulingGates"):
             obj["status"]["conditions"] = [dict(_GATED)]
@@ -95,9 +97,14 @@ class PodStrategy(StatusStrategy):
             yield from _validate_no_tokens(spec, path.spec.volumes)
         if "status" in obj and _is_new(obj):
             yield from _validate_new(spec, path.spec)
+            if annotations:
+                yield from apparmor.validate_same(annotations, spec, path.spec)
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
-        yield from _validate_mirror(new["metadata"], old["metadata"], path.metadata.annotations)
+        now, was = (obj["metadata"].get("annotations") or {} for obj in (new, old))
+        if now != was:
+            yield from apparmor.validate_unchanged(now, was, path.metadata.annotations)
+            yield from _validate_mirror(now, was, path.metadata.annotations)
         yield from validate_spec_update(new["spec"], old["spec"], path.spec)
 
     def validate_status(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
@@ -121,6 +128,9 @@ class PodStrategy(StatusStrategy):
         if not spec.get("nodeName") or phase in ("Failed", "Succeeded"):
             return 0
         return period if period >= 0 else 1
+
+    def early_warnings(self, obj: Object) -> Iterator[str]:
+        return apparmor.adoption_warnings(obj)
 
     def warnings(self, obj: Object) -> Iterator[str]:
         name = obj["metadata"].get("name", "")
@@ -167,10 +177,11 @@ def _validate_annotations(annotations: Object, spec: Object, path: Path) -> Iter
     cost = annotations.get(DELETION_COST)
     if cost is not None and not (_COST(cost) and -(2**31) <= int(cost) < 2**31):
         yield path[DELETION_COST].invalid(cost, "must be a 32bit integer")
+    yield from apparmor.validate_annotations(annotations, spec, path)
 
 
 def _validate_mirror(new: Object, old: Object, path: Path) -> Iterator[FieldError]:
-    now, was = (new.get("annotations") or {}).get(MIRROR), (old.get("annotations") or {}).get(MIRROR)
+    now, was = new.get(MIRROR), old.get(MIRROR)
     if now == was:
         return
     verb = "add" if was is None else "remove or update"

@@ -9,7 +9,7 @@ from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
 from .conditions import validate_conditions
-from .immutable import NEGATIVE, non_negative, unchanged
+from .immutable import IMMUTABLE, NEGATIVE, non_negative
 from .labels import validate_selector
 from .podspec.defaults import default_template, round_quantities
 from .podspec.resources import (
@@ -61,8 +61,9 @@ class ResourceQuotaStrategy(StatusStrategy):
                 yield from validate_amount(name, amount, here)
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
-        now, was = new["spec"].get("scopes") or [], old["spec"].get("scopes") or []
-        yield from unchanged(sorted(now), sorted(was), path.spec.scopes)
+        now, was = new["spec"].get("scopes"), old["spec"].get("scopes")
+        if set(now or ()) != set(was or ()):
+            yield path.spec.scopes.invalid(now, IMMUTABLE)
 
 
 class LimitRangeStrategy(Strategy):
@@ -101,7 +102,14 @@ class PodDisruptionBudgetStrategy(StatusStrategy):
         spec, here = obj.get("spec") or {}, path.spec
         least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
         if least is not None and most is not None:
-            yield here.invalid(spec, "minAvailable and maxUnavailable cannot be both set")
+            # Upstream prints it in Go's names.
+            shown = {
+                "MinAvailable": least,
+                "Selector": spec.get("selector"),
+                "MaxUnavailable": most,
+                "UnhealthyPodEvictionPolicy": spec.get("unhealthyPodEvictionPolicy"),
+            }
+            yield here.invalid(shown, "minAvailable and maxUnavailable cannot be both set")
         for name, value in (("minAvailable", least), ("maxUnavailable", most)):
             if value is not None:
                 yield from validate_share(value, here.child(name))

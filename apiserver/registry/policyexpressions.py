@@ -75,7 +75,7 @@ def validate_variables(spec: Object, compiler: Compiler, path: Path) -> Iterator
         if not name.strip():
             yield here.name.required("name is not specified")
         elif not _identifier(name) or name in _RESERVED:
-            yield here.name.invalid(name, "must be a valid CEL identifier")
+            yield here.name.invalid(name, "name is not a valid CEL identifier")
         if not source.strip():
             yield here.expression.required("expression is not specified")
         elif fault := compiler.add(name, source).fault:
@@ -95,9 +95,9 @@ def validate_validation(validation: Object, compiler: Compiler, path: Path) -> I
         yield path.messageExpression.invalid(text, "must be non-empty if specified")
     message = validation.get("message") or ""
     if message and not message.strip():
-        yield path.message.invalid(message, "must be non-empty if specified")
+        yield path.message.invalid(message, "message must be non-empty if specified")
     elif "\n" in message.strip() or "\r" in message.strip():
-        yield path.message.invalid(message, "must not contain line breaks")
+        yield path.message.invalid(message, "message must not contain line breaks")
     reason = validation.get("reason")
     if reason is not None and reason not in REASONS:
         yield path.reason.not_supported(reason, REASONS)

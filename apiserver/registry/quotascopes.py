@@ -49,8 +49,28 @@ def validate_scopes(spec: Object, path: Path) -> Iterator[FieldError]:
         if scope not in _SCOPES:
             yield here.scopeName.invalid(scope, "unsupported scope")
         for _ in _strangers(scope, hard):
-            yield here.invalid(selector, "unsupported scope applied to resource")
+            yield here.invalid(_shown(selector), "unsupported scope applied to resource")
         yield from _validate_operator(need, here)
+    chosen = {need.get("scopeName", "") for need in selector.get("matchExpressions") or ()}
+    for pair in _CONFLICTS:
+        if pair <= chosen:
+            # Upstream shows the plain scopes here, too.
+            yield here.invalid(spec.get("scopes"), "conflicting scopes")
+
+
+def _shown(selector: Object) -> Object:
+    """As upstream prints it: in Go's names."""
+    needs = selector.get("matchExpressions") or ()
+    return {
+        "MatchExpressions": [
+            {
+                "ScopeName": need.get("scopeName", ""),
+                "Operator": need.get("operator", ""),
+                "Values": need.get("values"),
+            }
+            for need in needs
+        ]
+    }
 
 
 def _strangers(scope: str, hard: Object) -> Iterator[str]:

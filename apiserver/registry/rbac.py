@@ -39,7 +39,12 @@ class ClusterRoleStrategy(RoleStrategy):
                 "at least one clusterRoleSelector required if aggregationRule is non-nil"
             )
         for index, selector in enumerate(selectors):
-            yield from validate_selector(selector, path.aggregationRule.clusterRoleSelectors[index])
+            here = path.aggregationRule.clusterRoleSelectors[index]
+            faults = list(validate_selector(selector, here))
+            yield from faults
+            if faults:
+                # Upstream shows what became of the selector: nothing.
+                yield here.invalid("null", "invalid label selector")
 
 
 class BindingStrategy(Strategy):
@@ -74,7 +79,13 @@ class BindingStrategy(Strategy):
 
     def validate_update(self, new: Object, old: Object, path: Path) -> Iterator[FieldError]:
         if new.get("roleRef") != old.get("roleRef"):
-            yield path.roleRef.invalid(new.get("roleRef"), "cannot change roleRef")
+            yield path.roleRef.invalid(_shown(new.get("roleRef") or {}), "cannot change roleRef")
+
+
+def _shown(reference: Object) -> Object:
+    """As upstream prints it: in Go's names."""
+    names_of = {"APIGroup": "apiGroup", "Kind": "kind", "Name": "name"}
+    return {shown: reference.get(name, "") for shown, name in names_of.items()}
 
 
 def _validate_rule(rule: Object, namespaced: bool, path: Path) -> Iterator[FieldError]:
@@ -107,6 +118,8 @@ def _validate_subject(subject: Object, namespaced: bool, path: Path) -> Iterator
         if not namespaced and not subject.get("namespace"):
             yield path.namespace.required()
     elif kind in ("User", "Group"):
+        if not name:
+            yield path.name.invalid(name, f"{kind.lower()} name cannot be empty")
         if group != GROUP:
             yield path.apiGroup.not_supported(group, (GROUP,))
     else:

@@ -65,10 +65,12 @@ class ReplicationControllerStrategy(ReplicaSetStrategy):
     orphans_by_default = True
 
     def default(self, obj: Object) -> None:
-        super().default(obj)
-        spec = obj["spec"]
-        labels = (spec["template"].get("metadata") or {}).get("labels")
-        if labels:
+        spec = obj.setdefault("spec", {})
+        spec.setdefault("replicas", 1)
+        if (template := spec.get("template")) is None:
+            return
+        default_template(template)
+        if labels := (template.get("metadata") or {}).get("labels"):
             if not spec.get("selector"):
                 spec["selector"] = dict(labels)
             if not obj["metadata"].get("labels"):
@@ -76,10 +78,14 @@ class ReplicationControllerStrategy(ReplicaSetStrategy):
 
     def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
         spec, here = obj["spec"], path.spec
-        yield from non_negative(spec, here, "minReadySeconds", "replicas")
+        yield from non_negative(spec, here, "minReadySeconds")
         selector = spec.get("selector")
         if not selector:
             yield here.selector.required()
+        yield from non_negative(spec, here, "replicas")
+        if spec.get("template") is None:
+            yield here.template.required()
+            return
         view = {**spec, "selector": {"matchLabels": selector or {}}}
         yield from validate_pod_template(view, "ReplicationController", here)
 

@@ -10,7 +10,7 @@ from kplane.api import names
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
 
-from .addressforms import cidr_fault, ip_fault, validate_ip
+from .addressforms import address_fault, cidr_fault, ip_fault, validate_ip
 from .endpoints import validate_not_special
 from .kindwarnings import service_status_warnings, service_warnings
 from .labels import validate_labels
@@ -279,7 +279,7 @@ def _validate_addresses(spec: Object, path: Path) -> Iterator[FieldError]:
         yield from _validate_cluster_addresses(spec, path)
     for index, address in enumerate(spec.get("externalIPs") or ()):
         if fault := ip_fault(address):
-            yield path.externalIPs[index].invalid(address, fault)
+            yield address_fault(address, fault, path.externalIPs[index])
         else:
             yield from validate_not_special(address, path.externalIPs[index])
 
@@ -314,7 +314,7 @@ def _validate_cluster_addresses(spec: Object, path: Path) -> Iterator[FieldError
             continue
         if fault := ip_fault(address):
             wrong = True
-            yield path.clusterIPs[index].invalid(address, fault)
+            yield address_fault(address, fault, path.clusterIPs[index])
     if len(addresses) > 2:
         yield path.clusterIPs.invalid(addresses, "may only hold up to 2 values")
     if wrong or _is_headless(spec):
@@ -339,7 +339,7 @@ def _validate_balancer(spec: Object, path: Path) -> Iterator[FieldError]:
     for index, network in enumerate(ranges):
         # Spaces around them are forgiven.
         if fault := cidr_fault(network.strip()):
-            yield path.LoadBalancerSourceRanges[index].invalid(network, fault)
+            yield address_fault(network, fault, path.LoadBalancerSourceRanges[index])
     if spec.get("allocateLoadBalancerNodePorts") is not None and not balanced:
         yield path.allocateLoadBalancerNodePorts.forbidden(only)
     if name := spec.get("loadBalancerClass"):

@@ -146,6 +146,10 @@ class Strategy:
         if self.pod_template and template:
             yield from pod_warnings(template, Path(".".join(self.pod_template)))
 
+    def early_warnings(self, obj: Object) -> Iterator[str]:
+        """Texts about what `prepare_create` is going to change; they are told even of what is refused."""
+        return iter(())
+
     def update_warnings(self, new: Object, old: Object) -> Iterator[str]:
         """Texts for a write that changed the object, not through a subresource."""
         if self.warns_always or (self.warns_updates and changed(new, old)):

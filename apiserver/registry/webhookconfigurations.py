@@ -94,9 +94,6 @@ class WebhookConfigurationStrategy(Strategy):
         for index, webhook in enumerate(obj.get("webhooks") or ()):
             here, name = path.webhooks[index], webhook.get("name", "")
             yield from _validate_webhook(webhook, here, tolerance)
-            if self._mutating and webhook["reinvocationPolicy"] not in REINVOCATION_POLICIES:
-                policy = webhook["reinvocationPolicy"]
-                yield here.reinvocationPolicy.not_supported(policy, REINVOCATION_POLICIES)
             versions = webhook.get("admissionReviewVersions") or ()
             yield from _validate_versions(versions, here.admissionReviewVersions, tolerance)
             if name and name in taken and not tolerance.same_names:
@@ -140,6 +137,10 @@ def _validate_webhook(webhook: Object, path: Path, tolerance: Tolerance) -> Iter
         yield path.timeoutSeconds.invalid(seconds, "the timeout value must be between 1 and 30 seconds")
     for name in ("namespaceSelector", "objectSelector"):
         yield from validate_selector(webhook[name], path.child(name))
+    # Only what mutates has one.
+    policy = webhook.get("reinvocationPolicy")
+    if policy is not None and policy not in REINVOCATION_POLICIES:
+        yield path.reinvocationPolicy.not_supported(policy, REINVOCATION_POLICIES)
     yield from validate_client_config(webhook.get("clientConfig") or {}, path.clientConfig)
     if not tolerance.conditions:
         yield from validate_conditions(webhook.get("matchConditions") or (), path.matchConditions)
@@ -189,7 +190,7 @@ def validate_url(url: str, path: Path) -> Iterator[FieldError]:
         yield path.invalid(parts.scheme, f"'https' is the only allowed URL scheme{_FORM}")
     user, at, host = parts.netloc.rpartition("@")
     if not host:
-        yield path.invalid("", f"host must be provided{_FORM}")
+        yield path.invalid("", f"host must be specified{_FORM}")
     if at:
         # Upstream repeats all of it; a password does not belong into a message.
         yield path.invalid(user.partition(":")[0], "user information is not permitted in the URL")

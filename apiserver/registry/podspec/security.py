@@ -12,6 +12,7 @@ from kplane.api.resource import Object
 from .files import descending_path
 
 _MAX_ID = 2**32 - 1
+_LONGEST_PROFILE = 4095
 _SECCOMP_TYPES = ("Localhost", "RuntimeDefault", "Unconfined")
 _SYSCTL = r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _sysctl = re.compile(_SYSCTL).fullmatch
@@ -69,9 +70,22 @@ def _validate_ids(context: Object, path: Path) -> Iterator[FieldError]:
 
 
 def _validate_profiles(context: Object, path: Path) -> Iterator[FieldError]:
-    for name, label in (("seccompProfile", "seccomp"), ("appArmorProfile", "AppArmor")):
-        if name in context:
-            yield from _validate_profile(context[name], name, label, path.child(name))
+    if "seccompProfile" in context:
+        here = path.seccompProfile
+        yield from _validate_profile(context["seccompProfile"], "seccompProfile", "seccomp", here)
+    if "appArmorProfile" in context:
+        yield from validate_app_armor(context["appArmorProfile"], path.appArmorProfile)
+
+
+def validate_app_armor(profile: Object, path: Path) -> Iterator[FieldError]:
+    yield from _validate_profile(profile, "appArmorProfile", "AppArmor", path)
+    local = profile.get("localhostProfile")
+    if profile.get("type") != "Localhost" or not local:
+        return
+    if local != local.strip():
+        yield path.localhostProfile.invalid(local, "must not be padded with whitespace")
+    if len(local.encode()) > _LONGEST_PROFILE:
+        yield path.localhostProfile.too_long(_LONGEST_PROFILE)
 
 
 def _validate_profile(profile: Object, name: str, label: str, path: Path) -> Iterator[FieldError]:

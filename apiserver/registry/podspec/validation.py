@@ -10,6 +10,7 @@ from kplane.api.resource import Object
 
 from ..addressforms import validate_ip
 from ..labels import validate_annotations, validate_key, validate_labels
+from . import apparmor
 from .containers import Surroundings, validate_containers
 from .resources import validate_requirements
 from .scheduling import validate_scheduling
@@ -61,7 +62,9 @@ def validate_template(template: Object, path: Path) -> Iterator[FieldError]:
     """A PodTemplateSpec."""
     metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
     yield from validate_labels(metadata.get("labels") or {}, path.labels)
-    yield from validate_annotations(metadata.get("annotations") or {}, path.annotations)
+    if annotations := metadata.get("annotations"):
+        yield from validate_annotations(annotations, path.annotations)
+        yield from apparmor.validate_annotations(annotations, spec, path.annotations)
     yield from validate_spec(spec, path.spec, is_pod=False)
     if spec.get("ephemeralContainers"):
         yield path.spec.ephemeralContainers.forbidden("ephemeral containers not allowed in pod template")

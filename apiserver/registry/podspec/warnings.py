@@ -13,6 +13,7 @@ from kplane.api.field import Path, quoted
 from kplane.api.quantity import milli
 from kplane.api.resource import Object
 
+from . import apparmor
 from .pathwarnings import path_warnings
 
 NODE_LABELS = {
@@ -57,7 +58,6 @@ STORAGE = ("storage",)
 SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
 SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
 NO_SECCOMP = 'non-functional in v1.27+; use the "seccompProfile" field instead'
-APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 
 
 def pod_warnings(pod: Object, path: Path) -> Iterator[str]:
@@ -118,9 +118,9 @@ def _profile_warnings(spec: Object, annotations: Object, path: Path) -> Iterator
         key = SECCOMP_CONTAINER + name
         if key in annotations and not context.get("seccompProfile"):
             yield f"{places[key]}: {NO_SECCOMP}"
-        key = APPARMOR + name
+        key = apparmor.PREFIX + name
         confined = own.get("appArmorProfile") or context.get("appArmorProfile")
-        # A Pod's own are not told apart any more from what its fields say.
+        # A Pod's own have become fields by now.
         if str(path) != "<nil>" and key in annotations and not confined:
             yield f'{places[key]}: deprecated since v1.30; use the "appArmorProfile" field instead'
 

@@ -13,6 +13,8 @@ import msgspec
 
 from kplane.api.resource import Object
 
+from .autoscalingnotes import read_behavior, read_conditions, read_metrics
+
 _PREFIX = "autoscaling.alpha.kubernetes.io/"
 METRICS = f"{_PREFIX}metrics"
 CURRENT_METRICS = f"{_PREFIX}current-metrics"
@@ -102,15 +104,15 @@ def to_v2(autoscaler: Object) -> Object:
     percent = spec.pop("targetCPUUtilizationPercentage", None)
     if metrics := _metrics(annotations.get(METRICS), percent, "target"):
         spec["metrics"] = metrics
-    if behavior := _read(annotations.get(BEHAVIOR), dict):
-        spec["behavior"] = _uncapitalised(behavior)
+    if behavior := read_behavior(annotations.get(BEHAVIOR)):
+        spec["behavior"] = behavior
     result = autoscaler | {"apiVersion": "autoscaling/v2", "metadata": metadata, "spec": spec}
     if (stored := autoscaler.get("status")) is not None:
         result["status"] = status = dict(stored)
         percent = status.pop("currentCPUUtilizationPercentage", None)
         if measured := _metrics(annotations.get(CURRENT_METRICS), percent, "current"):
             status["currentMetrics"] = measured
-        if conditions := _read(annotations.get(CONDITIONS), list):
+        if conditions := read_conditions(annotations.get(CONDITIONS)):
             status["conditions"] = conditions
     return result
 
@@ -150,8 +152,7 @@ def _flat_metric(metric: Object, side: Side) -> Object:
 
 def _metrics(annotation: str | None, cpu_percent: int | None, side: Side) -> list[Object]:
     """Version 2's metrics: those of the annotation, and at last the CPU."""
-    known = [metric for metric in _read(annotation, list) or () if metric.get("type") in _SOURCES]
-    metrics = [_nested_metric(metric, side) for metric in known]
+    metrics = [_nested_metric(metric, side) for metric in read_metrics(annotation)]
     if cpu_percent is not None:
         amounts = _typed({"averageUtilization": cpu_percent}, side)
         metrics.append({"type": "Resource", "resource": {"name": _CPU, side: amounts}})
@@ -159,8 +160,10 @@ def _metrics(annotation: str | None, cpu_percent: int | None, side: Side) -> lis
 
 
 def _nested_metric(metric: Object, side: Side) -> Object:
-    source, fields = _SOURCES[metric["type"]]
-    flat = metric.get(source) or {}
+    """One of a type that there is not, or without what its type needs, is for validation to refuse."""
+    source, fields = _SOURCES.get(metric.get("type", ""), ("", {}))
+    if (flat := metric.get(source)) is None:
+        return {"type": metric.get("type", "")}
     nested: Object = {}
     for name, path in fields.items():
         if (value := flat.get(name.format(side=side))) is not None:
@@ -184,21 +187,8 @@ def _annotate(annotations: dict[str, str], name: str, value: Any) -> None:
         annotations[name] = msgspec.json.encode(value).decode()
 
 
-def _read(annotation: str | None, kind: type[Any]) -> Any:
-    try:
-        return msgspec.json.decode(annotation, type=kind) if annotation else None
-    except msgspec.DecodeError:
-        return None
-
-
 def _capitalised(value: Any) -> Any:
     """Field names as Go writes those of a type without JSON names: `scaleUp` -> `ScaleUp`."""
     if isinstance(value, dict):
         return {name[:1].upper() + name[1:]: _capitalised(entry) for name, entry in value.items()}
     return [_capitalised(entry) for entry in value] if isinstance(value, list) else value
-
-
-def _uncapitalised(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name[:1].lower() + name[1:]: _uncapitalised(entry) for name, entry in value.items()}
-    return [_uncapitalised(entry) for entry in value] if isinstance(value, list) else value

@@ -138,7 +138,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no-host": (
         {"clientConfig": {"url": "https:///x"}},
-        f'webhooks[0].clientConfig.url: Invalid value: "": host must be provided{URL}',
+        f'webhooks[0].clientConfig.url: Invalid value: "": host must be specified{URL}',
     ),
     "user": (
         {"clientConfig": {"url": "https://me:secret@x"}},

@@ -152,12 +152,12 @@ def undeclared(source: str, name: str, column: int) -> str:
             validation(messageExpression=" ", message=" "),
             [
                 'spec.validations[0].messageExpression: Invalid value: " ": must be non-empty if specified',
-                'spec.validations[0].message: Invalid value: " ": must be non-empty if specified',
+                'spec.validations[0].message: Invalid value: " ": message must be non-empty if specified',
             ],
         ),
         (
             validation(message="a\nb"),
-            ['spec.validations[0].message: Invalid value: "a\\nb": must not contain line breaks'],
+            ['spec.validations[0].message: Invalid value: "a\\nb": message must not contain line breaks'],
         ),
         (
             validation(reason="Gone"),
@@ -169,7 +169,7 @@ def undeclared(source: str, name: str, column: int) -> str:
         (
             validating(variables=[{"name": "in", "expression": "1"}, {"name": "", "expression": " "}]),
             [
-                'spec.variables[0].name: Invalid value: "in": must be a valid CEL identifier',
+                'spec.variables[0].name: Invalid value: "in": name is not a valid CEL identifier',
                 "spec.variables[1].name: Required value: name is not specified",
                 "spec.variables[1].expression: Required value: expression is not specified",
             ],

@@ -88,9 +88,11 @@ KINDS: list[tuple[str, str, str, dict[str, Any], dict[str, Any] | None]] = [
     ("apis/apps/v1", "replicasets", "ns", WORKLOAD, REPLICAS),
     ("apis/apps/v1", "statefulsets", "ns", WORKLOAD, {"replicas": 0, "observedGeneration": 1}),
     ("apis/autoscaling/v1", "horizontalpodautoscalers", "ns", {"spec": {"maxReplicas": 2,
-        "scaleTargetRef": {"kind": "Deployment", "name": "web"}}}, {"desiredReplicas": 2}),
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}},
+        {"desiredReplicas": 2}),
     ("apis/autoscaling/v2", "horizontalpodautoscalers", "ns", {"spec": {"maxReplicas": 2,
-        "scaleTargetRef": {"kind": "Deployment", "name": "web"}}}, {"desiredReplicas": 2}),
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}},
+        {"desiredReplicas": 2}),
     ("apis/batch/v1", "cronjobs", "ns", {"spec": {"schedule": "* * * * *", "jobTemplate": {
         "spec": {"template": ONCE}}}}, {"lastScheduleTime": "2026-01-01T00:00:00Z"}),
     ("apis/batch/v1", "jobs", "ns", {"spec": {"template": ONCE}}, {"active": 1}),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-TARGET = {"kind": "Deployment", "name": "web"}
+TARGET = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
 UTILIZATION = {"type": "Utilization", "averageUtilization": 50}
 CPU = {"type": "Resource", "resource": {"name": "cpu", "target": UTILIZATION}}
 AT = "spec.metrics[0]"

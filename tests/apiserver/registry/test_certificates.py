@@ -177,7 +177,7 @@ async def test_a_certificate_is_issued_once(api: Api) -> None:
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (b"nothing", "must contain one or more PEM blocks"),
+        (b"nothing", "must contain at least one CERTIFICATE PEM block"),
         (request_pem(), 'only CERTIFICATE PEM blocks are allowed, found "CERTIFICATE REQUEST"'),
         (b"-----BEGIN CERTIFICATE-----\na: b\n\nMA==\n-----END CERTIFICATE-----", "headers are permitted"),
         (b"-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----", "x509: malformed certificate"),

@@ -144,8 +144,8 @@ def test_defaults(judge: Any) -> None:
         (
             "flowschemas",
             schema(distinguisherMethod={"type": "Odd"}),
-            'spec.distinguisherMethod.type: Unsupported value: "Odd": supported values: "ByNamespace",'
-            ' "ByUser"',
+            'spec.distinguisherMethod.type: Unsupported value: {"Type":"Odd"}: supported values:'
+            ' "ByNamespace", "ByUser"',
         ),
         (
             "flowschemas",

@@ -93,7 +93,7 @@ def networks(*cidrs: str) -> dict[str, Any]:
         (
             "servicecidrs",
             networks("10.0.0.0/24", "10.1.0.0/24"),
-            'spec.cidrs: Invalid value: {"cidrs":["10.0.0.0/24","10.1.0.0/24"]}: may specify no more than'
+            'spec.cidrs: Invalid value: {"CIDRs":["10.0.0.0/24","10.1.0.0/24"]}: may specify no more than'
             ' one IP'
             " for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
         ),

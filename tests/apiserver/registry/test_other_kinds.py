@@ -49,7 +49,12 @@ def paths(**path: Any) -> dict[str, Any]:
         (
             "autoscaling",
             "horizontalpodautoscalers",
-            {"spec": {"maxReplicas": 2, "scaleTargetRef": {"kind": "Deployment", "name": "d"}}},
+            {
+                "spec": {
+                    "maxReplicas": 2,
+                    "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
+                }
+            },
         ),
         ("scheduling.k8s.io", "priorityclasses", {"value": 5}),
         ("node.k8s.io", "runtimeclasses", {"handler": "runc"}),
@@ -138,7 +143,7 @@ def test_plain_objects_have_no_faults(judge: Any, group: str, plural: str, obj: 
             NET,
             "ingresses",
             paths(backend={}),
-            "spec.rules[0].http.paths[0].backend: Required value: resource or service backend is required",
+            'spec.rules[0].http.paths[0].backend: Invalid value: "": resource or service backend is required',
         ),
         (
             NET,
@@ -149,7 +154,7 @@ def test_plain_objects_have_no_faults(judge: Any, group: str, plural: str, obj: 
                 }
             },
             'spec.ingress[0].from[0].ipBlock.except[0]: Invalid value: "11.0.0.0/9": must be a strict'
-            " subset of `cidr`: 10.0.0.0/8",
+            " subset of `cidr`",
         ),
         (NET, "ipaddresses", {"metadata": {"name": "10.0.0.1"}}, "spec.parentRef: Required value"),
         (
@@ -187,13 +192,19 @@ def test_plain_objects_have_no_faults(judge: Any, group: str, plural: str, obj: 
             "policy",
             "poddisruptionbudgets",
             {"spec": {"minAvailable": 1, "maxUnavailable": 1}},
-            'spec: Invalid value: {"minAvailable":1,"maxUnavailable":1}: minAvailable and maxUnavailable'
-            " cannot be both set",
+            'spec: Invalid value: {"MinAvailable":1,"Selector":null,"MaxUnavailable":1,'
+            '"UnhealthyPodEvictionPolicy":null}: minAvailable and maxUnavailable cannot be both set',
         ),
         (
             "autoscaling",
             "horizontalpodautoscalers",
-            {"spec": {"minReplicas": 3, "maxReplicas": 2, "scaleTargetRef": {"kind": "D", "name": "d"}}},
+            {
+                "spec": {
+                    "minReplicas": 3,
+                    "maxReplicas": 2,
+                    "scaleTargetRef": {"apiVersion": "a/v1", "kind": "D", "name": "d"},
+                }
+            },
             "spec.maxReplicas: Invalid value: 2: must be greater than or equal to `minReplicas`",
         ),
         (
@@ -231,7 +242,7 @@ def test_faults_are_worded_as_upstream(
             "rolebindings",
             {"roleRef": ROLE},
             {"roleRef": {**ROLE, "name": "q"}},
-            f'roleRef: Invalid value: {{"apiGroup":"{RBAC}","kind":"Role","name":"q"}}: cannot change'
+            f'roleRef: Invalid value: {{"APIGroup":"{RBAC}","Kind":"Role","Name":"q"}}: cannot change'
             " roleRef",
         ),
         (
