@@ -1,6 +1,6 @@
 """Namespace controller: empty the namespaces that are being deleted, then let them go.
 
-Reads: Namespaces from the informer cache; discovery and the namespace's content, live.
+Reads: Namespaces and Pods from informer caches; discovery and the namespace's content, live.
 Writes: deletes all content; Namespace conditions; the `finalize` subresource.
 Elsewhere: refusing new objects in a terminating namespace (the API server's admission).
 
@@ -17,7 +17,7 @@ from datetime import datetime
 
 from kplane.api.errors import ApiError, Conflict, MethodNotAllowed, NotFound
 from kplane.api.resource import Key, Resource
-from kplane.api.types import Condition, Namespace, PartialObjectMetadata
+from kplane.api.types import Condition, Namespace, PartialObjectMetadata, Pod
 from kplane.api.types.meta import condition
 from kplane.client.controller import Context
 from kplane.client.rest import Client
@@ -156,12 +156,24 @@ class NamespaceController:
         self._clock = ctx.clock
         self._queue = ctx.queue
         self._namespaces = ctx.informer(Namespace)
+        self._pods = ctx.informer(Pod)
         self._namespaces.on_change(self._wake)
+        self._pods.on_change(self._wake_emptied)
 
     def _wake(self, old: Namespace | None, new: Namespace | None) -> None:
+        # After GRACE even where it is only our own status that changed: a pass lists all that there is.
         if new is not None and new.metadata.deletion_timestamp:
-            began = old is None or old.metadata.deletion_timestamp is None
-            self._queue.add_after(new.key, GRACE if began else 0)
+            self._queue.add_after(new.key, GRACE)
+
+    def _wake_emptied(self, old: Pod | None, new: Pod | None) -> None:
+        """The last Pod has gone: nothing else had to be waited for."""
+        if old is None or new is not None:
+            return
+        namespace = self._namespaces.get(Key("", old.metadata.namespace))
+        if namespace is None or not namespace.metadata.deletion_timestamp:
+            return
+        if not self._pods.list(old.metadata.namespace):
+            self._queue.add(namespace.key)
 
     async def reconcile(self, key: Key) -> Requeue | None:
         """Take one step towards the end of a namespace. Safe to repeat at any time."""

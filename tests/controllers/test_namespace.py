@@ -77,6 +77,22 @@ async def test_pods_go_first_and_are_given_their_time(discoverable: Any) -> None
     assert discoverable.get(Namespace, KEY) is None
 
 
+async def test_the_rest_goes_as_soon_as_the_last_pod_has(discoverable: Any) -> None:
+    pods = [make_pod(name, "doomed", node="n") for name in ("first", "last")]
+    discoverable.load(doomed(discoverable), *pods, make_configmap("used", "doomed"))
+    run(discoverable)
+    await discoverable.advance(11)
+
+    discoverable.delete(Pod, Key("doomed", "first"))
+    await discoverable.settle()
+    with_one_left = len(discoverable.list(ConfigMap))
+    discoverable.delete(Pod, Key("doomed", "last"))
+    await discoverable.settle()
+
+    assert with_one_left == 1
+    assert discoverable.get(Namespace, KEY) is None
+
+
 async def test_finalizers_of_content_are_shown_and_waited_for(discoverable: Any) -> None:
     held = make_configmap("held", "doomed")
     held["metadata"]["finalizers"] = ["example.com/hold"]
