@@ -65,6 +65,7 @@ PATCHED: Mapping[str, str] = {
     "resource-claim-controller": "resourceclaims resourceclaims/status resourceclaims/binding pods/status",
     "service-cidrs-controller": "servicecidrs servicecidrs/finalizers servicecidrs/status",
     "statefulset-controller": "pods controllerrevisions",
+    "storage-version-migrator-controller": "*",
     "ttl-controller": "nodes",
     "validatingadmissionpolicy-status-controller": "validatingadmissionpolicies/status",
 }

@@ -43,6 +43,7 @@ from .storage.classprotection import AttributesClassProtection
 from .storage.ephemeral import EphemeralVolumeController
 from .storage.expander import VolumeExpander
 from .storage.protection import ClaimProtection, VolumeProtection
+from .storageversionmigrator import StorageVersionMigrator
 from .trustbundlepublisher import TrustBundlePublisher
 from .ttl_after_finished import TTLAfterFinishedController
 from .validatingadmissionpolicystatus import ValidatingAdmissionPolicyStatusController
@@ -160,6 +161,9 @@ CONTROLLERS: Mapping[str, Entry] = {
         5,
     ),
     "statefulset-controller": Entry(StatefulSetController, "statefulset", "concurrent-statefulset-syncs", 5),
+    "storage-version-migrator-controller": Entry(
+        StorageVersionMigrator, "storage-version-migrator-controller", "", 5
+    ),
     "taint-eviction-controller": Entry(TaintEvictionController, "taint_eviction", "", 8),
     "token-cleaner-controller": Entry(TokenCleaner, "token_cleaner", "", 1),
     "ttl-controller": Entry(NodeTTLController, "ttlcontroller", "", 1),

@@ -9,6 +9,7 @@ from kplane.api.types import Pod
 from kplane.api.types.storage import PersistentVolume, PersistentVolumeClaim, VolumeAttachment
 from kplane.controllers.storage.attachdetach import MANAGED
 from kplane.controllers.storage.classprotection import FINALIZER, AttributesClass
+from kplane.controllers.storageversionmigrator import Migration
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.objects import make_node, make_object, make_pod
 from kplane.testing.storage import make_claim, make_volume
@@ -178,6 +179,27 @@ EXPANSION = Scenario(
     expected=["ebs.csi.aws.com"],
 )
 
+
+def _migration(name: str, resource: str) -> Object:
+    made = make_object(Migration.API.api_version, Migration.API.kind, name, status={})
+    return made | {"spec": {"resource": {"group": "", "resource": resource}}}
+
+
+MIGRATION = Scenario(
+    controllers=["storage-version-migrator-controller"],
+    objects=lambda: [
+        _migration("claims", "persistentvolumeclaims"), _migration("toys", "toys"),
+        *(make_claim(f"data-{number}") for number in range(3)),
+    ],
+    outcome=lambda cluster: {
+        found.key.name: sorted(
+            (entry.type, entry.status) for entry in found.status.conditions if entry.status == "True"
+        )
+        for found in cluster.list(Migration)
+    },
+    expected={"claims": [("Succeeded", "True")], "toys": [("Failed", "True")]},
+)  # fmt: skip
+
 STORIES = {
     "volume binding": BINDER,
     "volume protection": PROTECTION,
@@ -185,4 +207,5 @@ STORIES = {
     "ephemeral volumes": EPHEMERAL,
     "attaching": ATTACH,
     "expansion": EXPANSION,
+    "storage version migration": MIGRATION,
 }

@@ -255,6 +255,10 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         rule("get", "core", "configmaps", "kube-apiserver-legacy-service-account-token-tracking"),
         rule("patch delete", "core", "secrets"),
     ),
+    "storage-version-migrator-controller": (
+        rule("list create patch", "*", "*"),
+        rule("update", "storagemigration.k8s.io", "storageversionmigrations/status"),
+    ),
     "selinux-warning-controller": (
         EVENTS,
         rule(READ, "core", "persistentvolumes"),
