@@ -116,11 +116,6 @@ async def test_roles_are_reconciled(kubectl: Kubectl) -> None:
     assert sorted(verb for rule in rules for verb in rule["verbs"]) == ["get", "list"]
 
 
-@pytest.mark.parametrize("what", ["nodes", "pods"])
-async def test_top_says_that_there_are_no_metrics(kubectl: Kubectl, what: str) -> None:
-    assert await kubectl("top", what, fails=True) == "error: Metrics API not available\n"
-
-
 async def test_raw_paths(kubectl: Kubectl) -> None:
     assert await kubectl("get", "--raw", "/readyz") == "ok"
     assert "[+]ping ok" in await kubectl("get", "--raw", "/livez?verbose")
