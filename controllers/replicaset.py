@@ -72,12 +72,13 @@ def new_status(
 ) -> Object:
     """The status as a merge patch, from the active pods and the outcome of the step."""
     labels = template_labels(rs.spec.template).items()
+    ready = [pod for pod in pods if pod.ready]
     body = {"replicas": len(pods), "terminatingReplicas": terminating}
     body |= counts(
         {
-            "fullyLabeledReplicas": sum(labels <= pod.metadata.labels.items() for pod in pods),
-            "readyReplicas": sum(pod.ready for pod in pods),
-            "availableReplicas": sum(available(pod, rs.spec.min_ready_seconds, now) for pod in pods),
+            "fullyLabeledReplicas": sum([labels <= pod.metadata.labels.items() for pod in pods]),
+            "readyReplicas": len(ready),
+            "availableReplicas": sum([available(pod, rs.spec.min_ready_seconds, now) for pod in ready]),
             "observedGeneration": rs.metadata.generation,
         }
     )

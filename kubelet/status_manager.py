@@ -48,6 +48,7 @@ class StatusManager:
         self._records: dict[str, _Record] = {}
         self._queue: OrderedDict[str, None] = OrderedDict()
         self._filled = asyncio.Condition()
+        self._settling: dict[str, asyncio.Event] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
     def known(self, pod: Pod) -> Object:
@@ -81,11 +82,12 @@ class StatusManager:
 
     async def settled(self, uid: str) -> None:
         """Until all that was reported of the pod has been sent, or it is gone from the API."""
-        async with self._filled:
-            await self._filled.wait_for(lambda: self._idle(uid))
+        while not self._idle(uid):
+            await self._settling.setdefault(uid, asyncio.Event()).wait()
 
     def forget(self, uid: str) -> None:
         self._records.pop(uid, None)
+        self._tell(uid)
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -93,6 +95,11 @@ class StatusManager:
             self._tasks = tasks
             for _ in range(WORKERS):
                 tasks.create_task(self._work())
+
+    def _tell(self, uid: str) -> None:
+        """Wake those who wait until it is settled, if it is: they alone, for thousands may be waiting."""
+        if self._idle(uid) and (settling := self._settling.pop(uid, None)) is not None:
+            settling.set()
 
     def _idle(self, uid: str) -> bool:
         record = self._records.get(uid)
@@ -130,6 +137,7 @@ class StatusManager:
                 record.wanted = record.wanted or status
                 assert self._tasks is not None
                 self._tasks.create_task(self._again(uid))
+            self._tell(uid)
 
     async def _again(self, uid: str) -> None:
         await self._clock.sleep(RETRY_SECONDS)
@@ -159,7 +167,7 @@ class StatusManager:
             return False
         record.sent = status | {"conditions": answer.status.get("conditions", status["conditions"])}
         record.revision = _revision(answer)
-        log.info("status sent pod=%s/%s phase=%s", meta.namespace, meta.name, status.get("phase"))
+        log.debug("status sent pod=%s/%s phase=%s", meta.namespace, meta.name, status.get("phase"))
         return True
 
 

@@ -123,3 +123,15 @@ def test_condition_of_a_resize_goes_with_the_resize_and_those_of_others_stay() -
     assert changes(old, {"conditions": [ready, other]}) == {
         "conditions": [{"$patch": "delete", "type": "PodResizePending"}]
     }
+
+
+async def test_who_waits_for_a_status_is_told_when_its_pod_is_forgotten(cluster: FakeCluster) -> None:
+    pod = loaded(cluster)
+    manager = StatusManager(cluster.client(), cluster.clock)
+    await manager.report(pod, status("Running"))
+    waiting = asyncio.create_task(manager.settled(pod.metadata.uid))
+    await asyncio.sleep(0)
+
+    manager.forget(pod.metadata.uid)
+
+    await asyncio.wait_for(waiting, 1)
