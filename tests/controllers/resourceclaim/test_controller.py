@@ -120,6 +120,31 @@ async def test_no_second_claim_is_made_when_the_answer_or_the_status_is_lost(clu
     assert statuses(cluster) == {"device": claim.metadata.name}
 
 
+async def test_a_claim_made_without_an_answer_is_found_though_the_cache_lacks_it(
+    cluster: FakeCluster,
+) -> None:
+    cluster.load(make_claim_template(), user())
+    run(cluster)
+    cluster.hold_watches()
+    cluster.faults.lose_next_answers(plural="resourceclaims", methods=("POST",))
+    await cluster.clock.advance(60)
+    [claim] = claims(cluster)
+    assert statuses(cluster) == {"device": claim.metadata.name}
+
+
+async def test_a_claim_that_the_cache_lacks_is_not_made_twice(cluster: FakeCluster) -> None:
+    cluster.load(make_claim_template(), user())
+    run(cluster)
+    cluster.hold_watches()
+    cluster.faults.fail_next(InternalError("broken"), plural="pods", methods=("PATCH",))
+    await cluster.clock.advance(60)
+    while_behind = len(claims(cluster))
+    cluster.release_watches()
+    await cluster.settle()
+    assert while_behind == 1
+    assert list(statuses(cluster).values()) == [claim.metadata.name for claim in claims(cluster)]
+
+
 async def test_a_claim_that_somebody_else_owns_is_replaced(cluster: FakeCluster) -> None:
     pod = user()
     pod["status"]["resourceClaimStatuses"] = [{"name": "device", "resourceClaimName": "gpu"}]
@@ -183,6 +208,26 @@ async def test_the_last_pod_takes_reservation_allocation_and_finalizer_with_it(
     assert claim.status.reserved_for == ()
     assert claim.status.allocation is None
     assert claim.metadata.finalizers == ("x/y",)
+
+
+async def test_a_pod_that_was_seen_to_go_need_not_be_asked_for(cluster: FakeCluster) -> None:
+    pod = user("web", BY_NAME, node="node-1", phase="Running")
+    cluster.load(pod, make_resource_claim(allocated=True, reserved_for=[pod]))
+    run(cluster)
+    await cluster.settle()
+    cluster.faults.fail_next(InternalError("broken"), plural="pods", methods=("GET",), times=100)
+    cluster.delete(Pod, WEB)
+    await cluster.settle()
+    assert claims(cluster)[0].status.reserved_for == ()
+
+
+async def test_a_pod_of_the_same_name_has_no_right_to_the_reservation(cluster: FakeCluster) -> None:
+    former, present = user("web", BY_NAME), user("web", BY_NAME, node="node-1")
+    present["metadata"]["uid"] = "another"
+    cluster.load(present, make_resource_claim(allocated=True, reserved_for=[former]))
+    run(cluster)
+    await cluster.settle()
+    assert [consumer.uid for consumer in claims(cluster)[0].status.reserved_for] == ["another"]
 
 
 async def test_an_allocation_stays_while_another_pod_uses_the_claim(cluster: FakeCluster) -> None:

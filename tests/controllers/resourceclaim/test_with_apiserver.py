@@ -1,0 +1,131 @@
+"""Claims of devices, and the protection of classes, with the rights of their accounts, against the real API
+server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from kplane.api.clock import Entropy, SystemClock
+from kplane.api.errors import NotFound
+from kplane.api.resource import Object
+from kplane.api.types import Pod
+from kplane.api.types.meta import condition
+from kplane.apiserver.auth.authorization import AuthorizationSettings
+from kplane.apiserver.auth.serviceaccounts.settings import ServiceAccountSettings
+from kplane.apiserver.auth.settings import AuthenticationSettings
+from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.server import ApiServer
+from kplane.client.rest import Client
+from kplane.client.transport_asgi import AsgiTransport
+from kplane.controllers.config import Config
+from kplane.controllers.manager import Manager
+from kplane.controllers.resourceclaim.plan import FINALIZER
+from kplane.controllers.resourceclaim.views import TEMPLATES, ResourceClaim
+from kplane.controllers.storage.classprotection import AttributesClass
+from kplane.controllers.storageversionmigrator import Migration
+from kplane.runtime import pki
+from kplane.testing.devices import ALLOCATED, make_device_spec
+from kplane.testing.waiting import eventually
+
+NAMES = ("resourceclaim", "volumeattributesclass-protection", "storage-version-migrator")
+
+
+@pytest.fixture
+async def admin(tmp_path: Path) -> AsyncIterator[Client]:
+    """Of a server that asks RBAC, under controllers that work as their accounts."""
+    keys = tmp_path / "pki"
+    pki.ensure(keys, server_names=["localhost"], server_ips=["127.0.0.1"])
+    listed = tmp_path / "tokens.csv"
+    listed.write_text("secret,admin,1,system:masters\nmanager,system:kube-controller-manager,2\n")
+    accounts = ServiceAccountSettings(issuers=("https://issuer",), signing_key_file=keys / "sa.key")
+    config = ApiServerConfig(
+        storage_dir=tmp_path / "data",
+        token_auth_file=listed,
+        authentication=AuthenticationSettings(service_accounts=accounts),
+        authorization=AuthorizationSettings(modes=("RBAC",)),
+        disable_admission_plugins=("ServiceAccount",),
+    )
+    async with ApiServer(config) as server:
+        options = Config(
+            controllers=tuple(f"{name}-controller" for name in NAMES), use_service_account_credentials=True
+        )
+        client = Client(AsgiTransport(server.app, token="manager"))
+        manager = Manager(client, SystemClock(), Entropy(), options, AsgiTransport(server.app))
+        running = asyncio.create_task(manager.run())
+        yield Client(AsgiTransport(server.app, token="secret"))
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+async def named(admin: Client) -> str:
+    """The claim that the Pod's status names."""
+
+    async def look() -> str | None:
+        pod = await admin.get(Pod, "web", "default")
+        return next((entry.resource_claim_name for entry in pod.status.resource_claim_statuses), None)
+
+    name: str = await eventually(look)
+    return name
+
+
+@pytest.mark.slow
+async def test_a_claim_comes_with_its_pod_and_goes_with_its_end(admin: Client) -> None:
+    device: Object = {"name": "device", "resourceClaimTemplateName": "gpus"}
+    pod: Object = {
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"containers": [{"name": "web", "image": "web:1"}], "resourceClaims": [device]},
+    }
+    template = {"metadata": {"name": "gpus", "namespace": "default"}, "spec": {"spec": make_device_spec()}}
+    await admin.create(TEMPLATES, template)
+    made = await admin.create(Pod, pod)
+
+    name = await named(admin)
+    await admin.patch(ResourceClaim, name, "default", {"metadata": {"finalizers": [FINALIZER]}})
+    us = {"resource": "pods", "name": "web", "uid": made.metadata.uid}
+    status = {"status": {"allocation": ALLOCATED, "reservedFor": [us]}}
+    await admin.patch(ResourceClaim, name, "default", status, subresource="status")
+    await admin.patch(Pod, "web", "default", {"status": {"phase": "Succeeded"}}, subresource="status")
+
+    async def gone() -> bool:
+        try:
+            await admin.get(ResourceClaim, name, "default")
+        except NotFound:
+            return True
+        return False
+
+    assert await eventually(gone)
+    assert (await admin.get(Pod, "web", "default")).status.phase == "Succeeded"
+
+
+@pytest.mark.slow
+async def test_a_class_gets_its_finalizer_and_loses_it(admin: Client) -> None:
+    body = {"driverName": "csi.example.com", "parameters": {"iops": "9000"}}
+    await admin.create(AttributesClass, {"metadata": {"name": "gold"}, **body})
+
+    async def protected() -> bool:
+        return bool((await admin.get(AttributesClass, "gold")).metadata.finalizers)
+
+    async def let_go() -> bool:
+        return not (await admin.list(AttributesClass)).items
+
+    assert await eventually(protected)
+    await admin.delete(AttributesClass, "gold")
+    assert await eventually(let_go)
+
+
+@pytest.mark.slow
+async def test_a_migration_succeeds_with_the_rights_of_its_account(admin: Client) -> None:
+    wanted = {"resource": {"group": "rbac.authorization.k8s.io", "resource": "clusterroles"}}
+    await admin.create(Migration, {"metadata": {"name": "roles"}, "spec": wanted})
+
+    async def succeeded() -> bool:
+        found = await admin.get(Migration, "roles")
+        return condition(found.status.conditions, "Succeeded") is not None
+
+    assert await eventually(succeeded)
