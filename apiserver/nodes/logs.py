@@ -17,7 +17,6 @@ from kplane.api.errors import ApiError, InternalError, from_status
 from kplane.api.field import FieldError, Path
 from kplane.api.scheme import ResourceInfo
 from kplane.client.streams.duplex import SocketDuplex
-from kplane.client.streams.websocket import HandshakeRefused, accept
 from kplane.runtime.late import late
 from kplane.runtime.serving import Hijack, hijack
 
@@ -27,8 +26,11 @@ from .connection import NodeConnections, choose_container
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from kplane.client.streams import websocket
 else:
     aiohttp = late("aiohttp")
+    websocket = late("kplane.client.streams.websocket")
 
 PASSED_ON = ("sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream")
 FLAGS = ("follow", "previous", "timestamps")
@@ -85,9 +87,9 @@ def is_websocket(scope: Scope) -> bool:
 async def _over_websocket(scope: Scope, connection: Hijack, answer: aiohttp.ClientResponse | None) -> None:
     """The log as messages; an empty one comes first. Source: apimachinery's `wsstream.Reader`."""
     target = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
-    with contextlib.suppress(HandshakeRefused, ConnectionError):  # told, or gone: nobody is left to be told
+    with contextlib.suppress(websocket.HandshakeRefused, ConnectionError):  # Told, or gone: nobody is left.
         client = SocketDuplex(*await connection.take())
-        socket = await accept(client, target, scope["headers"], SUBPROTOCOLS)
+        socket = await websocket.accept(client, target, scope["headers"], SUBPROTOCOLS)
         text = socket.subprotocol == TEXT
         await socket.write(b"", text=text)
         if answer is not None:

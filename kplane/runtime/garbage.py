@@ -15,6 +15,15 @@ OLDER = 20
 OLDEST = 100
 
 
+STARTING = 200_000
+"""The same while a process starts, which keeps nearly everything that it makes."""
+
+
+def postpone() -> None:
+    """Call this before the imports of a server that calls `settle` once it is ready."""
+    gc.set_threshold(STARTING, OLDER, OLDEST)
+
+
 def settle() -> None:
     """Call this once, when the process has everything that it keeps for good."""
     gc.collect()

@@ -23,6 +23,15 @@ def restored() -> Iterator[None]:
     gc.set_threshold(*threshold)
 
 
+def test_a_start_is_hardly_disturbed_and_its_end_is_as_ever() -> None:
+    garbage.postpone()
+    postponed = gc.get_threshold()[0]
+    garbage.settle()
+
+    assert postponed > 10 * garbage.YOUNG
+    assert gc.get_threshold()[0] == garbage.YOUNG
+
+
 def test_what_there_is_is_walked_no_more_and_what_comes_still_is() -> None:
     garbage.settle()
     thing = Thing()

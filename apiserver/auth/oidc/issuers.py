@@ -11,9 +11,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
+from typing import TYPE_CHECKING
 
 from kplane.api.clock import Clock
 from kplane.api.field import FieldError, Path
+from kplane.runtime.late import late
 from kplane.runtime.process import Fatal
 
 from ..identity import Audiences, Identity
@@ -23,9 +25,13 @@ from ..statictokens import for_own_audiences
 from ..tokencache import TokenCache
 from .configuration import AuthenticationConfiguration, ConfigurationError, parse
 from .metrics import OidcMetrics
-from .provider import Provider
 from .validation import Sound, checked
 from .verifying import issuer_of
+
+if TYPE_CHECKING:
+    from . import provider as oidc
+else:
+    oidc = late("kplane.apiserver.auth.oidc.provider")
 
 POLL = 5.0
 """Seconds between two looks at the file."""
@@ -63,7 +69,7 @@ class _Generation:
     """The issuers of one configuration."""
 
     def __init__(self, sound: Sequence[Sound], algorithms: Sequence[str], around: Surroundings) -> None:
-        made = [Provider(entry, algorithms, around.clock, around.metrics) for entry in sound]
+        made = [oidc.Provider(entry, algorithms, around.clock, around.metrics) for entry in sound]
         self.providers = {provider.url: provider for provider in made}
         self._audiences = around.audiences
         self._tasks: list[asyncio.Task[None]] = []
