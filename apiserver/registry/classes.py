@@ -31,10 +31,10 @@ class PriorityClassStrategy(Strategy):
     def validate(self, obj: Object, path: Path) -> Iterator[FieldError]:
         name, value = obj["metadata"].get("name", ""), obj["value"]
         if name.startswith(_SYSTEM_PREFIX):
-            if _SYSTEM_CLASSES.get(name) != value:
+            if fault := _system_fault(obj, name):
                 yield path.metadata.name.forbidden(
                     f"priority class names with '{_SYSTEM_PREFIX}' prefix are reserved for system use only."
-                    f" error: {name} is not a known system priority class"
+                    f" error: {fault}"
                 )
         elif value > _HIGHEST_PRIORITY:
             yield path.value.forbidden(
@@ -49,6 +49,17 @@ class PriorityClassStrategy(Strategy):
         if new["value"] != old["value"]:
             yield path.value.forbidden("may not be changed in an update.")
         yield from unchanged(new["preemptionPolicy"], old["preemptionPolicy"], path.preemptionPolicy)
+
+
+def _system_fault(obj: Object, name: str) -> str:
+    """Why this is not what a system's own class of that name is; empty: it is."""
+    if name not in _SYSTEM_CLASSES:
+        return f"{name} is not a known system priority class"
+    if obj["value"] != _SYSTEM_CLASSES[name]:
+        return f"value of {name} PriorityClass must be {_SYSTEM_CLASSES[name]}"
+    if obj.get("globalDefault"):
+        return f"globalDefault of {name} PriorityClass must be false"
+    return ""
 
 
 class RuntimeClassStrategy(Strategy):

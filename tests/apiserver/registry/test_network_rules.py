@@ -252,3 +252,60 @@ async def test_a_budget_says_one_thing(api: Api) -> None:
         "Invalid value: -1: must be greater than or equal to 0")  # fmt: skip
     assert found["policy"] == one("spec.unhealthyPodEvictionPolicy", UNSUPPORTED,
         'Unsupported value: "Never": supported values: "AlwaysAllow", "IfHealthyBudget"')  # fmt: skip
+
+
+async def test_priority_classes_of_the_system_are_what_they_are(api: Api) -> None:
+    path = "/apis/scheduling.k8s.io/v1/priorityclasses"
+    base = {"metadata": {"name": "one"}, "value": 5}
+    ours = {"metadata": {"name": "system-node-critical"}}
+
+    found = await refused_creations(api, path, base, {
+        "unknown": {"metadata": {"name": "system-mine"}},
+        "value": ours,
+        "default": ours | {"value": 2_000_001_000, "globalDefault": True},
+        "high": {"value": 1_000_000_001},
+        "policy": {"preemptionPolicy": "Always"},
+    })  # fmt: skip
+    moved = await refused_updates(api, path, base, {"both": {"value": 6, "preemptionPolicy": "Never"}})
+
+    reserved = (
+        "Forbidden: priority class names with 'system-' prefix are reserved for system use only. error: "
+    )
+    named = "metadata.name"
+    assert found["unknown"] == one(named, FORBIDDEN,
+        f"{reserved}system-mine is not a known system priority class")  # fmt: skip
+    assert found["value"] == one(named, FORBIDDEN,
+        f"{reserved}value of system-node-critical PriorityClass must be 2000001000")  # fmt: skip
+    assert found["default"] == one(named, FORBIDDEN,
+        f"{reserved}globalDefault of system-node-critical PriorityClass must be false")  # fmt: skip
+    assert found["high"] == one("value", FORBIDDEN,
+        "Forbidden: maximum allowed value of a user defined priority is 1000000000")  # fmt: skip
+    assert found["policy"] == one("preemptionPolicy", UNSUPPORTED,
+        'Unsupported value: "Always": supported values: "PreemptLowerPriority", "Never"')  # fmt: skip
+    assert moved["both"] == [
+        ("value", FORBIDDEN, "Forbidden: may not be changed in an update."),
+        ("preemptionPolicy", INVALID, 'Invalid value: "Never": field is immutable'),
+    ]
+
+
+async def test_addresses_name_what_they_belong_to(api: Api) -> None:
+    parent = {"group": "", "resource": "services", "namespace": "default", "name": "s"}
+    base = {"metadata": {"name": "10.96.0.77"}, "spec": {"parentRef": parent}}
+
+    found = await refused_creations(api, f"{NETWORKING}/ipaddresses", base, {
+        "form": {"metadata": {"name": "2001:DB8::1"}},
+        "none": {"spec": {"parentRef": None}},
+        "nothing": {"spec": {"parentRef": {"group": "A", "resource": "", "name": "", "namespace": "a/b"}}},
+    })  # fmt: skip
+    moved = await refused_updates(api, f"{NETWORKING}/ipaddresses", base,
+        {"other": {"spec": {"parentRef": {"name": "t"}}}})  # fmt: skip
+
+    assert found["form"] == one("metadata.name", INVALID,
+        'Invalid value: "2001:DB8::1": must be in canonical form ("2001:db8::1")')  # fmt: skip
+    assert found["none"] == one("spec.parentRef", REQUIRED, "Required value")
+    assert [cause[:2] for cause in found["nothing"]] == [
+        ("spec.parentRef.group", INVALID), ("spec.parentRef.resource", REQUIRED),
+        ("spec.parentRef.name", REQUIRED), ("spec.parentRef.namespace", INVALID),
+    ]  # fmt: skip
+    assert [cause[:2] for cause in moved["other"]] == [("spec.parentRef", INVALID)]
+    assert moved["other"][0][2].endswith("field is immutable")
