@@ -36,6 +36,7 @@ from kplane.apiserver.server import ApiServer
 from kplane.apiserver.storage.cache import WatchCache
 from kplane.apiserver.storage.metrics import MeasuredStore
 from kplane.client.transport_asgi import AsgiTransport
+from kplane.runtime import garbage
 
 from .apiserver import pod
 
@@ -149,6 +150,7 @@ async def run() -> None:
             await transport.request("POST", accounts, query={}, headers=headers, body=account)
             body = msgspec.json.encode(pod("one"))
             await transport.request("POST", PODS, query={}, headers=headers, body=body)
+            garbage.settle()
             watch.attach(server)
             for verb in ("GET", "POST"):
                 rounds = [await measure(transport, watch, verb, turn) for turn in range(ROUNDS)]

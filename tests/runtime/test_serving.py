@@ -141,6 +141,32 @@ async def test_closing_cancels_requests_that_do_not_end() -> None:
     writer.close()
 
 
+@pytest.mark.parametrize("secure", [pytest.param(True, id="TLS"), pytest.param(False, id="plain")])
+async def test_the_head_of_a_watch_leaves_before_there_is_an_event(certificates: Path, secure: bool) -> None:
+    event = asyncio.Event()
+
+    async def watch(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await event.wait()
+        await send({"type": "http.response.body", "body": b"happened", "more_body": True})
+        await send({"type": "http.response.body"})
+
+    config = serving_config(certificates) if secure else ServingConfig("127.0.0.1", 0)
+    context = client_context(certificates, None) if secure else None
+    async with Serving(watch, config) as server:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", server.port, ssl=context, server_hostname="localhost" if secure else None
+        )
+        writer.write(GET)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        event.set()
+        body = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"happened" in body
+
+
 def test_free_ports_are_none_that_outgoing_connections_take() -> None:
     low, _ = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
 
