@@ -77,7 +77,8 @@ class PodStrategy(StatusStrategy):
         # Admission may have named the service account.
         mirror_service_account(spec)
         _select_own_values(obj)
-        apparmor.adopt(obj)
+        if "annotations" in obj["metadata"]:
+            apparmor.adopt(obj)
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
         if spec.get("schedulingGates"):
             obj["status"]["conditions"] = [dict(_GATED)]
@@ -130,7 +131,7 @@ class PodStrategy(StatusStrategy):
         return period if period >= 0 else 1
 
     def early_warnings(self, obj: Object) -> Iterator[str]:
-        return apparmor.adoption_warnings(obj)
+        return apparmor.adoption_warnings(obj) if "annotations" in obj["metadata"] else iter(())
 
     def warnings(self, obj: Object) -> Iterator[str]:
         name = obj["metadata"].get("name", "")
