@@ -26,6 +26,8 @@ REMEMBERED = 4096
 """Objects and events that are remembered; the least recently used are forgotten."""
 
 COMBINED = "(combined from similar events): "
+_IDENTITY = ("kind", "namespace", "name", "uid", "apiVersion")
+"""Of an involvedObject."""
 
 
 @dataclass(slots=True)
@@ -77,8 +79,9 @@ class Correlator:
         bucket = self._buckets.get(_subject(event), lambda: TokenBucket(SPAM_RATE, SPAM_BURST, now))
         if not bucket.take(now):
             return None
+        told = None if combined else (event["involvedObject"].get("fieldPath"), event["message"])
         record = self._seen.get(
-            (identity, "" if combined else event["message"]),
+            (identity, told),
             lambda: Seen(event["metadata"]["name"], event["firstTimestamp"]),
         )
         record.count += 1
@@ -99,5 +102,6 @@ class Correlator:
 
 
 def _subject(event: Object) -> Hashable:
-    source = event["source"]
-    return (source.get("component"), source.get("host"), *event["involvedObject"].items())
+    """Who tells of which object. Not in which state: another resourceVersion is no other object."""
+    source, about = event["source"], event["involvedObject"]
+    return (source.get("component"), source.get("host"), *[about.get(name) for name in _IDENTITY])

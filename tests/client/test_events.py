@@ -125,6 +125,29 @@ async def test_flood_about_one_object_is_cut_off(
     assert len(cluster.events()) == 27
 
 
+async def test_a_change_of_the_object_makes_no_other_event(
+    cluster: FakeCluster, recorder: EventRecorder, pod: Pod
+) -> None:
+    for _ in range(2):
+        recorder.event(pod, "Normal", "Pulled", "present", field_path="spec.containers{web}")
+        await recorder.flush()
+        cluster.load(make_pod("web") | {"status": {"phase": "Running"}})
+        changed = cluster.get(Pod, pod.key)
+        assert changed is not None
+        assert changed.metadata.resource_version != pod.metadata.resource_version
+        pod = changed
+    recorder.event(pod, "Normal", "Pulled", "present", field_path="spec.containers{side}")
+    await recorder.flush()
+
+    assert sorted(event["count"] for event in plain(cluster)) == [1, 2]
+    for number in range(40):
+        cluster.load(make_pod("web") | {"status": {"phase": f"{number}"}})
+        changed = cluster.get(Pod, pod.key)
+        recorder.event(changed, "Normal", f"Reason{number}", "x")
+    await recorder.flush()
+    assert len(cluster.events()) == 24
+
+
 async def test_cluster_scoped_objects_have_events_in_default(
     cluster: FakeCluster, recorder: EventRecorder
 ) -> None:
