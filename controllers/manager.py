@@ -16,7 +16,7 @@ from kplane.api.clock import Clock, Entropy
 from kplane.client.controller import Context, Controller
 from kplane.client.events import EventRecorder
 from kplane.client.informer import InformerFactory
-from kplane.client.leaderelection import ElectionConfig, LostLeadership, lead
+from kplane.client.leaderelection import ElectionConfig, Fence, Fenced, LostLeadership, lead
 from kplane.client.rest import Client
 from kplane.client.transport import Transport
 from kplane.client.workqueue import WorkQueue
@@ -60,8 +60,13 @@ class Manager:
     ) -> None:
         """`accounts`: a transport without an identity, over which controllers ask as their own accounts; they
         share `client` without it."""
-        self._client = client
-        self._clients = Clients(client, accounts, clock) if accounts is not None else None
+        self._elector = client
+        self._fence = Fence(clock)
+        behind = Fenced(client.transport, self._fence)
+        self._client = Client(behind, user_agent=client.user_agent, clock=clock)
+        self._clients = None
+        if accounts is not None:
+            self._clients = Clients(self._client, Fenced(accounts, self._fence), clock)
         self._clock = clock
         self._entropy = entropy
         self._config = config
@@ -101,7 +106,7 @@ class Manager:
         )
         while True:
             try:
-                await lead(self._client, config, self._clock, self._entropy, self.run)
+                await lead(self._elector, config, self._clock, self._entropy, self.run, self._fence)
             except LostLeadership:
                 # Nothing of the old term is left: the next one starts with new queues and caches.
                 log.warning("leadership lost, standing for election again lease=%s", config.name)

@@ -13,7 +13,7 @@ from kplane.api.clock import Clock, Entropy, SystemClock
 from kplane.client import kubeconfig
 from kplane.client.events import EventRecorder
 from kplane.client.informer import InformerFactory
-from kplane.client.leaderelection import ElectionConfig, LostLeadership, lead
+from kplane.client.leaderelection import ElectionConfig, Fence, Fenced, LostLeadership, lead
 from kplane.client.rest import Client, connect
 from kplane.runtime import logs, process
 from kplane.runtime.health import Unhealthy, component_app
@@ -65,7 +65,9 @@ class Running:
     """A scheduler with its informers and its Events."""
 
     def __init__(self, client: Client, clock: Clock, entropy: Entropy) -> None:
-        self._client = client
+        self._elector = client
+        self._fence = Fence(clock)
+        client = Client(Fenced(client.transport, self._fence), user_agent=client.user_agent, clock=clock)
         self._clock = clock
         self._entropy = entropy
         self._informers = InformerFactory(client, clock=clock, entropy=entropy)
@@ -88,7 +90,7 @@ class Running:
             retry_period=config.retry_period,
         )
         try:
-            await lead(self._client, election, self._clock, self._entropy, self.schedule)
+            await lead(self._elector, election, self._clock, self._entropy, self.schedule, self._fence)
         except LostLeadership as error:
             raise Fatal("another scheduler leads now; start again to stand by") from error
 

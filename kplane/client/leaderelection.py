@@ -11,16 +11,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from kplane.api.clock import Clock, Entropy, rfc3339_micro
-from kplane.api.errors import ApiError, NotFound
+from kplane.api.errors import ApiError, NotFound, Unreachable
 from kplane.api.resource import Object
 from kplane.api.types.coordination import Lease, LeaseSpec
 from kplane.client.rest import Client
+from kplane.client.transport import Response, Stream, Transport
 
 log = logging.getLogger(__name__)
 
@@ -46,21 +48,84 @@ class LostLeadership(Exception):
     """The Lease could not be renewed in time; whoever was leading must stop at once."""
 
 
+class Fence:
+    """Whether a leader may still write; open where nobody stands for election.
+
+    A process that was stopped, or starved, wakes up with work in mind that has become another's, and would do
+    it before it notices. So every write asks.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until = float("inf")
+
+    def open_until(self, moment: float) -> None:
+        """On the monotonic clock."""
+        self._until = moment
+
+    def close(self) -> None:
+        self._until = float("-inf")
+
+    def check(self) -> None:
+        """Raises Unreachable: nothing may be sent."""
+        if self._clock.monotonic() >= self._until:
+            raise Unreachable("not sent: this process leads no more")
+
+
+class Fenced:
+    """A transport whose writes pass while the fence is open."""
+
+    def __init__(self, beyond: Transport, fence: Fence) -> None:
+        self._beyond = beyond
+        self._fence = fence
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout: float | None = None,
+    ) -> Response:
+        if method != "GET":
+            self._fence.check()
+        return await self._beyond.request(
+            method, path, query=query, headers=headers, body=body, timeout=timeout
+        )
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AbstractAsyncContextManager[Stream]:
+        return self._beyond.stream(method, path, query=query, headers=headers)
+
+    async def close(self) -> None:
+        await self._beyond.close()
+
+
 async def lead(
     client: Client,
     config: ElectionConfig,
     clock: Clock,
     entropy: Entropy,
     work: Callable[[], Awaitable[None]],
+    fence: Fence | None = None,
 ) -> None:
-    """Wait for leadership, run `work` while holding it, release on the way out.
+    """Wait for leadership, run `work` while holding it, release on the way out. What `work` writes goes
+    through transports behind `fence`.
 
     `work` is cancelled, and LostLeadership raised, when the Lease is lost. Times are those of this
     process' monotonic clock: the holder's clock is never compared with ours.
     """
     if not config.identity:
         config = replace(config, identity=f"{socket.gethostname()}_{entropy.uid()}")
-    elector = Elector(client, config, clock)
+    elector = Elector(client, config, clock, fence or Fence(clock))
     await elector.acquire(entropy)
     log.info("leading lease=%s/%s identity=%s", config.namespace, config.name, config.identity)
     try:
@@ -85,21 +150,31 @@ async def _while_leading(elector: Elector, work: Callable[[], Awaitable[None]]) 
 class Elector:
     """One candidate. `try_acquire_or_renew` is client-go's step of that name."""
 
-    def __init__(self, client: Client, config: ElectionConfig, clock: Clock) -> None:
+    def __init__(self, client: Client, config: ElectionConfig, clock: Clock, fence: Fence) -> None:
         self._client = client
         self._config = config
         self._clock = clock
+        self._fence = fence
+        fence.close()
         self._whole: Object = {}
         self._observed: Lease | None = None
         self._observed_at = float("-inf")
         self._leading = False
 
+    @property
+    def _seconds(self) -> int:
+        """The lease duration as it is written."""
+        return max(int(self._config.lease_duration), 1)
+
     async def acquire(self, entropy: Entropy) -> None:
         """Try until the Lease is ours."""
+        began = self._clock.monotonic()
         while not await self._attempt(self._config.renew_deadline):
             period = self._config.retry_period
             await self._clock.sleep(period * (1 + entropy.uniform(0, JITTER)))
+            began = self._clock.monotonic()
         self._leading = True
+        self._renewed(began)
 
     async def keep_renewing(self) -> None:
         """Renew until the Lease is lost: raises LostLeadership."""
@@ -111,14 +186,21 @@ class Elector:
             left = renewed + self._config.renew_deadline - began
             if await self._attempt(max(left, 0)):
                 renewed = began
+                self._renewed(began)
             elif left <= self._config.retry_period or self._held_by_another():
                 self._leading = False
+                self._fence.close()
                 raise LostLeadership(
                     f"lost the lease {self._config.namespace}/{self._config.name}: not renewed in time"
                 )
 
+    def _renewed(self, began: float) -> None:
+        """Others may lead a lease duration after the write at the earliest, which began then."""
+        self._fence.open_until(began + self._seconds)
+
     async def release(self) -> None:
         """Let another candidate lead at once."""
+        self._fence.close()
         if not self._leading or self._observed is None:
             return
         self._leading = False
@@ -190,7 +272,7 @@ class Elector:
         now = rfc3339_micro(self._clock.now())
         spec: Object = {
             "holderIdentity": holder,
-            "leaseDurationSeconds": seconds or max(int(self._config.lease_duration), 1),
+            "leaseDurationSeconds": seconds or self._seconds,
             "renewTime": now,
         }
         if old.holder_identity != holder:

@@ -64,13 +64,19 @@ class VirtualClock:
             assert self._elapsed + wait <= end, f"the condition does not hold after {limit} seconds"
             await self._wake_next()
 
+    def jump(self, seconds: float) -> None:
+        """Let so much time pass in which nobody runs, as when the process is stopped: all that are due wake
+        up late, and together."""
+        self._elapsed += seconds
+
     async def idle(self) -> None:
         """Let every task do what it can without time passing."""
         for _ in range(TURNS):
             await asyncio.sleep(0)
 
     async def _wake_next(self) -> None:
-        self._elapsed, _, woken = heapq.heappop(self._sleepers)
+        due, _, woken = heapq.heappop(self._sleepers)
+        self._elapsed = max(due, self._elapsed)
         if not woken.done():
             woken.set_result(None)
         await self.idle()

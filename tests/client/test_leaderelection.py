@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
 from kplane.api.clock import Clock, rfc3339_micro
 from kplane.api.errors import Forbidden, Unreachable
 from kplane.api.resource import Key
-from kplane.api.types import Lease
-from kplane.client.leaderelection import ElectionConfig, LostLeadership, lead
+from kplane.api.types import ConfigMap, Lease
+from kplane.client.leaderelection import ElectionConfig, Fence, Fenced, LostLeadership, lead
+from kplane.client.rest import Client
 from kplane.testing import FakeCluster, make_object
 from kplane.testing.clock import SkewedClock
+from kplane.testing.objects import make_configmap
 
 LEASE = Key("kube-system", "scheduler")
 EVERYTHING = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -217,3 +220,35 @@ async def test_clocks_that_disagree_never_make_two_leaders(
         await cluster.clock.advance(1)
         assert [candidate.leading for candidate in candidates].count(True) <= 1
     assert [candidate.leading for candidate in candidates].count(True) == 1
+
+
+async def test_a_leader_that_slept_too_long_writes_nothing_when_it_wakes_up(cluster: FakeCluster) -> None:
+    fence = Fence(cluster.clock)
+    behind = Client(Fenced(cluster, fence), clock=cluster.clock)
+    outcomes: list[str] = []
+
+    async def work() -> None:
+        """Wakes up together with the renewal, and has something to write at once."""
+        while True:
+            await cluster.clock.sleep(2)
+            try:
+                await behind.create(ConfigMap, make_configmap(f"at-{cluster.clock.monotonic():.0f}"))
+            except Unreachable as error:
+                outcomes.append(str(error))
+
+    config = ElectionConfig(LEASE.name, identity="a")
+
+    async def run() -> None:
+        with suppress(LostLeadership):
+            await lead(cluster.client(), config, cluster.clock, cluster.entropy, work, fence)
+
+    cluster.start(run())
+    await cluster.clock.advance(7)
+    before = len(cluster.list(ConfigMap))
+    # As after SIGSTOP and SIGCONT: time has passed, and nobody has noticed yet.
+    cluster.clock.jump(20)
+    await cluster.clock.advance(4)
+
+    assert before == 3
+    assert len(cluster.list(ConfigMap)) == before
+    assert outcomes[:1] == ["not sent: this process leads no more"]
