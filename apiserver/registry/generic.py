@@ -49,11 +49,13 @@ GENERATE_ATTEMPTS = 8
 
 class _Current(NamedTuple):
     """An object as it was read, in the version that is served. `fresh`: straight from the store, so that its
-    absence or refusal is final."""
+    absence or refusal is final. `stale`: stored in a version of former days; any write brings it up to date,
+    also one that changes nothing."""
 
     wire: bytes
     revision: int
     fresh: bool
+    stale: bool
 
 
 class Registry:
@@ -335,7 +337,7 @@ class Registry:
         )
 
     async def _swap(self, key: Key, current: _Current, new: Object, old: Object, author: Author) -> Written:
-        if new == old:
+        if new == old and not current.stale:
             return Written(current.wire)
         path = self.cache.key(*key)
         stored = await self._encode(new)
@@ -385,7 +387,10 @@ class Registry:
     async def _read(self, key: Key) -> _Current | None:
         """The object as the cache has it now: cheap, perhaps a little old."""
         item = await self.cache.get(*key, at_least=0)
-        return _Current(await self.served(item.wire), item.revision, fresh=False) if item else None
+        if item is None:
+            return None
+        stale = not self._versions.is_current(item.wire)
+        return _Current(await self.served(item.wire), item.revision, fresh=False, stale=stale)
 
     async def _read_store(self, key: Key) -> _Current | None:
         return await self._current(await self._backing.store.get(self.cache.key(*key)))
@@ -441,5 +446,6 @@ class Registry:
     async def _current(self, entry: Entry | None) -> _Current | None:
         if entry is None:
             return None
-        wire = await self.served(codec.wire(entry.value, entry.revision))
-        return _Current(wire, entry.revision, fresh=True)
+        wire = codec.wire(entry.value, entry.revision)
+        stale = not self._versions.is_current(wire)
+        return _Current(await self.served(wire), entry.revision, fresh=True, stale=stale)

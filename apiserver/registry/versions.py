@@ -26,6 +26,9 @@ class StoredVersions(Protocol):
     def is_served(self, wire: bytes) -> bool:
         """Whether these bytes are an object as this version shows it."""
 
+    def is_current(self, wire: bytes) -> bool:
+        """Whether these bytes are in the version in which objects are stored now."""
+
     async def read(self, stored: Sequence[Object]) -> list[Object]:
         """Stored objects, in the version that is served. May change what it is given."""
 
@@ -44,6 +47,9 @@ class BuiltinVersions:
 
     def is_served(self, wire: bytes) -> bool:
         return self._same or wire.startswith(self._head)
+
+    def is_current(self, wire: bytes) -> bool:
+        return True
 
     async def read(self, stored: Sequence[Object]) -> list[Object]:
         return [from_stored(self._info, obj) for obj in stored]
@@ -64,9 +70,13 @@ class CustomVersions:
         self._convert = convert
         self._storage = f"{info.group}/{custom.storage}"
         self._head = head(info)
+        self._storage_head = _head(info.kind, self._storage)
 
     def is_served(self, wire: bytes) -> bool:
         return self._custom.single and wire.startswith(self._head)
+
+    def is_current(self, wire: bytes) -> bool:
+        return wire.startswith(self._storage_head)
 
     async def read(self, stored: Sequence[Object]) -> list[Object]:
         for obj in stored:
@@ -96,7 +106,11 @@ class CustomVersions:
 
 def head(info: ResourceInfo) -> bytes:
     """How the bytes of every object of this version begin."""
-    return f'{{"kind":"{info.kind}","apiVersion":"{info.api_version}","metadata":{{'.encode()
+    return _head(info.kind, info.api_version)
+
+
+def _head(kind: str, api_version: str) -> bytes:
+    return f'{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{{'.encode()
 
 
 def default(custom: CustomVersion, obj: Object) -> None:

@@ -300,3 +300,34 @@ async def test_what_others_left_in_the_store_does_no_harm(config: ApiServerConfi
         items = (await api("GET", WIDGETS)).body["items"]
 
     assert [item["spec"] for item in items] == [{"color": "red", "replicas": 1}]
+
+
+async def test_a_write_that_changes_nothing_stores_an_object_anew_in_the_storage_version(
+    api: Api, define: Callable[..., Any]
+) -> None:
+    await define(versions=[version(), version("v2", storage=False)])
+    await api.make(WIDGETS, widget())
+    kind = "application/json-patch+json"
+    swap = [
+        {"op": "replace", "path": "/spec/versions/0/storage", "value": False},
+        {"op": "replace", "path": "/spec/versions/1/storage", "value": True},
+    ]
+    await api("PATCH", f"{CRDS}/{NAME}", swap, content_type=kind)
+
+    async def write() -> Any:
+        """What a write of what is there answers."""
+        whole = (await api("GET", f"{WIDGETS}/one")).body
+        return (await api("PUT", f"{WIDGETS}/one", whole)).body
+
+    async def rewritten() -> Any:
+        body = await write()
+        return body if body["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"] else None
+
+    before = (await api("GET", f"{WIDGETS}/one")).body
+    first = await eventually(rewritten)
+    second = await write()
+
+    assert first["spec"] == before["spec"]
+    assert second["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"], (
+        "stored in v2 by now"
+    )
