@@ -74,6 +74,7 @@ async def test_sets_are_scaled_and_deleted_with_options(api: Api, apps: str) -> 
     await send(api, "POST", f"{apps}/replicasets", "apps/v1", "ReplicaSet", body)
     scale = await api.get(f"{path}/scale")
     scale["spec"]["replicas"] = 1
+    del scale["metadata"]["resourceVersion"]  # The set's status is being written beside this.
     scaled = await send(api, "PUT", f"{path}/scale", "autoscaling/v1", "Scale", scale)
     assert scaled["spec"]["replicas"] == 1
     options = {"propagationPolicy": "Foreground", "gracePeriodSeconds": 0}

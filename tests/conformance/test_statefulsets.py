@@ -171,7 +171,7 @@ async def test_scaling_is_in_order_and_waits_for_an_unready_pod(api: Api, core: 
             path, lambda found: found["status"]["observedGeneration"] == found["metadata"]["generation"]
         )
         assert await api.names(pods) == {"ss-0", "ss-1", "ss-2"}
-        for name in ("ss-0", "ss-1", "ss-2"):
+        for name in ("ss-2", "ss-1", "ss-0"):  # Each goes as soon as it is ready.
             await hold(api, core, name, "True")
         gone = [(await watch.until("DELETED"))["metadata"]["name"] for _ in range(3)]
         assert gone == ["ss-2", "ss-1", "ss-0"]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import pytest
+
+from kplane.apiserver.config import ApiServerConfig
 
 from ..conftest import Api
 from .rules import (
@@ -23,6 +28,12 @@ RBAC = f"/apis/{GROUP}/v1"
 FLOWS = "/apis/flowcontrol.apiserver.k8s.io/v1"
 SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 READ = {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}
+
+
+@pytest.fixture
+def config(config: ApiServerConfig) -> ApiServerConfig:
+    """Of a server that does not write the status of flow schemas: every change is the test's."""
+    return replace(config, enable_priority_and_fairness=False)
 
 
 async def test_rules_of_roles_name_verbs_and_what_they_are_about(api: Api) -> None:
