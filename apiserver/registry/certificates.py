@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import copy
-import re
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from cryptography import x509
 
@@ -54,8 +54,7 @@ _USAGES = frozenset(
         "netscape sgc",
     ]
 )
-# No block runs into the next, so that a look at many that never end takes no longer than they are.
-_BLOCK = re.compile(rb"-----BEGIN ([^-\n]+)-----\s*+((?:[^-]++|-(?!----))*+)-----END \1-----")
+_BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
 
 
 def keep_all_but_conditions(new: Object, old: Object) -> None:
@@ -213,23 +212,45 @@ def _validate_usages(usages: list[str], path: Path) -> Iterator[FieldError]:
         taken.add(usage)
 
 
+class _Block(NamedTuple):
+    label: bytes
+    body: bytes
+    whole: bytes
+
+
+def _blocks(data: bytes) -> Iterator[_Block]:
+    """PEM blocks. None runs into the next, so that many that never end take no longer than they are."""
+    at = 0
+    while (begin := data.find(_BEGIN, at)) >= 0:
+        named = data.find(_DASHES, begin + len(_BEGIN))
+        end = data.find(_DASHES, named + len(_DASHES)) if named >= 0 else -1
+        if end < 0:
+            return
+        label = data[begin + len(_BEGIN) : named]
+        closing = _END + label + _DASHES
+        at = end
+        if label and b"\n" not in label and data.startswith(closing, end):
+            at = end + len(closing)
+            yield _Block(label, data[named + len(_DASHES) : end], data[begin:at])
+
+
 def _request_fault(encoded: str) -> str:
     """Why this is no certificate request with a sound signature; empty if it is one."""
-    match = _BLOCK.search(_decoded(encoded))
-    if match is None or match[1] != b"CERTIFICATE REQUEST":
+    block = next(_blocks(_decoded(encoded)), None)
+    if block is None or block.label != b"CERTIFICATE REQUEST":
         return "PEM block type must be CERTIFICATE REQUEST"
     try:
-        sound = x509.load_pem_x509_csr(match[0]).is_signature_valid
+        sound = x509.load_pem_x509_csr(block.whole).is_signature_valid
     except (ValueError, TypeError):
         return "x509: malformed certificate request"
     return "" if sound else "x509: invalid signature"
 
 
 def _certificate_fault(encoded: str) -> str:
-    blocks = _BLOCK.findall(_decoded(encoded))
+    blocks = list(_blocks(_decoded(encoded)))
     if not blocks:
         return "must contain at least one CERTIFICATE PEM block"
-    for label, body in blocks:
+    for label, body, _ in blocks:
         if label != b"CERTIFICATE":
             return f'only CERTIFICATE PEM blocks are allowed, found "{label.decode("utf-8", "replace")}"'
         if b":" in body:
