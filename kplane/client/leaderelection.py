@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
@@ -22,7 +22,7 @@ from kplane.api.errors import ApiError, NotFound, Unreachable
 from kplane.api.resource import Object
 from kplane.api.types.coordination import Lease, LeaseSpec
 from kplane.client.rest import Client
-from kplane.client.transport import Response, Stream, Transport
+from kplane.client.transport import Relay, Response, Transport
 
 log = logging.getLogger(__name__)
 
@@ -72,41 +72,17 @@ class Fence:
             raise Unreachable("not sent: this process leads no more")
 
 
-class Fenced:
+class Fenced(Relay):
     """A transport whose writes pass while the fence is open."""
 
     def __init__(self, beyond: Transport, fence: Fence) -> None:
-        self._beyond = beyond
+        super().__init__(beyond)
         self._fence = fence
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        timeout: float | None = None,
-    ) -> Response:
+    async def request(self, method: str, path: str, **options: Any) -> Response:
         if method != "GET":
             self._fence.check()
-        return await self._beyond.request(
-            method, path, query=query, headers=headers, body=body, timeout=timeout
-        )
-
-    def stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> AbstractAsyncContextManager[Stream]:
-        return self._beyond.stream(method, path, query=query, headers=headers)
-
-    async def close(self) -> None:
-        await self._beyond.close()
+        return await super().request(method, path, **options)
 
 
 async def lead(

@@ -56,6 +56,40 @@ class Transport(Protocol):
     async def close(self) -> None: ...
 
 
+class Relay:
+    """A transport in front of another one. Everything passes; subclasses change what they are about."""
+
+    def __init__(self, beyond: Transport) -> None:
+        self.beyond = beyond
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout: float | None = None,
+    ) -> Response:
+        return await self.beyond.request(
+            method, path, query=query, headers=headers, body=body, timeout=timeout
+        )
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AbstractAsyncContextManager[Stream]:
+        return self.beyond.stream(method, path, query=query, headers=headers)
+
+    async def close(self) -> None:
+        await self.beyond.close()
+
+
 async def split_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The lines of a body, however it was cut into chunks. A last line without an end counts as one."""
     partial: list[bytes] = []

@@ -7,56 +7,31 @@ end it, and be started anew with a transport that lives longer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from typing import Any
 
-from kplane.client.transport import Response, Stream, Transport
+from kplane.client.transport import Relay, Response, Transport
 from kplane.testing.faults import WRITES
 
 
-class Mortal:
+class Mortal(Relay):
     """Dies at write number `last` (counted from 1): undone, or done but not answered. 0: lives for ever."""
 
     def __init__(self, beyond: Transport, *, last: int = 0, done: bool = False) -> None:
-        self._beyond = beyond
+        super().__init__(beyond)
         self._last = last
         self._done = done
         self.writes = 0
         """How many there were. Events do not count: losing one is no fault."""
         self.dead = asyncio.Event()
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        timeout: float | None = None,
-    ) -> Response:
+    async def request(self, method: str, path: str, **options: Any) -> Response:
         last = self._counts(method, path)
         if self.dead.is_set() or (last and not self._done):
             await self._die()
-        answer = await self._beyond.request(
-            method, path, query=query, headers=headers, body=body, timeout=timeout
-        )
+        answer = await super().request(method, path, **options)
         if last:
             await self._die()
         return answer
-
-    def stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> AbstractAsyncContextManager[Stream]:
-        return self._beyond.stream(method, path, query=query, headers=headers)
-
-    async def close(self) -> None:
-        await self._beyond.close()
 
     def _counts(self, method: str, path: str) -> bool:
         """Whether this is the last write."""

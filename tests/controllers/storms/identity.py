@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from kplane.api import bootstraptokens as tokens
 from kplane.api.resource import Key, Object
 from kplane.api.types import ConfigMap, Secret
 from kplane.client.codec import encode
-from kplane.client.transport import Response, Stream, Transport
+from kplane.client.transport import Relay, Response
 from kplane.controllers.bootstrap import CLUSTER_INFO
 from kplane.controllers.certificates.request import SigningRequest
 from kplane.controllers.legacytokencleaner import LAST_USED, TRACKING
@@ -98,40 +96,14 @@ SIGNING_INFO = Scenario(
 )
 
 
-@dataclass
-class Granting:
-    """A Transport in front of a cluster in which everybody may do everything."""
+class Granting(Relay):
+    """A transport in front of a cluster in which everybody may do everything."""
 
-    below: Transport
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        timeout: float | None = None,
-    ) -> Response:
+    async def request(self, method: str, path: str, **options: Any) -> Response:
         if path.endswith("/subjectaccessreviews"):
-            return Response(201, {}, encode(msgspec.json.decode(body) | {"status": {"allowed": True}}))
-        return await self.below.request(
-            method, path, query=query, headers=headers, body=body, timeout=timeout
-        )
-
-    def stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> AbstractAsyncContextManager[Stream]:
-        return self.below.stream(method, path, query=query, headers=headers)
-
-    async def close(self) -> None:
-        await self.below.close()
+            review = msgspec.json.decode(options["body"])
+            return Response(201, {}, encode(review | {"status": {"allowed": True}}))
+        return await super().request(method, path, **options)
 
 
 def _decisions(cluster: FakeCluster) -> Any:
