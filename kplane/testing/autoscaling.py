@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -13,40 +12,29 @@ from kplane.api import errors
 from kplane.api.resource import Object
 from kplane.client.controller import Context
 from kplane.client.rest import Client
-from kplane.client.transport import Response, Stream, Transport
+from kplane.client.transport import Relay, Response, Transport
 from kplane.testing.discoverable import DiscoverableCluster
 
 
-@dataclass
-class FakeMetrics:
-    """A Transport in front of another one: it answers for metrics APIs (path -> body) and for the scale of
-    one Deployment `web`."""
+class FakeMetrics(Relay):
+    """In front of a cluster: it answers for metrics APIs (path -> body) and for the scale of one Deployment
+    `web`."""
 
-    below: Transport
-    answers: dict[str, Object] = field(default_factory=dict)
-    scale: Object = field(default_factory=dict)
-    fail_scale: errors.ApiError | None = None
-    asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+    def __init__(self, beyond: Transport) -> None:
+        super().__init__(beyond)
+        self.answers: dict[str, Object] = {}
+        self.scale: Object = {}
+        self.fail_scale: errors.ApiError | None = None
+        self.asked: list[tuple[str, Mapping[str, str]]] = []
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        timeout: float | None = None,
-    ) -> Response:
+    async def request(self, method: str, path: str, **options: Any) -> Response:
         if path.endswith("/scale"):
-            return self._scaled(method, body)
+            return self._scaled(method, options.get("body", b""))
         if "metrics.k8s.io" in path:
-            self.asked.append((path, query or {}))
+            self.asked.append((path, options.get("query") or {}))
             found = self.answers.get(path)
             return _answer(200, found) if found else _refusal(errors.NotFound("the server could not find it"))
-        return await self.below.request(
-            method, path, query=query, headers=headers, body=body, timeout=timeout
-        )
+        return await super().request(method, path, **options)
 
     def _scaled(self, method: str, body: bytes) -> Response:
         if self.fail_scale is not None:
@@ -54,19 +42,6 @@ class FakeMetrics:
         if method == "PUT":
             self.scale["spec"] = msgspec.json.decode(body)["spec"]
         return _answer(200, self.scale)
-
-    def stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> AbstractAsyncContextManager[Stream]:
-        return self.below.stream(method, path, query=query, headers=headers)
-
-    async def close(self) -> None:
-        await self.below.close()
 
     @property
     def replicas(self) -> int:

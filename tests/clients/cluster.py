@@ -9,6 +9,7 @@ import asyncio
 import http.client
 import json
 import os
+import signal
 import ssl
 import subprocess
 import sys
@@ -61,6 +62,22 @@ class Cluster:
             return answer.status, json.loads(answer.read())
         finally:
             connection.close()
+
+
+@contextmanager
+def time_limit(seconds: int) -> Iterator[None]:
+    """Clients wait for ever where a server forgets to answer; a test does not. Raises TimeoutError."""
+
+    def too_long(number: int, frame: object) -> None:
+        raise TimeoutError(f"not done within {seconds} s")
+
+    previous = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
 
 
 @contextmanager

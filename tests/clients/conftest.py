@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from .cluster import Cluster, Kubectl, running
+from .cluster import Cluster, Kubectl, running, time_limit
 
 STORES = ("sqlite", "etcd")
 NODES = 3
@@ -32,16 +31,8 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(autouse=True)
 def _time_limit() -> Iterator[None]:
-    """Clients wait for ever where a server forgets to answer; a test does not."""
-    previous = signal.signal(signal.SIGALRM, _too_long)
-    signal.alarm(TEST_SECONDS)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, previous)
-
-
-def _too_long(number: int, frame: object) -> None:
-    raise TimeoutError(f"not done within {TEST_SECONDS} s")
+    with time_limit(TEST_SECONDS):
+        yield
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import AsyncIterator, Generator, Iterator
 from itertools import count
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from ..clients.cluster import Cluster, Kubectl, running
+from ..clients.cluster import Cluster, Kubectl, running, time_limit
 from .api import Api
 
 TEST_SECONDS = 60
@@ -32,15 +31,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(autouse=True)
 def _time_limit() -> Iterator[None]:
-    previous = signal.signal(signal.SIGALRM, _too_long)
-    signal.alarm(TEST_SECONDS)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, previous)
-
-
-def _too_long(number: int, frame: object) -> None:
-    raise TimeoutError(f"not done within {TEST_SECONDS} s")
+    with time_limit(TEST_SECONDS):
+        yield
 
 
 @pytest_asyncio.fixture

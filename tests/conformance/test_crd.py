@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -11,6 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import yaml
+
+from kplane.testing.waiting import eventually
 
 from ..clients.cluster import Kubectl
 from .api import APPLY, GO_ACCEPT, JSON_PATCH, MERGE, Api, condition
@@ -133,9 +134,10 @@ async def published(api: Api, name: str) -> Any:
 
 
 async def until_published(api: Api, name: str, wanted: Any) -> None:
-    async with asyncio.timeout(20):
-        while await published(api, name) != wanted:
-            await asyncio.sleep(0.05)
+    async def is_published() -> bool:
+        return bool(await published(api, name) == wanted)
+
+    await eventually(is_published, seconds=20, what=f"{name} in OpenAPI")
 
 
 async def test_definitions_are_made_listed_watched_and_deleted(api: Api, crd: Definition) -> None:
@@ -209,9 +211,12 @@ async def test_defaults_are_for_requests_and_for_what_is_stored(api: Api, crd: D
         {"op": "add", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/b/default", "value": "B"}
     ]
     await api.patch(crd.path, add, JSON_PATCH)
-    async with asyncio.timeout(20):
-        while (found := await api.get(path)).get("b") != "B":
-            await asyncio.sleep(0.02)
+
+    async def defaulted() -> Any:
+        found = await api.get(path)
+        return found if found.get("b") == "B" else None
+
+    found = await eventually(defaulted, seconds=20)
     assert (found["a"], found["b"]) == ("A", "B")
     remove = {"op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/a/default"}
     await api.patch(crd.path, [remove], JSON_PATCH)
@@ -291,9 +296,11 @@ async def test_kubectl_lets_through_what_a_definition_preserves(
     for verb in ("create", "apply"):
         await kubectl(verb, "-f", "-", stdin=crd.manifest(**unknown))
         await kubectl("delete", f"{crd.name}s", "test-cr")
-    async with asyncio.timeout(20):
-        while not re.search(pattern, await kubectl("explain", f"{crd.name}s"), re.DOTALL):
-            await asyncio.sleep(0.1)
+
+    async def explained() -> bool:
+        return bool(re.search(pattern, await kubectl("explain", f"{crd.name}s"), re.DOTALL))
+
+    await eventually(explained, seconds=20, interval=0.1)
 
 
 async def test_versions_are_published_renamed_and_withdrawn(api: Api, crd: Definition) -> None:
