@@ -27,6 +27,7 @@ from kplane.client.workqueue import Requeue
 
 from .ending import DISRUPTION_TARGET, patch_status, pod_condition
 from .owners import NoScale, Owners
+from .selectortext import shown_selector
 from .status import condition_body, guarded
 
 log = logging.getLogger(__name__)
@@ -143,20 +144,6 @@ def status_body(status: PodDisruptionBudgetStatus, before: PodDisruptionBudgetSt
         # metav1.Condition, unlike those of Pods, always has a message.
         "conditions": [{"message": ""} | condition_body(entry) for entry in status.conditions],
     }
-
-
-def shown_selector(selector: LabelSelector) -> str:
-    """A selector as upstream's events show it."""
-    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.match_labels or {}).items()))
-    expressions = "".join(
-        f"LabelSelectorRequirement{{Key:{entry.key},Operator:{entry.operator},"
-        f"Values:[{' '.join(entry.values or ())}],}},"
-        for entry in selector.match_expressions or ()
-    )
-    return (
-        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
-        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
-    )
 
 
 def stale_disruption(pod: Pod, now: datetime) -> float | None:

@@ -124,13 +124,15 @@ def _stabilized_by_rules(
     up = up_rules(behavior).stabilization_window_seconds or 0
     chosen = down_rules(behavior).stabilization_window_seconds
     down = window if chosen is None else chosen
-    rising = wanted >= current
-    start = now - timedelta(seconds=up if rising else down)
-    recent = [replicas for _, replicas in _since(history.recommended, start)]
-    stable = min([wanted, *recent]) if rising else max([wanted, *recent])
+    lowest, highest = (
+        [wanted, *(replicas for _, replicas in _since(history.recommended, now - timedelta(seconds=seconds)))]
+        for seconds in (up, down)
+    )
+    # What there is stays, unless all that was recommended lately lies on one side of it.
+    stable = min(max(current, min(lowest)), max(highest))
     kept = now - timedelta(seconds=max(up, down), microseconds=1)
     history.recommended = [*_since(history.recommended, kept), (now, wanted)]
-    return stable, UP_STABILIZED if rising else DOWN_STABILIZED
+    return stable, UP_STABILIZED if wanted >= current else DOWN_STABILIZED
 
 
 def _bounded(current: int, wanted: int, bounds: Bounds) -> tuple[int, tuple[str, str]]:
@@ -161,7 +163,7 @@ def _up_limit(current: int, rules: Rules, history: History, now: datetime) -> in
         return current
     limits = []
     for policy in up_policies(rules):
-        before = current - _changed(history.added, policy, now)
+        before = _at_start(current, policy, history, now)
         grown = math.ceil(before * (1 + policy.value / 100))
         limits.append(before + policy.value if policy.type == "Pods" else grown)
     return (min if rules.select_policy == "Min" else max)(limits, default=0)
@@ -172,10 +174,15 @@ def _down_limit(current: int, rules: Rules, history: History, now: datetime) -> 
         return current
     limits = []
     for policy in down_policies(rules):
-        before = current + _changed(history.removed, policy, now)
+        before = _at_start(current, policy, history, now)
         shrunk = int(before * (1 - policy.value / 100))
         limits.append(before - policy.value if policy.type == "Pods" else shrunk)
     return (max if rules.select_policy == "Min" else min)(limits, default=current)
+
+
+def _at_start(current: int, policy: Policy, history: History, now: datetime) -> int:
+    """How many there were when the policy's period began."""
+    return current - _changed(history.added, policy, now) + _changed(history.removed, policy, now)
 
 
 def _changed(events: Sequence[tuple[datetime, int]], policy: Policy, now: datetime) -> int:

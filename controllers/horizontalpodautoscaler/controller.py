@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from kplane.api.clock import rfc3339
-from kplane.api.errors import ApiError, NotFound
+from kplane.api.errors import ApiError, Conflict, NotFound
 from kplane.api.quantity import exact
 from kplane.api.resource import Key, Object, Resource
 from kplane.api.selectors import Selector, SelectorError, parse_labels
@@ -39,11 +39,25 @@ from .views import HorizontalPodAutoscaler, Rules, Scale, Status
 
 log = logging.getLogger(__name__)
 
+SCALE_ATTEMPTS = 5
 ACTIVE, ABLE, LIMITED = "ScalingActive", "AbleToScale", "ScalingLimited"
 
 
 class Failed(Exception):
     """This look at an autoscaler came to nothing; its conditions say why."""
+
+    fault = "internal"
+    """Whose it is, in metrics."""
+
+
+class SpecFailed(Failed):
+    """Only another spec helps."""
+
+    fault = "spec"
+
+
+class BadVersion(NoReplicas):
+    """An API version that is none."""
 
 
 @dataclass
@@ -57,6 +71,8 @@ class Draft:
     desired: int = 0
     metrics: tuple[Object, ...] | None = None
     scaled: bool = False
+    fault: str = "none"
+    """Whose failure it was that did not keep the rest from being done; for metrics."""
 
     def set(self, kind: str, value: bool, reason: str, message: str) -> None:
         status = "True" if value else "False"
@@ -141,10 +157,11 @@ class HorizontalPodAutoscalerController:
             outcome.error = "internal"
             try:
                 await self._look(scaler, draft)
-                outcome.error = "none"
+                outcome.error = draft.fault
             except Failed as error:
+                outcome.error = error.fault
                 log.warning("not scaled key=%s why=%s", key, error)
-            outcome.before, outcome.after = draft.current, draft.desired
+            outcome.before, outcome.after, outcome.scaled = draft.current, draft.desired, draft.scaled
             await self._write(scaler, draft)
         # Metrics can't be watched.
         return Requeue(self._options.hpa_sync_period)
@@ -186,10 +203,12 @@ class HorizontalPodAutoscalerController:
             self._warn(scaler, "FailedGetScale", str(error))
             text = f"the HPA controller was unable to get the target's current scale: {error}"
             draft.set(ABLE, False, "FailedGetScale", text)
-            raise Failed(text) from error
+            raise (SpecFailed if isinstance(error, BadVersion) else Failed)(text) from error
 
     async def _find(self, api_version: str, kind: str) -> Resource[Any]:
         """The resource of a kind; the version does not matter. Raises NoReplicas."""
+        if api_version.count("/") > 1:
+            raise BadVersion(f"unexpected GroupVersion string: {api_version}")
         group = api_version.rpartition("/")[0]
         known = self._resources.get((group, kind))
         if known is None:
@@ -213,7 +232,7 @@ class HorizontalPodAutoscalerController:
         statuses: list[Object] = []
         for metric in scaler.spec.metrics or ():
             try:
-                proposal = await self._propose(metric, situation)
+                proposal = await self._propose(metric, situation, scaler.status.current_replicas)
             except Unusable as error:
                 self._warn(scaler, error.reason, error.why)
                 failures.append(error)
@@ -221,21 +240,25 @@ class HorizontalPodAutoscalerController:
             else:
                 proposals.append(proposal)
                 statuses.append(proposal.status)
+        draft.metrics = tuple(statuses)
         chosen = best(proposals, failures, scale.spec.replicas)
         if chosen is None:
-            draft.metrics = draft.status.current_metrics
             raise self._no_metrics(scaler, failures, draft)
-        draft.metrics = tuple(statuses)
+        draft.fault = failures[0].fault if failures else "none"
         text = f"the HPA was able to successfully calculate a replica count from {chosen.name}"
         draft.set(ACTIVE, True, "ValidMetricFound", text)
         return self._allowed(scaler, chosen, scale.spec.replicas, bounds, draft)
 
-    async def _propose(self, metric: Object, situation: Situation) -> Proposal:
-        """Raises Unusable."""
+    async def _propose(self, metric: Object, situation: Situation, shown: int) -> Proposal:
+        """`shown`: the replicas that the status told of last. Raises Unusable."""
         with monitor.computation(metric.get("type", ""), self._clock) as outcome:
             outcome.error = "internal"
-            proposal = await self._proposals.propose(metric, situation)
-            outcome.error, outcome.before, outcome.after = "none", situation.wanted, proposal.replicas
+            try:
+                proposal = await self._proposals.propose(metric, situation)
+            except Unusable as error:
+                outcome.error = error.fault
+                raise
+            outcome.error, outcome.before, outcome.after = "none", shown, proposal.replicas
         return proposal
 
     def _situation(self, scaler: HorizontalPodAutoscaler, scale: Scale, draft: Draft) -> Situation:
@@ -245,14 +268,14 @@ class HorizontalPodAutoscalerController:
             self._warn(scaler, "SelectorRequired", "selector is required")
             why = "the HPA target's scale is missing a selector"
             draft.set(ACTIVE, False, "InvalidSelector", why)
-            raise Failed(why)
+            raise self._not_computed(scaler, "selector is required")
         try:
             selector = parse_labels(text)
         except SelectorError as error:
             why = f"couldn't convert selector into a corresponding internal selector object: {error}"
             self._warn(scaler, "InvalidSelector", why)
             draft.set(ACTIVE, False, "InvalidSelector", why)
-            raise Failed(why) from error
+            raise self._not_computed(scaler, why) from error
         self._selectors[scaler.key] = selector
         pods = [pod for pod in self._pods.list(namespace) if selector.matches(pod.metadata.labels)]
         self._refuse_shared(scaler, text, pods, draft)
@@ -277,7 +300,7 @@ class HorizontalPodAutoscalerController:
         why = f"pods by selector {text} are controlled by multiple HPAs: [{names}]"
         self._warn(scaler, "AmbiguousSelector", why)
         draft.set(ACTIVE, False, "AmbiguousSelector", why)
-        raise Failed(why)
+        raise self._not_computed(scaler, why)
 
     def _tolerances(self, scaler: HorizontalPodAutoscaler) -> Tolerances:
         usual, behavior = self._options.hpa_tolerance, scaler.spec.behavior
@@ -292,6 +315,9 @@ class HorizontalPodAutoscalerController:
         text = f"the HPA was unable to compute the replica count: {first.why}"
         draft.set(ACTIVE, False, first.reason, text)
         why = f"invalid metrics ({len(failures)} invalid out of {count}), first error is: {first}"
+        return self._not_computed(scaler, why)
+
+    def _not_computed(self, scaler: HorizontalPodAutoscaler, why: str) -> Failed:
         self._warn(scaler, "FailedComputeMetricsReplicas", why)
         return Failed(why)
 
@@ -313,8 +339,7 @@ class HorizontalPodAutoscalerController:
     ) -> None:  # fmt: skip
         """Raises Failed."""
         try:
-            spec = (scale.get("spec") or {}) | {"replicas": desired}
-            await self._client.raw("PUT", path, body=scale | {"spec": spec})
+            await self._put_scale(path, scale, desired)
         except ApiError as error:
             self._warn(scaler, "FailedRescale", f"New size: {desired}; reason: {reason}; error: {error}")
             text = f"the HPA controller was unable to update the target scale: {error}"
@@ -328,6 +353,19 @@ class HorizontalPodAutoscalerController:
             longest = longest_period(scaler.spec.behavior)
             self._histories[scaler.key].scaled(draft.current, desired, draft.now, longest)
         draft.scaled = True
+
+    async def _put_scale(self, path: str, scale: Object, desired: int) -> None:
+        """Its owner may write it at any time: what has changed meanwhile is read anew a few times."""
+        for attempt in range(1, SCALE_ATTEMPTS + 1):
+            try:
+                spec = (scale.get("spec") or {}) | {"replicas": desired}
+                await self._client.raw("PUT", path, body=scale | {"spec": spec})
+            except Conflict:
+                if attempt == SCALE_ATTEMPTS:
+                    raise
+                scale = msgspec.json.decode(await self._client.raw("GET", path), type=Object)
+            else:
+                return
 
     async def _write(self, scaler: HorizontalPodAutoscaler, draft: Draft) -> None:
         body = draft.body(scaler.metadata.generation)

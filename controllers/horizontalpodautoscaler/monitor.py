@@ -53,10 +53,12 @@ class Outcome:
     before: int = 0
     after: int = 0
     error: str = "none"
+    scaled: bool = False
+    """Whether the scale was written, whatever failed beside it."""
 
     @property
     def action(self) -> str:
-        if self.error != "none" or self.before == self.after:
+        if (self.error != "none" and not self.scaled) or self.before == self.after:
             return "none"
         return "scale_up" if self.after > self.before else "scale_down"
 

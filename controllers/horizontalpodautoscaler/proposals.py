@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from kplane.api.quantity import from_milli, milli
 from kplane.api.resource import Object, Resource
 from kplane.api.selectors import SelectorError, from_label_selector
-from kplane.api.types import Pod
+from kplane.api.types import LabelSelector, Pod
 
+from ..selectortext import shown_selector
 from .metrics import Metrics
 from .usage import (
     Delays,
@@ -23,7 +26,6 @@ from .usage import (
     Tolerances,
     Usage,
     pods_replicas,
-    requests,
     share_replicas,
     value_replicas,
 )
@@ -55,8 +57,9 @@ class Proposal:
 class Unusable(Exception):
     """A metric from which nothing follows. `why`: for the condition; the text: for the sum of all metrics."""
 
-    def __init__(self, reason: str, why: str, text: str) -> None:
+    def __init__(self, reason: str, why: str, text: str, fault: str = "internal") -> None:
         super().__init__(text)
+        self.fault = fault
         self.reason = reason
         self.why = why
 
@@ -82,7 +85,7 @@ class Proposals:
         kind = spec.get("type", "")
         if kind not in self._kinds:
             text = f'unknown metric source type "{kind}"'
-            raise Unusable("InvalidMetricSourceType", text, text)
+            raise Unusable("InvalidMetricSourceType", text, text, fault="spec")
         ask, reason = self._kinds[kind]
         source = spec.get(kind[0].lower() + kind[1:]) or {}
         try:
@@ -102,22 +105,22 @@ class Proposals:
 
     async def _usage(self, source: Object, where: Situation, container: str) -> tuple[Usage, str]:
         resource, target = source["name"], source["target"]
-        noun = f"{resource} container resource" if container else f"{resource} resource"
         average = target.get("averageValue")
+        # Upstream names the container only where the target is a share of its request.
+        noun = f"{resource} container resource" if container and average is None else f"{resource} resource"
         utilization = target.get("averageUtilization")
         what = "usage" if average is not None else "utilization"
         if average is None and utilization is None:
             raise NoReplicas(
-                f"invalid {'container ' if container else ''}resource metric source: neither an "
-                "average utilization target nor an average value (usage) target was set"
+                "invalid resource metric source: neither an average utilization target nor an average value "
+                "(usage) target was set"
             )
         try:
             samples = await self._resource_samples(resource, where, container)
             if average is not None:
                 pods_target = PodsTarget(milli(average), resource)
             else:
-                asked = requests(where.pods, resource, container)
-                pods_target = PodsTarget(int(utilization), resource, asked)
+                pods_target = PodsTarget(int(utilization), resource, True, container)
                 noun += " utilization (percentage of request)"
             usage = _pods(where, samples, pods_target)
         except NoReplicas as error:
@@ -150,9 +153,9 @@ class Proposals:
                 name, where.namespace, resource, described["name"], _text(metric)
             )
         except NoReplicas as error:
-            place = f"{where.namespace}/{described['name']}"
+            place = f"{where.namespace} {described['name']}"
             raise NoReplicas(
-                f"unable to get metric {name}: {described['kind']} on {place}: {error}"
+                f"unable to get metric {name}: {described['kind']} on {place}/{error}"
             ) from error
         replicas, current = _shared(value, target, where, "object")
         status = _status("Object", {"metric": metric, "describedObject": described}, current)
@@ -164,11 +167,11 @@ class Proposals:
         try:
             value = await self._metrics.external(name, where.namespace, _text(metric))
         except NoReplicas as error:
-            shown = f"{where.namespace}/{name}/{metric.get('selector')}"
+            shown = f"{where.namespace}/{name}/{_shown(metric)}"
             raise NoReplicas(f"unable to get external metric {shown}: {error}") from error
         replicas, current = _shared(value, source["target"], where, "external")
         status = _status("External", {"metric": metric}, current)
-        return Proposal(replicas, f"external metric {name}({metric.get('selector')})", status)
+        return Proposal(replicas, f"external metric {name}({_shown(metric)})", status)
 
 
 def _pods(where: Situation, samples: dict[str, Any], target: PodsTarget) -> Usage:
@@ -200,6 +203,12 @@ def _status(kind: str, named: Object, current: Object) -> Object:
     return {"type": kind, kind[0].lower() + kind[1:]: named | {"current": current}}
 
 
+def _shown(metric: Object) -> str:
+    """A metric's selector as messages show it."""
+    selector = metric.get("selector")
+    return shown_selector(None if selector is None else msgspec.convert(selector, LabelSelector))
+
+
 def _text(metric: Object) -> str:
     """A metric's selector as the APIs take it; empty for all series. Raises NoReplicas."""
     if not metric.get("selector"):
@@ -212,11 +221,15 @@ def _text(metric: Object) -> str:
 
 def _summary(kind: str, source: Object, why: str) -> str:
     """How the sum of all metrics tells of this one."""
+    name = source.get("name") or (source.get("metric") or {}).get("name", "")
+    shared = "averageValue" in (source.get("target") or {})
     if kind == "Resource":
-        return f"failed to get {source.get('name')} resource metric value: {why}"
+        return f"failed to get {name} resource metric value: {why}"
     if kind == "ContainerResource":
-        return f"failed to get {source.get('name')} container metric value: {why}"
+        return f"failed to get {source.get('container')} container metric value: {why}"
     if kind == "External":
-        name = (source.get("metric") or {}).get("name", "")
-        return f"failed to get {name} external metric value: {why}"
+        inner = f"failed to get {name} external metric" if shared else f"failed to get external metric {name}"
+        return f"failed to get {name} external metric value: {inner}: {why}"
+    if kind == "Object" and shared:
+        why = f"failed to get {name} object metric: {why}"
     return f"failed to get {kind.lower()} metric value: {why}"

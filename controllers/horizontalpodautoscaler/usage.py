@@ -9,12 +9,13 @@ idle when it goes up, as busy when it goes down, and a change that they would tu
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from kplane.api.quantity import milli
+from kplane.api.quantity import Wire, milli
 from kplane.api.types import Pod
+from kplane.api.types.core import Container
 from kplane.api.types.meta import condition
 
 MINUTE = timedelta(minutes=1)
@@ -96,20 +97,58 @@ def requests(pods: Sequence[Pod], resource: str, container: str = "") -> dict[st
 
 
 def _request(pod: Pod, resource: str, container: str) -> int:
-    whole = pod.spec.resources.requests if pod.spec.resources is not None else {}
-    if not container and resource in whole:
-        return milli(whole[resource])
-    sidecars = [entry for entry in pod.spec.init_containers if entry.restart_policy == "Always"]
-    total = 0
-    for entry in (*pod.spec.containers, *sidecars):
-        if container and entry.name != container:
-            continue
-        if resource not in entry.resources.requests:
-            raise NoReplicas(
-                f"missing request for {resource} in container {entry.name} of Pod {pod.metadata.name}"
-            )
-        total += milli(entry.resources.requests[resource])
-    return total
+    if container:
+        return _container_request(pod, resource, container)
+    if pod.spec.resources is not None and any(_is_pod_level(name) for name in pod.spec.resources.requests):
+        return _pod_request(pod, resource, pod.spec.resources.requests)
+    return sum(_asked(pod, entry, resource) for entry in _lasting(pod))
+
+
+def _container_request(pod: Pod, resource: str, container: str) -> int:
+    for entry in _lasting(pod):
+        if entry.name == container:
+            return _asked(pod, entry, resource)
+    raise NoReplicas(f"container {container} not found in Pod {pod.metadata.name}")
+
+
+def _pod_request(pod: Pod, resource: str, whole: Mapping[str, Wire]) -> int:
+    """Of a Pod that says for some resources what it wants as a whole."""
+    overhead = milli(pod.spec.overhead.get(resource, 0))
+    if resource in whole:
+        return milli(whole[resource]) + overhead
+    asked = [entry.resources.requests for entry in (*pod.spec.containers, *pod.spec.init_containers)]
+    if not any(resource in amounts for amounts in asked):
+        raise NoReplicas(f"missing pod-level request for {resource} in Pod {pod.metadata.name}")
+    lasting = sum(milli(entry.resources.requests.get(resource, 0)) for entry in _lasting(pod))
+    return max(lasting, _while_starting(pod, resource)) + overhead
+
+
+def _while_starting(pod: Pod, resource: str) -> int:
+    """The most that an init container needs, with the sidecars that run by then."""
+    most = sidecars = 0
+    for entry in pod.spec.init_containers:
+        own = milli(entry.resources.requests.get(resource, 0))
+        sidecars += own if entry.restart_policy == "Always" else 0
+        most = max(most, sidecars if entry.restart_policy == "Always" else sidecars + own)
+    return most
+
+
+def _lasting(pod: Pod) -> Iterator[Container]:
+    """The containers that run as long as the Pod."""
+    yield from pod.spec.containers
+    yield from (entry for entry in pod.spec.init_containers if entry.restart_policy == "Always")
+
+
+def _asked(pod: Pod, entry: Container, resource: str) -> int:
+    if resource not in entry.resources.requests:
+        raise NoReplicas(
+            f"missing request for {resource} in container {entry.name} of Pod {pod.metadata.name}"
+        )
+    return milli(entry.resources.requests[resource])
+
+
+def _is_pod_level(name: str) -> bool:
+    return name in ("cpu", "memory") or name.startswith("hugepages-")
 
 
 @dataclass(frozen=True)
@@ -146,11 +185,25 @@ def average_ratio(samples: Mapping[str, int], target: int) -> Ratio:
 
 @dataclass(frozen=True)
 class PodsTarget:
-    """What samples of Pods are measured by: percent of `asked`, or, without it, their average value."""
+    """What samples of Pods are measured by: their average value, or with `utilization` percent of what the
+    Pods (or their `container`) ask for."""
 
     value: int
     resource: str = ""
-    asked: Mapping[str, int] | None = None
+    utilization: bool = False
+    container: str = ""
+
+    def scale(self, pods: Sequence[Pod]) -> Scale:
+        """Raises NoReplicas."""
+        return Scale(self.value, requests(pods, self.resource, self.container) if self.utilization else None)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A target, with what the Pods ask for where it is a share of that."""
+
+    value: int
+    asked: Mapping[str, int] | None
 
     def ratio(self, values: Mapping[str, int]) -> Ratio:
         if self.asked is None:
@@ -175,19 +228,20 @@ def pods_replicas(
     left = samples.keys() - groups.ignored - groups.unready
     values = {name: samples[name].value for name in left}
     if not values:
-        raise NoReplicas("did not receive metrics for any ready pods")
-    first = target.ratio(values)
+        raise NoReplicas("did not receive metrics for targeted pods (pods might be unready)")
+    scale = target.scale(pods)
+    first = scale.ratio(values)
     stay = Usage(current, first.average, first.utilization)
     rebalance = bool(groups.unready) and first.ratio > 1.0
     if not rebalance and not groups.missing:
         if tolerances.cover(first.ratio):
             return stay
         return Usage(math.ceil(first.ratio * groups.ready), first.average, first.utilization)
-    for name in groups.missing:
-        values[name] = target.busy(name) if first.ratio < 1.0 else 0
+    if first.ratio != 1.0:
+        values |= {name: scale.busy(name) if first.ratio < 1.0 else 0 for name in groups.missing}
     if rebalance:
         values |= dict.fromkeys(groups.unready, 0)
-    again = target.ratio(values).ratio
+    again = scale.ratio(values).ratio
     if tolerances.cover(again) or (first.ratio < 1.0 < again) or (again < 1.0 < first.ratio):
         return stay
     wanted = math.ceil(again * len(values))

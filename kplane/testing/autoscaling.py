@@ -25,6 +25,8 @@ class FakeMetrics(Relay):
         self.answers: dict[str, Object] = {}
         self.scale: Object = {}
         self.fail_scale: errors.ApiError | None = None
+        self.conflicts = 0
+        """Writes of the scale that are still to be refused, as somebody else has written it."""
         self.asked: list[tuple[str, Mapping[str, str]]] = []
 
     async def request(self, method: str, path: str, **options: Any) -> Response:
@@ -39,6 +41,9 @@ class FakeMetrics(Relay):
     def _scaled(self, method: str, body: bytes) -> Response:
         if self.fail_scale is not None:
             return _refusal(self.fail_scale)
+        if method == "PUT" and self.conflicts:
+            self.conflicts -= 1
+            return _refusal(errors.Conflict("the object has been modified"))
         if method == "PUT":
             self.scale["spec"] = msgspec.json.decode(body)["spec"]
         return _answer(200, self.scale)

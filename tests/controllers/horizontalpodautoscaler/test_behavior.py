@@ -52,6 +52,21 @@ def test_the_lowest_recommendation_holds_when_it_goes_up() -> None:
     assert late.replicas == 8
 
 
+@pytest.mark.parametrize(
+    ("recommended", "wanted", "reason"),
+    [
+        pytest.param(2, 6, "ScaleUpStabilized", id="up-does-not-go-down"),
+        pytest.param(9, 4, "ScaleDownStabilized", id="down-does-not-go-up"),
+    ],
+)
+def test_a_window_never_turns_a_wish_round(recommended: int, wanted: int, reason: str) -> None:
+    rules = Rules(stabilization_window_seconds=60)
+    history = History()
+    history.begin(recommended, NOW)
+    verdict = settle(5, wanted, WIDE, Behavior(scale_up=rules, scale_down=rules), history, 300, after(30))
+    assert (verdict.replicas, verdict.able[0]) == (5, reason)
+
+
 def up(*policies: Policy, select: str | None = None) -> Behavior:
     return Behavior(scale_up=Rules(policies=policies, select_policy=select))
 
@@ -93,6 +108,14 @@ def test_what_was_done_in_the_period_counts() -> None:
     soon = settle(12, 50, WIDE, up(PODS), history, 0, after(30))
     later = settle(12, 50, WIDE, up(PODS), history, 0, after(61))
     assert (soon.replicas, later.replicas) == (13, 15)
+
+
+def test_both_directions_count_for_what_there_was_when_the_period_began() -> None:
+    rising, falling = History(), History()
+    rising.scaled(20, 12, NOW, 60)
+    falling.scaled(4, 12, NOW, 60)
+    assert settle(12, 50, WIDE, up(PODS), rising, 0, after(30)).replicas == 23
+    assert settle(12, 1, WIDE, down(PODS), falling, 0, after(30)).replicas == 1
 
 
 def test_what_is_long_past_is_forgotten() -> None:

@@ -218,7 +218,7 @@ async def test_of_several_metrics_the_highest_counts(scaled: ScaledCluster) -> N
     run(scaled)
     await scaled.cluster.settle()
     assert scaled.metrics.replicas == 5
-    assert told(scaled)[0][1] == "New size: 5; reason: external metric queue(None) above target"
+    assert told(scaled)[0][1] == "New size: 5; reason: external metric queue(nil) above target"
 
 
 async def test_a_container_is_judged_apart(scaled: ScaledCluster) -> None:
@@ -389,3 +389,111 @@ async def test_whatever_fails_the_scale_is_right_in_the_end(scaled: ScaledCluste
     # As the Deployment has it: more Pods, each less busy.
     assert scaled.metrics.replicas in (6, 10)
     assert says(scaled, "ScalingActive")[0] == "True"
+
+
+async def test_a_metric_that_fails_has_an_empty_place_in_the_status(scaled: ScaledCluster) -> None:
+    scaled.cluster.load(scaler(CPU, QUEUE), *pods())
+    busy(scaled, "100m")
+    run(scaled)
+    await scaled.cluster.settle()
+    shown = found(scaled).status.current_metrics
+    assert shown is not None
+    assert [entry["type"] for entry in shown] == ["Resource", ""]
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        pytest.param(
+            {"type": "AverageValue", "averageValue": "1"}, "failed to get queue external metric", id="average"
+        ),
+        pytest.param({"type": "Value", "value": "1"}, "failed to get external metric queue", id="value"),
+    ],
+)
+async def test_an_external_metric_that_fails_is_told_with_its_selector(
+    scaled: ScaledCluster, target: Object, said: str
+) -> None:
+    selector = {"matchLabels": {"b": "1", "a": "2"}, "matchExpressions": [{"key": "c", "operator": "Exists"}]}
+    metric = {"name": "queue", "selector": selector}
+    scaled.cluster.load(
+        scaler({"type": "External", "external": {"metric": metric, "target": target}}), *pods()
+    )
+    run(scaled)
+    await scaled.cluster.settle()
+    why = (
+        "unable to get external metric default/queue/&LabelSelector{MatchLabels:map[string]string{a: 2,b: 1,}"
+        ",MatchExpressions:[]LabelSelectorRequirement{LabelSelectorRequirement{Key:c,Operator:Exists,Values:[]"
+        ",},},}: unable to fetch metrics from external metrics API: the server could not find it"
+    )
+    assert told(scaled) == [
+        ("FailedGetExternalMetric", why),
+        (
+            "FailedComputeMetricsReplicas",
+            "invalid metrics (1 invalid out of 1), first error is: failed to get queue external metric "
+            f"value: {said}: {why}",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("selector", "reason", "said"),
+    [
+        pytest.param("", "SelectorRequired", "selector is required", id="none"),
+        pytest.param("a in (", "InvalidSelector", "couldn't convert selector into", id="bad"),
+    ],
+)
+async def test_a_selector_of_no_use_ends_in_an_event_about_the_computation(
+    scaled: ScaledCluster, selector: str, reason: str, said: str
+) -> None:
+    scaled.metrics.set_scale(3, selector=selector)
+    scaled.cluster.load(scaler())
+    run(scaled)
+    await scaled.cluster.settle()
+    first, second = told(scaled)
+    assert (first[0], second[0]) == (reason, "FailedComputeMetricsReplicas")
+    assert first[1] == second[1]
+    assert first[1].startswith(said)
+
+
+async def test_a_scale_that_changed_meanwhile_is_read_anew(scaled: ScaledCluster) -> None:
+    scaled.cluster.load(scaler(), *pods())
+    busy(scaled, "900m")
+    scaled.metrics.conflicts = 4
+    run(scaled)
+    await scaled.cluster.settle()
+    assert scaled.metrics.replicas == 6
+    assert [reason for reason, _ in told(scaled)] == ["SuccessfulRescale"]
+
+
+async def test_an_api_version_that_is_none_is_told(scaled: ScaledCluster) -> None:
+    target = {"apiVersion": "apps/v1/more", "kind": "Deployment", "name": "web"}
+    scaled.cluster.load(scaler(scaleTargetRef=target))
+    run(scaled)
+    await scaled.cluster.settle()
+    assert told(scaled) == [("FailedGetScale", "unexpected GroupVersion string: apps/v1/more")]
+
+
+async def test_huge_values_end_at_the_most_replicas_there_may_be(scaled: ScaledCluster) -> None:
+    scaled.cluster.load(scaler(QUEUE, most=2**31 - 1), *pods())
+    path = "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/queue"
+    scaled.metrics.answers[path] = {"items": [{"value": "9e18"}, {"value": "9e18"}]}
+    run(scaled)
+    await scaled.cluster.advance(700)
+    assert scaled.metrics.replicas == 2**31 - 1
+    assert says(scaled, "ScalingLimited")[:2] == ("True", "TooManyReplicas")
+
+
+async def test_one_autoscaler_that_can_not_work_leaves_the_others_alone(scaled: ScaledCluster) -> None:
+    nothing = {"apiVersion": "example.com/v1", "kind": "Nothing", "name": "web"}
+    scaled.cluster.load(
+        scaler(name="a-no-target", scaleTargetRef=nothing), scaler({"type": "Odd"}, name="b-odd"), scaler(),
+        *pods(),
+    )  # fmt: skip
+    busy(scaled, "900m")
+    run(scaled)
+    # Those two select the same Pods: the odd one goes first.
+    await scaled.cluster.settle()
+    scaled.cluster.delete(HorizontalPodAutoscaler, Key("default", "b-odd"))
+    await scaled.cluster.advance(16)
+    assert scaled.metrics.replicas == 6
+    assert condition(found(scaled, "a-no-target").status.conditions, "AbleToScale") is not None

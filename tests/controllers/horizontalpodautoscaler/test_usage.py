@@ -24,6 +24,7 @@ from kplane.testing.objects import as_view, make_pod
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OLD = "2026-01-01T00:00:00Z"
+NO_SAMPLES = r"did not receive metrics for targeted pods \(pods might be unready\)"
 
 
 def pod(name: str, *, ready: bool = True, started: str = OLD, since: str = OLD, **options: Any) -> Pod:
@@ -37,8 +38,7 @@ def replicas(
     pods: list[Pod], values: Mapping[str, int], target: int = 50, *, utilization: bool = True, **up: float
 ) -> int:
     samples = {name: Sample(value, NOW) for name, value in values.items()}
-    asked = requests(pods, "cpu") if utilization else None
-    wanted = PodsTarget(target, "cpu", asked)
+    wanted = PodsTarget(target, "cpu", utilization)
     return pods_replicas(len(pods), pods, samples, wanted, Tolerances(**up), Delays(), NOW).replicas
 
 
@@ -77,6 +77,7 @@ def test_tolerances_differ_by_direction() -> None:
         pytest.param({"p0": 900, "p1": 900}, 4, id="idle-when-it-goes-up"),
         pytest.param({"p0": 100, "p1": 100}, 3, id="busy-when-it-goes-down"),
         pytest.param({"p0": 510}, 3, id="no-change-of-direction"),
+        pytest.param({"p0": 500, "p1": 500}, 3, id="nothing-where-the-others-are-on-target"),
     ],
 )
 def test_pods_without_samples_temper_the_change(usage: dict[str, int], want: int) -> None:
@@ -120,7 +121,8 @@ def test_cpu_of_a_pod_that_starts_says_nothing(options: dict[str, Any], counts: 
     ("pods", "usage", "said"),
     [
         pytest.param([], {}, "no pods returned by selector", id="no-pods"),
-        pytest.param([pod("p0")], {}, "did not receive metrics for any ready pods", id="no-samples"),
+        pytest.param([pod("p0")], {}, NO_SAMPLES, id="no-samples"),
+        pytest.param([as_view(Pod, make_pod("p0"))], {}, NO_SAMPLES, id="no-samples-before-no-request"),
     ],
 )
 def test_without_pods_or_samples_nothing_follows(pods: list[Pod], usage: dict[str, int], said: str) -> None:
@@ -132,7 +134,42 @@ def test_a_container_without_a_request_is_named() -> None:
     bare = as_view(Pod, make_pod("p0"))
     with pytest.raises(NoReplicas, match="missing request for cpu in container web of Pod p0"):
         requests([bare], "cpu")
-    assert requests([bare], "cpu", "other") == {"p0": 0}
+    with pytest.raises(NoReplicas, match="container other not found in Pod p0"):
+        requests([bare], "cpu", "other")
+
+
+CPU = {"requests": {"cpu": "1"}}
+SOME = [{"name": "a", "resources": CPU}, {"name": "b"}]
+MEMORY = {"requests": {"memory": "1Gi"}}
+START = {"name": "i", "resources": CPU}
+SIDECAR = {"name": "s", "resources": CPU, "restartPolicy": "Always"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "want"),
+    [
+        pytest.param({"resources": {"requests": {"cpu": "3"}}}, 3000, id="said-of-the-pod"),
+        pytest.param({"resources": MEMORY, "containers": SOME}, 1000, id="of-some-containers"),
+        pytest.param(
+            {"resources": MEMORY, "initContainers": [SIDECAR, START]}, 2000, id="most-while-it-starts"
+        ),
+        pytest.param(
+            {"resources": {"requests": {"cpu": "3"}}, "overhead": {"cpu": "250m"}}, 3250, id="with-overhead"
+        ),
+        pytest.param({"containers": SOME[:1], "initContainers": [SIDECAR]}, 2000, id="sidecars"),
+    ],
+)
+def test_a_pod_asks_for_what_it_says_as_a_whole(spec: dict[str, Any], want: int) -> None:
+    body = make_pod("p0")
+    body["spec"] |= spec
+    assert requests([as_view(Pod, body)], "cpu") == {"p0": want}
+
+
+def test_a_pod_that_says_nothing_of_a_resource_is_named() -> None:
+    body = make_pod("p0")
+    body["spec"] |= {"resources": {"requests": {"memory": "1Gi"}}}
+    with pytest.raises(NoReplicas, match="missing pod-level request for cpu in Pod p0"):
+        requests([as_view(Pod, body)], "cpu")
 
 
 @pytest.mark.parametrize(
@@ -153,5 +190,5 @@ def test_a_window_is_as_long_as_it_says() -> None:
     young: dict[str, Any] = {"started": "2026-01-01T11:58:00Z", "since": "2026-01-01T11:59:30Z"}
     pods = [pod("p0", **young)]
     samples = {"p0": Sample(1000, NOW, timedelta(seconds=10))}
-    target = PodsTarget(50, "cpu", requests(pods, "cpu"))
+    target = PodsTarget(50, "cpu", True)
     assert pods_replicas(1, pods, samples, target, Tolerances(), Delays(), NOW).replicas == 2
