@@ -19,6 +19,7 @@ from kplane.api.errors import ApiError
 from kplane.api.resource import Key, Object
 
 from .bootstrap import SELF, FindRegistry, ensure
+from .config import ApiServerConfig
 from .registry.generic import Registry
 from .storage.store import CompareFailed, Store, StoreError
 
@@ -130,3 +131,12 @@ def host_address() -> str:
             return "127.0.0.1"
         address: str = probe.getsockname()[0]
         return address
+
+
+def advertised_address(config: ApiServerConfig) -> str:
+    """The address for others: the one that was named, or is listened on, or leads out of this machine."""
+    if config.advertise_address:
+        return config.advertise_address
+    bound = ipaddress.ip_address(config.bind_address)
+    # Endpoints may not lie in the loopback range: there nobody else would find us.
+    return host_address() if bound.is_unspecified or bound.is_loopback else config.bind_address

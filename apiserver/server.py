@@ -9,7 +9,6 @@ a socket, tests call it in-process.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
@@ -22,25 +21,15 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from kplane.api.clock import Clock, Entropy, SystemClock
-from kplane.api.patches.copying import duplicate
 from kplane.api.resource import Key, Object
 from kplane.api.scheme import ResourceInfo, builtin
 from kplane.runtime.health import Check, Unhealthy, ok
 from kplane.runtime.process import Fatal
 from kplane.runtime.tokenkeys import VerifyingKey, load_signing, load_verifying
 
-from .admission.chain import Chain, Plugin
-from .admission.configuration import load as load_admission
-from .admission.context import AdmissionContext
-from .admission.namespacelifecycle import NamespaceLifecycle
-from .admission.policies.assembly import PolicyPlugins
-from .admission.policies.permissions import ParamGuard, ParamGuardedChain
-from .admission.policies.request import Surroundings as PolicySurroundings
-from .admission.registry import build
-from .admission.times import MeasuredChain
-from .admission.webhooks.assembly import WebhookPlugins
-from .admission.webhooks.calls import Surroundings, builtin_conversion
-from .admission.webhooks.metrics import WebhookMetrics
+from .admission.assembly import Admission
+from .admission.assembly import Surroundings as AdmissionSurroundings
+from .admission.chain import Chain
 from .aggregation.assembly import Aggregation
 from .aggregation.assembly import Surroundings as AggregationSurroundings
 from .audit.assembly import build_auditor
@@ -50,18 +39,16 @@ from .auth.assembly import build as build_authentication
 from .auth.authorization import ALWAYS_ALLOW, Configured, Makers
 from .auth.authorization import RBAC as RBAC_MODE
 from .auth.authorizationmetrics import AttemptMetrics, AuthorizationMetrics
-from .auth.authorizer import Authorizer, attributes_of
+from .auth.authorizer import Authorizer
 from .auth.nodeauthorizer.authorizer import NodeAuthorizer
 from .auth.nodeauthorizer.graph import Graph
 from .auth.rbac.authorizer import RBAC
 from .auth.rbac.bootstrap.reconcile import ensure_policy
-from .auth.rbac.escalation import EscalationGuard, GuardedChain
 from .auth.rbac.index import PolicyIndex
 from .auth.settings import RequestHeaderSettings
-from .auth.user import User
 from .bootstrap import SELF, Bootstrap
 from .config import ApiServerConfig
-from .endpoints import ServerEndpoints, host_address
+from .endpoints import ServerEndpoints, advertised_address
 from .extensions.conversion import Surroundings as ConversionSurroundings
 from .extensions.conversion import converter_for
 from .extensions.loop import Extensions
@@ -97,7 +84,7 @@ from .storage.background import Background
 from .storage.compaction import Compactor
 from .storage.hub import Hub
 from .storage.metrics import CacheMetrics, MeasuredStore, locator
-from .storage.sqlite import SQLiteStore
+from .storage.opening import open_store
 from .storage.store import Store, StoreError
 from .webhooks.client import WebhookClient
 from .webhooks.services import ServiceResolver
@@ -145,6 +132,7 @@ class ApiServer:
             self._entropy,
             AuthorizationMetrics(self._metrics, server_identity(socket.gethostname())),
         )
+        self._admission = self._make_admission()
         self._registries = self._make_registries()
         self._nodes = NodeConnections(config, self._reads.wire)
         self._proxy = ReverseProxy()
@@ -163,54 +151,65 @@ class ApiServer:
         """Raises Fatal where the store cannot be opened."""
         self.app = self._build()
         async with AsyncExitStack() as stack:
-            try:
-                await self._store.open()
-            except StoreError as error:
-                raise Fatal(str(error)) from error
-            stack.push_async_callback(self._store.close)
-            if self._auditor is not None:
-                await self._auditor.open()
-                stack.push_async_callback(self._auditor.close)
-            # What runs in the background asks aggregated servers until it is cancelled.
-            stack.push_async_callback(self._aggregation.connections.close)
-            # Work in the background writes, and so calls webhooks, until it ends.
-            stack.push_async_callback(self._webhooks.close)
-            stack.push_async_callback(self._close_plugins)
-            stack.push_async_callback(self._authorizer.close)
-            stack.push_async_callback(self._authentication.close)
-            await self._background.open()
-            stack.push_async_callback(self._background.close)
-            self._authentication.start(self._background)
-            stack.push_async_callback(self._nodes.close)
-            stack.push_async_callback(self._proxy.close)
-            self._background.start(self._hub.run())
-            self._background.start(Compactor(self._store, self._clock).run())
-            config = self._config
-            repair = self._services.repair(SELF)
-            bootstrap = Bootstrap(self._registry, repair, self._services.ranges, self._clock)
-            await bootstrap.run(config.secure_port)
-            if config.authentication.service_accounts.verifying_files:
-                tracking = LegacyTracking(self._registry, self._clock)
-                await tracking.once()
-                self._background.start(tracking.run())
-            self._background.start(repair.run())
-            self._background.start(bootstrap.run_flows())
-            await self._flows.start()
-            self._background.start(self._flows.run())
-            if RBAC_MODE in self._authorizer.types:
-                await ensure_policy(self._registry, SELF)
-            definitions = self._registry("apiextensions.k8s.io", "v1", "customresourcedefinitions")
-            extensions = Extensions(self._scheme, self._registries, definitions, self._clock)
-            await extensions.start()
-            await self._aggregation.start()
-            self._background.start(extensions.run())
+            await self._open(stack)
+            await self._prepare()
+            await self._follow_definitions()
             self._stack = stack.pop_all()
         return self
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        """What must be closed again, in the reverse of the order in which its users end."""
+        try:
+            await self._store.open()
+        except StoreError as error:
+            raise Fatal(str(error)) from error
+        stack.push_async_callback(self._store.close)
+        if self._auditor is not None:
+            await self._auditor.open()
+            stack.push_async_callback(self._auditor.close)
+        # What runs in the background asks aggregated servers until it is cancelled.
+        stack.push_async_callback(self._aggregation.connections.close)
+        # Work in the background writes, and so calls webhooks, until it ends.
+        stack.push_async_callback(self._webhooks.close)
+        stack.push_async_callback(self._admission.close)
+        stack.push_async_callback(self._authorizer.close)
+        stack.push_async_callback(self._authentication.close)
+        await self._background.open()
+        stack.push_async_callback(self._background.close)
+        self._authentication.start(self._background)
+        stack.push_async_callback(self._nodes.close)
+        stack.push_async_callback(self._proxy.close)
+        self._background.start(self._hub.run())
+        self._background.start(Compactor(self._store, self._clock).run())
+
+    async def _prepare(self) -> None:
+        """The objects that every cluster has, and the work that keeps them right."""
+        repair = self._services.repair(SELF)
+        bootstrap = Bootstrap(self._registry, repair, self._services.ranges, self._clock)
+        await bootstrap.run(self._config.secure_port)
+        if self._config.authentication.service_accounts.verifying_files:
+            tracking = LegacyTracking(self._registry, self._clock)
+            await tracking.once()
+            self._background.start(tracking.run())
+        self._background.start(repair.run())
+        self._background.start(bootstrap.run_flows())
+        await self._flows.start()
+        self._background.start(self._flows.run())
+        if RBAC_MODE in self._authorizer.types:
+            await ensure_policy(self._registry, SELF)
+
+    async def _follow_definitions(self) -> None:
+        """Custom resources and aggregated servers: as many as are defined now, then as they come."""
+        definitions = self._registry("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+        extensions = Extensions(self._scheme, self._registries, definitions, self._clock)
+        await extensions.start()
+        await self._aggregation.start()
+        self._background.start(extensions.run())
 
     @property
     def admission(self) -> Chain:
         """The admission plug-ins that run, for those who want to look at them."""
-        return self._admission
+        return self._admission.chain
 
     @property
     def authentication(self) -> Authentication:
@@ -242,33 +241,27 @@ class ApiServer:
     def _rows(self) -> Iterable[ResourceInfo]:
         return self._scheme.rows.values()
 
-    def _make_registries(self) -> Registries:
-        conditions = WebhookMetrics(self._metrics)
-        webhooks, policies = self._webhook_plugins(conditions), self._policy_plugins(conditions)
-        made: list[Plugin] = [
-            NamespaceLifecycle(self._reads.namespace),
-            policies.mutating(),
-            policies.validating(),
-            webhooks.mutating(),
-            webhooks.validating(),
-        ]
-        context = self._admission_context()
-        self._plugins_closing = context.closing
-        built = build(
-            context,
-            self._config.enable_admission_plugins,
-            self._config.disable_admission_plugins,
-            {plugin.name: plugin for plugin in made},
+    def _make_admission(self) -> Admission:
+        return Admission(
+            AdmissionSurroundings(
+                config=self._config,
+                scheme=self._scheme,
+                hub=self._hub,
+                registry=lambda row: self._registries.of(row),
+                reads=self._reads,
+                webhooks=self._webhooks,
+                policy=self._policy,
+                authorizer=self._authorizer,
+                clock=self._clock,
+                entropy=self._entropy,
+                metrics=self._metrics,
+            )
         )
-        plugins = MeasuredChain(built, self._clock, self._metrics)
-        guard = EscalationGuard(self._policy, self._authorizer.authorize)
-        params = ParamGuard(self._scheme, self._authorizer.authorize, self._reads.policy)
-        admission = self._admission = ParamGuardedChain(GuardedChain(plugins, guard), params)
-        backing = Backing(self._store, admission, self._clock, self._entropy)
+
+    def _make_registries(self) -> Registries:
+        backing = Backing(self._store, self._admission.chain, self._clock, self._entropy)
         counted = ConversionMetrics(self._metrics)
         conversion = ConversionSurroundings(self._webhooks, self._entropy, self._clock, counted)
-        event_ttl = self._config.event_ttl
-        ttls = {("", "events"): event_ttl, ("events.k8s.io", "events"): event_ttl}
         return Registries(
             self._hub,
             backing,
@@ -279,62 +272,9 @@ class ApiServer:
                     self._reads.namespace, template=True
                 ),
             },
-            ttls=ttls,
+            ttls=dict.fromkeys([("", "events"), ("events.k8s.io", "events")], self._config.event_ttl),
             converter=lambda row: converter_for(row, conversion),
         )
-
-    def _admission_context(self) -> AdmissionContext:
-        config = self._config
-        settings = load_admission(config.admission_control_config_file)
-        return AdmissionContext(
-            cache=lambda *path: self._registry(*path).cache,
-            amend=lambda row, key, change: self._registries.of(row).amend(key, change, SELF),
-            row=lambda *path: self._scheme.rows[path],
-            namespace=self._reads.namespace,
-            clock=self._clock,
-            entropy=self._entropy,
-            allows=self._allows,
-            not_ready_seconds=config.default_not_ready_toleration_seconds,
-            unreachable_seconds=config.default_unreachable_toleration_seconds,
-            configuration=settings.get,
-            kind=self._scheme.by_kind,
-            create=self._create_cluster_scoped,
-            metrics=self._metrics,
-        )
-
-    async def _create_cluster_scoped(self, group: str, version: str, plural: str, obj: Object) -> object:
-        """As the server itself. Raises AlreadyExists, and what admission says."""
-        registry = self._registry(group, version, plural)
-        row = registry.info
-        return await registry.create({"kind": row.kind, "apiVersion": row.api_version} | obj, "", SELF)
-
-    async def _close_plugins(self) -> None:
-        for close in self._plugins_closing:
-            await close()
-
-    def _policy_plugins(self, conditions: WebhookMetrics) -> PolicyPlugins:
-        surroundings = PolicySurroundings(
-            scheme=self._scheme,
-            registry=lambda row: self._registries.of(row),
-            namespace=self._reads.namespace,
-            allows=self._allows,
-            convert=self._convert,
-            clock=self._clock,
-            conditions=conditions,
-        )
-        return PolicyPlugins(self._hub, surroundings, self._metrics)
-
-    def _webhook_plugins(self, metrics: WebhookMetrics) -> WebhookPlugins:
-        surroundings = Surroundings(
-            client=self._webhooks,
-            metrics=metrics,
-            clock=self._clock,
-            entropy=self._entropy,
-            namespace=self._reads.namespace,
-            allows=self._allows,
-            convert=self._convert,
-        )
-        return WebhookPlugins(self._scheme, self._hub, surroundings)
 
     def _make_aggregation(self) -> Aggregation:
         surroundings = AggregationSurroundings(
@@ -390,7 +330,7 @@ class ApiServer:
             clock=self._clock,
             entropy=self._entropy,
             handlers=self._handlers(reviews),
-            streams=admitted(self._stream_handlers(), self._scheme.rows, self._admission),
+            streams=admitted(self._stream_handlers(), self._scheme.rows, self._admission.chain),
         )
 
     @property
@@ -480,41 +420,5 @@ class ApiServer:
         cache = self._hub.caches().get(row.storage_prefix) if row else None
         return Stored(cache.size, cache.average_size) if cache else None
 
-    async def _allows(self, user: User, info: RequestInfo) -> bool:
-        return (await self._authorizer.authorize(attributes_of(user, info))).allowed
-
-    async def _convert(self, obj: Object, there: ResourceInfo, here: ResourceInfo) -> Object:
-        """Between versions of a resource, for webhooks that know another one."""
-        if not here.custom:
-            return await builtin_conversion(obj, there, here)
-        return await self._registries.of(here).converted(duplicate(obj))
-
     async def _amend_secret(self, namespace: str, name: str, change: Callable[[Object], Object]) -> object:
         return await self._registry("", "v1", "secrets").amend(Key(namespace, name), change, SELF)
-
-
-def advertised_address(config: ApiServerConfig) -> str:
-    """The address for others: the one that was named, or is listened on, or leads out of this machine."""
-    if config.advertise_address:
-        return config.advertise_address
-    bound = ipaddress.ip_address(config.bind_address)
-    # Endpoints may not lie in the loopback range: there nobody else would find us.
-    return host_address() if bound.is_unspecified or bound.is_loopback else config.bind_address
-
-
-def open_store(config: ApiServerConfig, clock: Clock) -> Store:
-    """The store that the settings name; it is opened later. Raises Fatal for a folder that cannot be made."""
-    if config.storage_dir is None:
-        if config.etcd_prefix != "/registry":
-            raise Fatal("--etcd-prefix cannot be changed from /registry yet: leave it out")
-        # Whoever stores in a file does not wait for gRPC and protobuf to be imported.
-        from .storage.etcd import EtcdStore
-        from .storage.etcd_connection import EtcdConfig
-
-        files = (config.etcd_cafile, config.etcd_certfile, config.etcd_keyfile)
-        return EtcdStore(EtcdConfig(config.etcd_servers, *files), clock)
-    try:
-        config.storage_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise Fatal(f"cannot make the storage folder {config.storage_dir}: {error.strerror}") from error
-    return SQLiteStore(config.storage_dir / "store.db", clock)
