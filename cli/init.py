@@ -26,7 +26,7 @@ from . import tokens
 from .clusterinfo import publish
 from .kubeadmconfig import publish as publish_config
 from .layout import Layout
-from .plan import etcd_client_flags, etcd_trust_flags, trust_flags
+from .plan import CONTROLLERS, etcd_client_flags, etcd_trust_flags, trust_flags
 from .prepare import KUBECONFIGS, SERVER_NAMES, write_kubeconfigs, write_serving
 from .rights import grant
 
@@ -195,6 +195,7 @@ def commands(layout: Layout, wish: Wish) -> Sequence[Command]:
             "likewise",
             [
                 "kplane", "controller-manager", f"--kubeconfig={folder / 'controller-manager.conf'}",
+                CONTROLLERS,
                 "--use-service-account-credentials=true",
                 *_serving(layout, "kube-controller-manager"),
                 f"--root-ca-file={layout.pki / 'ca.crt'}",

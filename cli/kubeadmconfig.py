@@ -113,6 +113,8 @@ def kubelet() -> Object:
         "nodeStatusReportFrequency": "0s",
         "nodeStatusUpdateFrequency": "0s",
         "rotateCertificates": True,
+        # The API server verifies kubelets; kubeadm's does not.
+        "serverTLSBootstrap": True,
     }
 
 

@@ -31,6 +31,9 @@ BOOTSTRAP = "bootstrap-kubelet"
 CLOSED = ("--anonymous-auth=false", "--authentication-token-webhook=true", "--authorization-mode=Webhook")
 """A kubelet that asks the API who its callers are, and what they may do."""
 
+CONTROLLERS = "--controllers=*,kubelet-serving-approving-controller"
+"""All, and the one that lets a node prove that it is the kubelet at its addresses."""
+
 AFTER_API = ("apiserver",)
 """Components could start beside the API server and retry; on few cores that only makes both slower."""
 
@@ -185,6 +188,7 @@ def _controller_manager(layout: Layout, options: Options, ports: Ports) -> Proce
     flags = iter(
         [
             f"--kubeconfig={layout.kubeconfig('kube-controller-manager')}",
+            CONTROLLERS,
             "--use-service-account-credentials=true",
             "--bind-address=127.0.0.1",
             f"--secure-port={ports.controller_manager}",

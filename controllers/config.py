@@ -21,6 +21,10 @@ from .nodeipam.ranges import Network
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 
 
+OFF_BY_DEFAULT = frozenset({"kubelet-serving-approving-controller"})
+"""Controllers that `*` does not stand for; upstream leaves their decision to people."""
+
+
 @dataclass(frozen=True)
 class Config:
     kubeconfig: Path | None = None
@@ -76,7 +80,7 @@ class Config:
         """Whether `--controllers` lets this one run: by its own name, else by `*`."""
         if f"-{name}" in self.controllers:
             return False
-        return name in self.controllers or "*" in self.controllers
+        return name in self.controllers or ("*" in self.controllers and name not in OFF_BY_DEFAULT)
 
 
 def parse(argv: Sequence[str] | None, known: Mapping[str, tuple[str, int]]) -> Config:

@@ -10,6 +10,7 @@ from kplane.client.controller import Context, Controller
 from .bootstrap import BootstrapSigner, TokenCleaner
 from .certificates.approving import CSRApprovingController
 from .certificates.cleaner import CSRCleanerController, PodCertificateRequestCleaner
+from .certificates.servingapproving import KubeletServingApprover
 from .certificates.signing import CSRSigningController
 from .clusterroleaggregation import ClusterRoleAggregationController
 from .cronjob import CronJobController
@@ -114,6 +115,7 @@ CONTROLLERS: Mapping[str, Entry] = {
     "kube-apiserver-serving-clustertrustbundle-publisher-controller": Entry(
         TrustBundlePublisher, "ca_cert_publisher_cluster_trust_bundles", "", 1
     ),
+    "kubelet-serving-approving-controller": Entry(KubeletServingApprover, "kubelet_serving_approving", "", 1),
     "legacy-serviceaccount-token-cleaner-controller": Entry(
         LegacyTokenCleaner, "legacy_serviceaccount_token_cleaner", "", 1
     ),

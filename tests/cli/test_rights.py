@@ -61,9 +61,13 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
             await client.close()
 
 
-async def may(client: Client, subject: dict[str, Any], verb: str, group: str, what: str) -> bool:
+async def may(
+    client: Client, subject: dict[str, Any], verb: str, group: str, what: str, name: str = ""
+) -> bool:
     resource, _, subresource = what.partition("/")
-    attributes = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
+    attributes = {
+        "verb": verb, "group": group, "resource": resource, "subresource": subresource, "name": name
+    }  # fmt: skip
     body = {
         "apiVersion": REVIEWS.api_version,
         "kind": REVIEWS.kind,
@@ -93,6 +97,20 @@ async def test_each_name_holds_what_it_needs_and_no_more(client: Client) -> None
     assert await may(client, hollow, "create", "", "nodes")
     assert not await may(client, hollow, "delete", "", "nodes")
     assert not await may(client, {"user": "ann"}, "get", "", "pods")
+
+
+async def test_the_approver_of_serving_certificates_may_do_that_alone(client: Client) -> None:
+    account = {"user": "system:serviceaccount:kube-system:kubelet-serving-approving-controller"}
+    group = "certificates.k8s.io"
+
+    assert await may(client, account, "update", group, "certificatesigningrequests/approval")
+    assert await may(client, account, "approve", group, "signers", "kubernetes.io/kubelet-serving")
+    for verb, what, name in (
+        ("approve", "signers", "kubernetes.io/kube-apiserver-client-kubelet"),
+        ("sign", "signers", "kubernetes.io/kubelet-serving"),
+        ("update", "certificatesigningrequests/status", ""),
+    ):
+        assert not await may(client, account, verb, group, what, name)
 
 
 async def test_what_the_manager_held_for_all_its_controllers_goes(client: Client) -> None:

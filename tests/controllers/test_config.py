@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from kplane.controllers.config import parse
+from kplane.controllers.config import OFF_BY_DEFAULT, parse
 from kplane.controllers.registry import worker_flags
 from kplane.runtime.process import Fatal
 
 KNOWN = worker_flags()
+ALL = set(KNOWN) - OFF_BY_DEFAULT
 
 
 def test_defaults_are_upstreams() -> None:
@@ -22,7 +23,7 @@ def test_defaults_are_upstreams() -> None:
     assert config.workers["deployment-controller"] == 5
     assert config.workers["garbage-collector-controller"] == 20
     assert config.max_endpoints_per_slice == 100
-    assert all(config.enabled(name) for name in KNOWN)
+    assert {name for name in KNOWN if not config.enabled(name)} == OFF_BY_DEFAULT
 
 
 def test_flags_are_read() -> None:
@@ -43,11 +44,12 @@ def test_flags_are_read() -> None:
 @pytest.mark.parametrize(
     ("flag", "enabled"),
     [
-        pytest.param("*,-namespace-controller", set(KNOWN) - {"namespace-controller"}, id="all-but-one"),
+        pytest.param("*,-namespace-controller", ALL - {"namespace-controller"}, id="all-but-one"),
         pytest.param("namespace-controller", {"namespace-controller"}, id="only-one"),
-        pytest.param("*", set(KNOWN), id="all"),
+        pytest.param("*", ALL, id="all"),
+        pytest.param("*,kubelet-serving-approving-controller", set(KNOWN), id="one-that-is-off-by-default"),
         pytest.param("cronjob", {"cronjob-controller"}, id="short-name"),
-        pytest.param("*,-endpoint", set(KNOWN) - {"endpoints-controller"}, id="all-but-a-short-name"),
+        pytest.param("*,-endpoint", ALL - {"endpoints-controller"}, id="all-but-a-short-name"),
     ],
 )
 def test_controllers_are_chosen_by_name(flag: str, enabled: set[str]) -> None:

@@ -18,6 +18,7 @@ from kplane.client.codec import encode
 from kplane.client.transport import Relay, Response
 from kplane.controllers.bootstrap import CLUSTER_INFO
 from kplane.controllers.certificates.request import SigningRequest
+from kplane.controllers.certificates.signing import SERVING
 from kplane.controllers.legacytokencleaner import LAST_USED, TRACKING
 from kplane.controllers.root_ca import CONFIG_MAP
 from kplane.controllers.serviceaccount import ACCOUNTS
@@ -26,7 +27,7 @@ from kplane.controllers.trustbundlepublisher import BUNDLES, SIGNER, bundle_name
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.objects import make_namespace, make_object
 
-from ..certificates.requests import APPROVED, authority, config, make_request
+from ..certificates.requests import APPROVED, SERVING_USAGES, authority, config, make_request
 from .scenario import Scenario
 
 
@@ -116,6 +117,30 @@ APPROVAL = Scenario(
     front=Granting,
     outcome=_decisions,
     expected=[["Approved"], ["Approved"]],
+    steps=4,
+)
+
+
+SERVING_REQUEST = {
+    "signer": SERVING, "usages": SERVING_USAGES, "username": "system:node:worker",
+    "dns_names": ["worker"], "ips": ["192.0.2.2"],
+}  # fmt: skip
+
+
+def _tell_addresses(cluster: FakeCluster, step: int) -> None:
+    """The node asks before it has told its addresses."""
+    if step == 2:
+        node = make_object("v1", "Node", "worker")
+        addresses = [{"type": "InternalIP", "address": "192.0.2.2"}]
+        cluster.load(node | {"status": {"addresses": addresses}})
+
+
+SERVING_APPROVAL = Scenario(
+    controllers=["kubelet-serving-approving-controller"],
+    objects=lambda: [make_request("one", **SERVING_REQUEST)],
+    world=_tell_addresses,
+    outcome=_decisions,
+    expected=[["Approved"]],
     steps=4,
 )
 
@@ -240,6 +265,7 @@ STORIES = {
     "root certificate": ROOT_CA,
     "bootstrap signer": SIGNING_INFO,
     "csr approval": APPROVAL,
+    "csr approval, serving": SERVING_APPROVAL,
     "csr signing": SIGNING,
     "service account tokens": TOKENS,
     "unused tokens": UNUSED_TOKENS,
