@@ -25,7 +25,7 @@ from kplane.client.controller import Context
 
 from .adoption import Adoption, controller_reference
 from .batches import attempt_all
-from .deployment.template import same_template, template_hash, with_labels
+from .deployment.template import FNV_OFFSET, FNV_PRIME, letters, same_template, with_labels
 from .status import guarded
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,9 @@ POD_LABEL = "controller-revision-hash"
 
 LONGEST_STEM = 223
 """Characters of the owner's name that a revision's name keeps, so that its hash always fits."""
+
+_ESCAPED = "<>&\u2028\u2029"
+"""Go writes these as escapes into JSON."""
 
 
 class Spec(Protocol):
@@ -101,6 +104,23 @@ def superfluous(
     return spare[: max(len(old) - limit, 0)]
 
 
+def revision_hash(template: Object, collision_count: int) -> str:
+    """The hash that upstream's StatefulSet controller gives to the revision of this template: FNV-1 of the
+    bytes of its data, as Go writes them, and of the collision count."""
+    data = msgspec.json.encode(_data(template), order="deterministic")
+    for letter in _ESCAPED:
+        data = data.replace(letter.encode(), b"\\u%04x" % ord(letter))
+    digest = FNV_OFFSET
+    for byte in data + str(collision_count).encode():
+        digest = (digest * FNV_PRIME & 0xFFFFFFFF) ^ byte
+    return letters(digest)
+
+
+def _data(template: Object) -> Object:
+    """What a revision remembers: a patch that brings the template back."""
+    return {"spec": {"template": {**template, "$patch": "replace"}}}
+
+
 def revision_body(owner: Revisioned, number: int, digest: str, hash_label: str) -> Object:
     """The ControllerRevision for the owner's template."""
     template = owner.spec.template
@@ -115,7 +135,7 @@ def revision_body(owner: Revisioned, number: int, digest: str, hash_label: str) 
             "annotations": owner.metadata.annotations,
             "ownerReferences": [controller_reference(owner)],  # type: ignore[arg-type]
         },
-        "data": _in_key_order({"spec": {"template": {**template, "$patch": "replace"}}}),
+        "data": _in_key_order(_data(template)),
         "revision": number,
     }
 
@@ -163,7 +183,7 @@ class History:
     async def _create(self, owner: Revisioned, number: int) -> tuple[ControllerRevision, int | None]:
         count = owner.status.collision_count
         while True:
-            digest = template_hash(owner.spec.template, count)
+            digest = revision_hash(owner.spec.template, count or 0)
             body = revision_body(owner, number, digest, self._hash_label)
             try:
                 created = await self._client.create(ControllerRevision, body)

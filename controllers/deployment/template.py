@@ -17,15 +17,20 @@ from kplane.api.resource import Object
 from kplane.api.types import Deployment, ReplicaSet
 
 HASH_LABEL = "pod-template-hash"
-_FNV_OFFSET, _FNV_PRIME = 2166136261, 16777619
+FNV_OFFSET, FNV_PRIME = 2166136261, 16777619
 _UNSET: tuple[Any, ...] = (None, [])
 
 
 def template_hash(template: Object, collision_count: int | None) -> str:
     """Letters that stand for this template; another collision count gives others."""
-    digest = _FNV_OFFSET
+    digest = FNV_OFFSET
     for byte in msgspec.json.encode([_canonical(template), collision_count], order="deterministic"):
-        digest = ((digest ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
+        digest = ((digest ^ byte) * FNV_PRIME) & 0xFFFFFFFF
+    return letters(digest)
+
+
+def letters(digest: int) -> str:
+    """A hash as names have it: no vowels, so that it spells no words."""
     return "".join(SUFFIX_ALPHABET[ord(digit) % len(SUFFIX_ALPHABET)] for digit in str(digest))
 
 

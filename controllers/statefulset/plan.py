@@ -5,7 +5,7 @@ remain are; parallel sets do both at once. Scaling comes before updating.
 Elsewhere: what a Pod of an ordinal is (identity.py), taking the steps (controller.py).
 
 Invariant: an ordered set never has two Pods being created or deleted by one plan, updates aside; an update
-never takes more than maxUnavailable Pods away.
+takes no available Pod away while maxUnavailable Pods are down.
 """
 
 from __future__ import annotations
@@ -100,24 +100,16 @@ def updates(
 ) -> list[Pod]:
     """The Pods of old revisions to take away, highest ordinal first.
 
-    Those that are down anyway cost nothing, but each counts as one that has to settle afterwards: a revision
-    that does not work is not rolled out to more than maxUnavailable Pods.
+    An ordered set gets here only with Pods that are all healthy. In a parallel one, those that are down
+    anyway go all at once, whatever maxUnavailable says: it may be the old revision that keeps them down.
     """
-    limit = max_unavailable(sts)
+    first = start(sts) + partition(sts)
+    old = [pod for pod in replicas if pod and _outdated(pod, update_revision) and ordinal_of(pod) >= first]
+    old.reverse()
+    broken = [pod for pod in old if not healthy(sts, pod, now)]
     down = sum(pod is None or not healthy(sts, pod, now) for pod in replicas)
-    old = [pod for pod in replicas if pod and _outdated(pod, update_revision)]
-    settling = down - sum(not healthy(sts, pod, now) for pod in old)
-    chosen: list[Pod] = []
-    for pod in reversed(old):
-        if ordinal_of(pod) < start(sts) + partition(sts) or settling >= limit:
-            break
-        if healthy(sts, pod, now):
-            if down >= limit:
-                continue
-            down += 1
-        chosen.append(pod)
-        settling += 1
-    return chosen
+    spare = max(max_unavailable(sts) - down, 0)
+    return broken + [pod for pod in old if healthy(sts, pod, now)][:spare]
 
 
 def _outdated(pod: Pod, update_revision: str) -> bool:

@@ -8,8 +8,7 @@ import pytest
 
 from kplane.api.resource import Object
 from kplane.api.types.apps import ControllerRevision, StatefulSet
-from kplane.controllers.deployment.template import template_hash
-from kplane.controllers.history import HASH_LABEL, History, find, revision_body, superfluous
+from kplane.controllers.history import HASH_LABEL, History, find, revision_body, revision_hash, superfluous
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.objects import APP, as_view, make_object, make_template
 
@@ -68,13 +67,13 @@ def test_revisions_beyond_the_limit_are_superfluous(
 async def test_a_name_that_is_taken_by_another_template_is_avoided(cluster: FakeCluster) -> None:
     body = make_owner()
     owner = as_view(StatefulSet, body)
-    taken = f"web-{template_hash(owner.spec.template, None)}"
+    taken = f"web-{revision_hash(owner.spec.template, 0)}"
     cluster.load(body, make_revision(taken, 1, "other", owner=body))
 
     created, count = await History(cluster.context(), HASH_LABEL).update_revision(owner, [])
 
     assert count == 1
-    assert created.metadata.name == f"web-{template_hash(owner.spec.template, 1)}"
+    assert created.metadata.name == f"web-{revision_hash(owner.spec.template, 1)}"
 
 
 async def test_a_revision_that_the_cache_lacks_is_used_as_it_is(cluster: FakeCluster) -> None:
@@ -97,3 +96,39 @@ def test_a_revision_is_a_patch_that_kubectl_can_apply() -> None:
     assert body["data"]["spec"]["template"]["$patch"] == "replace"
     assert body["revision"] == 3
     assert body["metadata"]["ownerReferences"][0]["controller"]
+
+
+@pytest.mark.parametrize(
+    ("created", "expected"),
+    [
+        pytest.param({}, "776999688b", id="since-1.34"),
+        pytest.param({"creationTimestamp": None}, "c77f6d978", id="before"),
+    ],
+)
+def test_a_revision_is_called_as_upstream_would_call_it(created: Object, expected: str) -> None:
+    container = {
+        "name": "test",
+        "image": "test",
+        "imagePullPolicy": "Always",
+        "resources": {},
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
+    }
+    template = {
+        "metadata": {"labels": {"app": "foo"}, "annotations": {"test": "value"}, **created},
+        "spec": {
+            "containers": [container],
+            "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": 30,
+            "dnsPolicy": "ClusterFirst",
+            "securityContext": {},
+            "schedulerName": "default-scheduler",
+        },
+    }
+
+    assert revision_hash(template, 0) == expected
+
+
+def test_the_hash_of_a_revision_is_of_the_bytes_that_go_writes() -> None:
+    # FNV-1 of {"spec":{"template":{"$patch":"replace","spec":{"command":"a \\u0026\\u0026 b"}}}}0
+    assert revision_hash({"spec": {"command": "a && b"}}, 0) == "59ff95cb85"

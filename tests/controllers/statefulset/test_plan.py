@@ -90,7 +90,9 @@ def test_an_ordered_set_takes_one_step_at_a_time(replicas: int, picture: str, ex
         pytest.param(2, "OOnn", "", id="a-revision-that-does-not-work-stops"),
         pytest.param(2, "OOOt", "update=2", id="one-is-going"),
         pytest.param(1, "oOO", "update=0", id="one-that-is-down-anyway-goes-first"),
-        pytest.param(1, "oooo", "update=3", id="as-many-settle-as-may-be-down"),
+        pytest.param(2, "oOO", "update=0,2", id="one-that-is-down-and-one-more"),
+        pytest.param(1, "oooo", "update=3,2,1,0", id="a-broken-revision-is-replaced-at-once"),
+        pytest.param(1, "ooON", "update=1,0", id="what-is-down-goes-beyond-the-limit"),
         pytest.param(1, "..", "create=0,1", id="creates-all-at-once"),
     ],
 )
