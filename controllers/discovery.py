@@ -50,6 +50,7 @@ class Served:
 
     resource: Resource[PartialObjectMetadata]
     verbs: frozenset[str]
+    subresources: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,17 @@ async def discover(client: Client, group: str | None = None) -> Discovered:
         answers = [tasks.create_task(ask(group, version)) for group, version in versions]
     found: dict[tuple[str, str], Served] = {}
     for (name, version), answer in zip(versions, answers, strict=True):
-        for entry in answer.result().resources:
+        resources = answer.result().resources
+        for entry in resources:
             if "/" not in entry.name:
                 # Versions come in order of preference: the first one that has the resource stays.
-                found.setdefault((name, entry.name), _served(name, version, entry))
+                found.setdefault((name, entry.name), _served(name, version, entry, resources))
     return Discovered(list(found.values()), failures)
 
 
-def _served(group: str, version: str, entry: APIResource) -> Served:
+def _served(group: str, version: str, entry: APIResource, others: Sequence[APIResource]) -> Served:
     view: type[Any] = PartialObjectMetadata
     resource = Resource(group, version, entry.name, entry.kind, entry.namespaced, view)
-    return Served(resource, frozenset(entry.verbs))
+    prefix = f"{entry.name}/"
+    parts = (other.name.removeprefix(prefix) for other in others if other.name.startswith(prefix))
+    return Served(resource, frozenset(entry.verbs), frozenset(parts))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kplane.api.clock import rfc3339
-from kplane.api.errors import NotFound
+from kplane.api.errors import ApiError, NotFound
 from kplane.api.resource import Key, Object
 from kplane.api.selectors import SelectorError, from_label_selector
 from kplane.api.types import Condition, LabelSelector, Pod
@@ -38,6 +38,7 @@ DELETION_TIMEOUT = timedelta(minutes=2)
 RETRY_SECONDS = 30.0
 """Time until owners whose scale could not be told are asked again: not all of them can be watched."""
 
+BY_KUBELET = "TerminationByKubelet"
 ALLOWED = "DisruptionAllowed"
 UNMANAGED = (
     "Pods selected by this PodDisruptionBudget (selector: {}) were found to be unmanaged. As a result, the "
@@ -82,10 +83,17 @@ def healthy(pods: Sequence[Pod], going: Mapping[str, datetime]) -> int:
 
 
 def scaled(value: int | str, total: int) -> int:
-    """A number, or a percentage of `total` rounded up."""
+    """A number, or a percentage of `total` rounded up. Raises NoScale for what is neither."""
     if not isinstance(value, str):
         return value
-    return -(-int(value.removesuffix("%")) * total // 100)
+    if not value.endswith("%"):
+        raise NoScale("invalid value for IntOrString: invalid type: string is not a percentage")
+    try:
+        return -(-int(value.removesuffix("%")) * total // 100)
+    except ValueError as error:
+        number = value.removesuffix("%")
+        why = f'invalid value "{value}": strconv.Atoi: parsing "{number}": invalid syntax'
+        raise NoScale(f"invalid value for IntOrString: {why}") from error
 
 
 def needs_scale(budget: PodDisruptionBudget) -> bool:
@@ -114,18 +122,18 @@ def new_status(
         current_healthy=current,
         desired_healthy=want,
         expected_pods=expected,
-        conditions=_conditions(budget, *verdict, "", now),
+        conditions=_conditions(budget, *verdict, "", now, generation),
     )
 
 
 def _conditions(
-    budget: PodDisruptionBudget, status: str, reason: str, message: str, now: datetime
+    budget: PodDisruptionBudget, status: str, reason: str, message: str, now: datetime, generation: int
 ) -> tuple[Condition, ...]:
     old = condition(budget.status.conditions, ALLOWED)
     since = old.last_transition_time if old and old.status == status else now
     new = Condition(
         type=ALLOWED, status=status, reason=reason, message=message, last_transition_time=since,
-        observed_generation=budget.metadata.generation,
+        observed_generation=generation,
     )  # fmt: skip
     return (*(entry for entry in budget.status.conditions if entry.type != ALLOWED), new)
 
@@ -151,6 +159,8 @@ def stale_disruption(pod: Pod, now: datetime) -> float | None:
     found = condition(pod.status.conditions, DISRUPTION_TARGET)
     if found is None or found.status != "True" or not pod.active or found.last_transition_time is None:
         return None
+    if found.reason == BY_KUBELET:
+        return None  # A kubelet that is shutting down may take any time.
     return (found.last_transition_time + DELETION_TIMEOUT - now).total_seconds()
 
 
@@ -174,12 +184,26 @@ class DisruptionController:
         if old is not None and new is not None and _shown(old) == _shown(new):
             return
         for pod in (old, new):
-            if pod is not None:
-                for budget in self._budgets.list(pod.metadata.namespace):
-                    if _selects(budget, pod):
-                        self._queue.add(budget.key)
+            for key in self._budgets_of(pod) if pod is not None else ():
+                self._queue.add(key)
+        if new is not None:
+            self._refuse_many(new)
         if new is not None and stale_disruption(new, self._clock.now()) is not None:
             self._queue.add(_pod_key(new))
+
+    def _budgets_of(self, pod: Pod) -> Sequence[Key]:
+        budgets = self._budgets.list(pod.metadata.namespace)
+        return sorted(budget.key for budget in budgets if _selects(budget, pod))
+
+    def _refuse_many(self, pod: Pod) -> None:
+        """No eviction of a Pod with several budgets is ever granted."""
+        keys = self._budgets_of(pod)
+        if len(keys) > 1:
+            text = (
+                f'Pod "{pod.metadata.namespace}"/"{pod.metadata.name}" matches multiple '
+                f'PodDisruptionBudgets.  Chose "{keys[0].name}" arbitrarily.'
+            )
+            self._events.event(pod, "Warning", "MultiplePodDisruptionBudgets", text)
 
     def _wake_namespace(self, namespace: str) -> None:
         """A workload has another scale: budgets that look at scales may allow something else."""
@@ -201,33 +225,45 @@ class DisruptionController:
             return Requeue(RETRY_SECONDS)
 
     async def _reconcile_budget(self, budget: PodDisruptionBudget) -> Requeue | None:
-        selector = from_label_selector(budget.spec.selector)
         namespace, now = budget.metadata.namespace, self._clock.now()
-        pods = [pod for pod in self._pods.list(namespace) if selector.matches(pod.metadata.labels)]
-        if not pods:
-            self._events.event(budget, "Normal", "NoPods", "No matching pods found")
-        expected = await self._expected(budget, pods)
+        pods = self._pods_of(budget)
+        expected, want = await self._wanted(budget, pods)
         lost = disrupted(budget, pods, now)
         for pod in lost.stayed:
             text = f"Pod was expected by PDB {namespace}/{budget.metadata.name} to be deleted but it wasn't"
             self._events.event(pod, "Warning", "NotDeleted", text)
-        status = new_status(
-            budget, healthy(pods, lost.going), desired(budget, expected), expected, lost.going, now
-        )
+        status = new_status(budget, healthy(pods, lost.going), want, expected, lost.going, now)
         await self._write(budget, status)
         wait = lost.recheck(now)
         return None if wait is None else Requeue(wait)
 
-    async def _expected(self, budget: PodDisruptionBudget, pods: Sequence[Pod]) -> int:
-        """How many Pods there should be."""
-        if not needs_scale(budget):
-            return len(pods) if budget.spec.min_available is not None else 0
+    def _pods_of(self, budget: PodDisruptionBudget) -> Sequence[Pod]:
+        """Raises SelectorError."""
         try:
-            expected = await self._owners.expected(pods)
-        except NoScale as error:
+            selector = from_label_selector(budget.spec.selector)
+        except SelectorError as error:
+            self._events.event(budget, "Warning", "NoPods", f"Failed to get pods: {error}")
+            raise
+        pods = self._pods.list(budget.metadata.namespace)
+        found = [pod for pod in pods if selector.matches(pod.metadata.labels)]
+        if not found:
+            self._events.event(budget, "Normal", "NoPods", "No matching pods found")
+        return found
+
+    async def _wanted(self, budget: PodDisruptionBudget, pods: Sequence[Pod]) -> tuple[int, int]:
+        """How many Pods there should be, and how many of them must be healthy. Raises NoScale."""
+        try:
+            expected = await self._expected(budget, pods)
+            return expected, desired(budget, expected)
+        except (NoScale, ApiError) as error:
             text = f"Failed to calculate the number of expected pods: {error}"
             self._events.event(budget, "Warning", "CalculateExpectedPodCountFailed", text)
-            raise
+            raise NoScale(str(error)) from error
+
+    async def _expected(self, budget: PodDisruptionBudget, pods: Sequence[Pod]) -> int:
+        if not needs_scale(budget):
+            return len(pods) if budget.spec.min_available is not None else 0
+        expected = await self._owners.expected(pods)
         if any(pod.metadata.controller is None for pod in pods):
             text = UNMANAGED.format(shown_selector(budget.spec.selector or LabelSelector()))
             self._events.event(budget, "Warning", "UnmanagedPods", text)
@@ -239,7 +275,9 @@ class DisruptionController:
             "disruptionsAllowed": 0,
             "conditions": [
                 condition_body(entry)
-                for entry in _conditions(budget, "False", "SyncFailed", why, self._clock.now())
+                for entry in _conditions(
+                    budget, "False", "SyncFailed", why, self._clock.now(), budget.status.observed_generation
+                )
             ],
         }
         old = condition(budget.status.conditions, ALLOWED)

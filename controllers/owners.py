@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from kplane.api.errors import ApiError
+from kplane.api.errors import NotFound
 from kplane.api.resource import Key, Resource
 from kplane.api.types import Deployment, OwnerReference, Pod, ReplicaSet
 from kplane.api.types.meta import Part, View
@@ -77,45 +77,47 @@ class Owners:
         """The uid of the workload that decides, and how many Pods it wants."""
         namespace, group = pod.metadata.namespace, owner.api_version.rpartition("/")[0]
         if (group, owner.kind) == ("apps", "ReplicaSet"):
-            return self._replica_set(pod, owner)
+            return await self._replica_set(pod, owner)
         informer = {
             ("apps", "StatefulSet"): self._stateful, ("", "ReplicationController"): self._controllers
         }.get((group, owner.kind))  # fmt: skip
-        if informer is not None:
-            found = _same(informer, namespace, owner)
-            if found is None:
-                raise _no_controllers(pod)
+        found = _same(informer, namespace, owner) if informer is not None else None
+        if found is not None:
             return owner.uid, found.spec.replicas
         return await self._other(pod, owner, group)
 
-    def _replica_set(self, pod: Pod, owner: OwnerReference) -> tuple[str, int]:
+    async def _replica_set(self, pod: Pod, owner: OwnerReference) -> tuple[str, int]:
         """A ReplicaSet of a Deployment wants what the Deployment wants, in whichever of its sets."""
         namespace = pod.metadata.namespace
         rs = _same(self._sets, namespace, owner)
         if rs is None:
-            raise _no_controllers(pod)
+            return await self._other(pod, owner, "apps")
         above = rs.metadata.controller
-        if above is None or above.kind != "Deployment":
-            return owner.uid, rs.spec.replicas
-        deployment = _same(self._deployments, namespace, above)
+        deployment = None
+        if above is not None and (above.kind, above.api_version.rpartition("/")[0]) == ("Deployment", "apps"):
+            deployment = _same(self._deployments, namespace, above)
         if deployment is None:
-            raise _no_controllers(pod)
-        return above.uid, deployment.spec.replicas
+            return owner.uid, rs.spec.replicas
+        return deployment.metadata.uid, deployment.spec.replicas
 
     async def _other(self, pod: Pod, owner: OwnerReference, group: str) -> tuple[str, int]:
-        served = (await discover(self._client)).by_kind().get((group, owner.kind))
+        discovered = await discover(self._client, group)
+        served = next((entry for entry in discovered.served if entry.resource.kind == owner.kind), None)
         if served is None:
-            raise _no_controllers(pod)
-        resource = served.as_type(dict)
+            raise NoScale(f'no matches for kind "{owner.kind}" in version "{owner.api_version}"')
+        resource = served.resource.as_type(dict)
         path = resource.path(pod.metadata.namespace, owner.name, "scale")
         try:
             body = await self._client.raw("GET", path)
-        except ApiError as error:
-            if error.http_code == 404:
-                group_resource = f"{resource.plural}.{group}" if group else resource.plural
-                raise NoScale(f"{group_resource} does not implement the scale subresource") from error
-            raise
-        return owner.uid, msgspec.json.decode(body, type=Scaled).spec.replicas
+        except NotFound as error:
+            if "scale" in served.subresources:
+                raise _no_controllers(pod) from error
+            group_resource = f"{resource.plural}.{group}" if group else resource.plural
+            raise NoScale(f"{group_resource} does not implement the scale subresource") from error
+        scale = msgspec.json.decode(body, type=Scaled)
+        if scale.metadata.uid != owner.uid:
+            raise _no_controllers(pod)
+        return owner.uid, scale.spec.replicas
 
 
 def _same(informer: Informer[Any], namespace: str, owner: OwnerReference) -> Any:

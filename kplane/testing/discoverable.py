@@ -61,7 +61,11 @@ class DiscoverableCluster(FakeCluster):
         return {
             "kind": "APIResourceList",
             "resources": [
-                {"name": row.plural, "kind": row.kind, "namespaced": row.namespaced, "verbs": list(row.verbs)}
+                {"name": name, "kind": kind, "namespaced": row.namespaced, "verbs": list(verbs)}
                 for row in rows
+                for name, kind, verbs in (
+                    (row.plural, row.kind, row.verbs),
+                    *((f"{row.plural}/{sub.name}", sub.kind, sub.verbs) for sub in row.subresources),
+                )
             ],
         }

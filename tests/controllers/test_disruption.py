@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,9 @@ from kplane.api.resource import Key, Object
 from kplane.api.types import Deployment, Pod
 from kplane.api.types.meta import condition
 from kplane.api.types.policy import PodDisruptionBudget, PodDisruptionBudgetStatus
+from kplane.client.rest import Client
 from kplane.controllers.disruption import DisruptionController, scaled
+from kplane.testing.autoscaling import FakeMetrics
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.objects import APP, make_deployment, make_object, make_pod, make_pods, make_replicaset
 
@@ -298,3 +301,129 @@ async def test_whatever_fails_the_status_is_right_in_the_end(seed: int) -> None:
 
         assert numbers(cluster) == (4, 1, 2, 1)
         assert verdict(cluster) == ("True", "SufficientPods", "")
+
+
+BROKEN = {"matchExpressions": [{"key": "app", "operator": "Resembles", "values": ["x"]}]}
+
+
+async def test_a_selector_that_makes_no_sense_allows_nothing_and_is_told(cluster: FakeCluster) -> None:
+    load_set(cluster, ready=2)
+    broken = budget(selector=BROKEN, minAvailable=1)
+    broken["metadata"]["generation"] = 4
+    broken["status"] |= {"disruptionsAllowed": 2, "observedGeneration": 3}
+    cluster.load(broken)
+    run(cluster)
+    await cluster.settle()
+
+    found = condition(status(cluster).conditions, "DisruptionAllowed")
+    assert found is not None
+    assert (found.status, found.reason, found.observed_generation) == ("False", "SyncFailed", 3)
+    assert status(cluster).disruptions_allowed == 0
+    [event] = cluster.events()
+    assert (event.type, event.reason) == ("Warning", "NoPods")
+    assert event.message == f"Failed to get pods: {found.message}"
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        pytest.param("half", "invalid type: string is not a percentage", id="no-percentage"),
+        pytest.param("x%", 'invalid value "x%": strconv.Atoi: parsing "x": invalid syntax', id="no-number"),
+    ],
+)
+async def test_a_share_that_is_none_allows_nothing_and_the_next_budget_is_served(
+    cluster: FakeCluster, value: str, why: str
+) -> None:
+    load_set(cluster, ready=2)
+    good = budget(minAvailable=1)
+    good["metadata"] |= {"name": "good", "uid": "good"}
+    cluster.load(budget(minAvailable=value), good)
+    run(cluster)
+    await cluster.settle()
+
+    assert verdict(cluster) == ("False", "SyncFailed", f"invalid value for IntOrString: {why}")
+    other = cluster.get(PodDisruptionBudget, Key("default", "good"))
+    assert other is not None
+    assert other.status.disruptions_allowed == 1
+
+
+async def test_a_scale_that_can_not_be_read_allows_nothing(discoverable: Any) -> None:
+    owner = make_object("batch/v1", "Job", "job", "default", spec={})
+    allowing = budget(maxUnavailable=1)
+    allowing["status"]["disruptionsAllowed"] = 1
+    discoverable.broken.add("batch/v1")
+    discoverable.load(owner, *make_pods(2, owner=owner, ready=True), allowing)
+    run(discoverable)
+    await discoverable.settle()
+
+    assert numbers(discoverable)[3] == 0
+    assert verdict(discoverable)[:2] == ("False", "SyncFailed")
+    assert [event.reason for event in discoverable.events()] == ["CalculateExpectedPodCountFailed"]
+
+
+@pytest.mark.parametrize(
+    ("uid", "want"),
+    [
+        pytest.param("right", ("True", "SufficientPods", ""), id="the-owner"),
+        pytest.param("other", ("False", "SyncFailed", 'found no controllers for pod "job-0"'), id="another"),
+    ],
+)
+async def test_any_owner_with_a_scale_counts(discoverable: Any, uid: str, want: tuple[str, str, str]) -> None:
+    metrics = FakeMetrics(discoverable)
+    metrics.set_scale(3)
+    metrics.scale["metadata"]["uid"] = uid
+    owner = make_object("batch/v1", "Job", "job", "default", spec={})
+    owner["metadata"]["uid"] = "right"
+    discoverable.load(*make_pods(3, owner=owner, ready=True), budget(maxUnavailable=1))
+    context = replace(discoverable.context(), client=Client(metrics, clock=discoverable.clock))
+    discoverable.start(context.queue.run(DisruptionController(context).reconcile))
+    await discoverable.settle()
+
+    assert verdict(discoverable) == want
+
+
+async def test_an_owner_of_a_kind_that_is_not_served_is_told(discoverable: Any) -> None:
+    owner = make_object("example.com/v1", "Widget", "w", "default", spec={})
+    discoverable.load(*make_pods(1, owner=owner, ready=True), budget(maxUnavailable=1))
+    run(discoverable)
+    await discoverable.settle()
+    assert verdict(discoverable)[2] == 'no matches for kind "Widget" in version "example.com/v1"'
+
+
+async def test_a_set_whose_deployment_is_gone_counts_for_itself(cluster: FakeCluster) -> None:
+    rs = make_replicaset(replicas=4, owner=make_deployment())
+    cluster.load(rs, *make_pods(4, owner=rs, ready=True), budget(maxUnavailable=1))
+    run(cluster)
+    await cluster.settle()
+    assert numbers(cluster) == (4, 3, 4, 1)
+
+
+async def test_a_pod_of_several_budgets_is_told(cluster: FakeCluster) -> None:
+    other = budget(minAvailable=1)
+    other["metadata"] |= {"name": "all", "uid": "all"}
+    cluster.load(budget(minAvailable=1), other)
+    run(cluster)
+    await cluster.settle()
+    cluster.load(make_pod("web-0", ready=True))
+    await cluster.settle()
+    assert (
+        "MultiplePodDisruptionBudgets",
+        'Pod "default"/"web-0" matches multiple PodDisruptionBudgets.  Chose "all" arbitrarily.',
+    ) in {(event.reason, event.message) for event in cluster.events()}
+
+
+async def test_what_a_kubelet_announced_is_not_withdrawn(cluster: FakeCluster) -> None:
+    pod = make_pod("web-0", ready=True)
+    pod["status"]["conditions"].append(
+        {
+            "type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet",
+            "lastTransitionTime": rfc3339(cluster.clock.now()),
+        }
+    )  # fmt: skip
+    cluster.load(pod)
+    run(cluster)
+    await cluster.advance(600)
+    [found] = cluster.list(Pod)
+    target = condition(found.status.conditions, "DisruptionTarget")
+    assert target is not None
+    assert target.status == "True"
