@@ -5,6 +5,7 @@ Elsewhere: packing into slices (endpointslice/) and into subsets (endpoints.py).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -82,8 +83,18 @@ class Wakeups:
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         if old is not None and new is not None and _looks_same(old, new):
             return
-        pods = [pod for pod in (old, new) if pod is not None]
-        for service in self._services.list(pods[0].metadata.namespace):
+        self.wake([pod for pod in (old, new) if pod is not None])
+
+    def wake(self, pods: Sequence[Pod]) -> None:
+        """Wake the Services behind which one of these Pods is."""
+        by_namespace: defaultdict[str, list[Pod]] = defaultdict(list)
+        for pod in pods:
+            by_namespace[pod.metadata.namespace].append(pod)
+        for namespace, members in by_namespace.items():
+            self._wake(namespace, members)
+
+    def _wake(self, namespace: str, pods: Sequence[Pod]) -> None:
+        for service in self._services.list(namespace):
             if has_endpoints(service) and selected(service, pods):
                 self._queue.add(service.key)
 
@@ -110,7 +121,7 @@ class _Seen:
 class TriggerTimes:
     """When the oldest change happened that a sync of a Service brings in, for measuring programming latency.
 
-    Kept in memory only: after a restart the first sync counts every Pod as a change.
+    The first sync of a Service counts from its creation, whatever its Pods did. Kept in memory only.
     """
 
     def __init__(self) -> None:
@@ -118,7 +129,8 @@ class TriggerTimes:
 
     def observe(self, service: Service, pods: Sequence[Pod]) -> str | None:
         """The time since the last sync, in RFC 3339; None where nothing changed."""
-        before = self._seen.get(service.key, _Seen())
+        known = self._seen.get(service.key)
+        before = known or _Seen()
         now = _Seen(service.metadata.creation_timestamp)
         changes: list[datetime] = []
         if now.service and (before.service is None or now.service > before.service):
@@ -132,6 +144,8 @@ class TriggerTimes:
             if name not in before.pods or moment > before.pods[name]:
                 changes.append(moment)
         self._seen[service.key] = now
+        if known is None:
+            changes = [now.service] if now.service else []
         return min(changes).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if changes else None
 
     def forget(self, key: Key) -> None:

@@ -19,16 +19,16 @@ Desired: TypeAlias = dict[Ports, list[Endpoint]]
 
 def desired(
     service: Service, pods: Sequence[Pod], node_of: Callable[[str], Node | None], address_type: str
-) -> tuple[Desired, set[str]]:
-    """The endpoints of one address family, and the names of nodes that are not known (yet)."""
+) -> tuple[Desired, list[tuple[str, str]]]:
+    """The endpoints of one address family, and the Pods whose nodes are not known (yet), with these."""
     found: Desired = {}
-    unknown: set[str] = set()
+    unknown: list[tuple[str, str]] = []
     for pod in pods:
         if not belongs(pod, terminating_too=True):
             continue
         node = node_of(pod.spec.node_name)
         if node is None and pod.spec.node_name and not service.spec.publish_not_ready_addresses:
-            unknown.add(pod.spec.node_name)
+            unknown.append((pod.metadata.name, pod.spec.node_name))
             continue
         endpoint = endpoint_of(service, pod, node, address_type)
         if endpoint.addresses:

@@ -15,6 +15,8 @@ from .packing import Packing, identity
 
 _PREFIX = "endpoint_slice_controller_"
 _DOUBLING = tuple(2.0 * 2**power for power in range(15))
+_SPECIFIC = "ImplementationSpecific"
+"""How upstream's gauge names each `trafficDistribution` but PreferClose."""
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """What client_golang takes where no buckets are named."""
 
@@ -41,6 +43,11 @@ _CHANGED = Histogram(
     ["topology", "traffic_distribution"],
     buckets=_SECONDS,
 )
+_DISTRIBUTED = Gauge(
+    f"{_PREFIX}services_count_by_traffic_distribution",
+    "Number of Services using some specific trafficDistribution",
+    ["traffic_distribution"],
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class Size:
     slices: int = 0
     fewest: int = 0
     """So many slices would do."""
+    distribution: str = ""
+    """Its `trafficDistribution`, as far as it is in force."""
 
 
 class Sizes:
@@ -60,6 +69,7 @@ class Sizes:
         self._known: dict[Key, Size] = {}
         for gauge in (_DESIRED, _SLICES, _DESIRED_SLICES):
             gauge.set(0)
+        _DISTRIBUTED.clear()
 
     def set(self, key: Key, size: Size | None) -> None:
         """None: the Service is gone."""
@@ -69,6 +79,10 @@ class Sizes:
         _DESIRED.inc(new.endpoints - old.endpoints)
         _SLICES.inc(new.slices - old.slices)
         _DESIRED_SLICES.inc(new.fewest - old.fewest)
+        for distribution, step in ((old.distribution, -1), (new.distribution, 1)):
+            if distribution:
+                label = distribution if distribution == "PreferClose" else _SPECIFIC
+                _DISTRIBUTED.labels(label).inc(step)
 
 
 def size(
@@ -76,6 +90,7 @@ def size(
     packings: Iterable[Packing],
     existing: Sequence[EndpointSlice],
     maximum: int,
+    distribution: str,
 ) -> Size:
     """Of a Service whose slices are packed so."""
     endpoints = sum(len(some) for desired in wanted.values() for some in desired.values())
@@ -83,7 +98,7 @@ def size(
         sum(filling.slice is None for filling in packing.write) - len(packing.delete) for packing in packings
     )
     fewest = sum(_fewest(desired, maximum) for desired in wanted.values())
-    return Size(endpoints, len(existing) + growth, fewest)
+    return Size(endpoints, len(existing) + growth, fewest, distribution)
 
 
 def _fewest(desired: Desired, maximum: int) -> int:
@@ -96,31 +111,23 @@ def count_sync(result: str) -> None:
     _SYNCS.labels(result).inc()
 
 
-def count_changes(packings: Iterable[Packing]) -> None:
-    """What a sync has written."""
-    created = updated = deleted = 0
-    for packing in packings:
-        created += sum(filling.slice is None for filling in packing.write)
-        updated += sum(filling.slice is not None for filling in packing.write)
-        deleted += len(packing.delete)
-    for operation, number in (("create", created), ("update", updated), ("delete", deleted)):
-        if number:
-            _CHANGES.labels(operation).inc(number)
-    _CHANGED.labels("Disabled", "").observe(created + updated + deleted)
+def count_change(operation: str) -> None:
+    """`operation`: create, update or delete, which the server has carried out."""
+    _CHANGES.labels(operation).inc()
 
 
-def count_endpoints(wanted: Mapping[str, Desired], existing: Iterable[EndpointSlice]) -> None:
-    """How many endpoints come and go, all address families and ports together."""
+def count_changed(packing: Packing, topology: str, distribution: str) -> None:
+    """How many slices of one address family a sync has changed. `topology`: Auto or Disabled."""
+    _CHANGED.labels(topology, distribution).observe(len(packing.write) + len(packing.delete))
+
+
+def count_endpoints(wanted: Desired, existing: Iterable[EndpointSlice]) -> None:
+    """How many endpoints of one address family come and go, all ports together."""
     old = {
-        (entry.address_type, frozenset(entry.ports or ()), identity(endpoint))
+        (frozenset(entry.ports or ()), identity(endpoint))
         for entry in existing
         for endpoint in entry.endpoints or ()
     }
-    new = {
-        (kind, ports, identity(endpoint))
-        for kind, desired in wanted.items()
-        for ports, endpoints in desired.items()
-        for endpoint in endpoints
-    }
+    new = {(ports, identity(endpoint)) for ports, endpoints in wanted.items() for endpoint in endpoints}
     _ADDED.observe(len(new - old))
     _REMOVED.observe(len(old - new))

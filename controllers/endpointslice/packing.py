@@ -1,7 +1,7 @@
 """Packing: distribute endpoints over slices with as few writes as possible. No I/O.
 
 Slices that need no change are left alone, even if fewer slices would do: every written slice goes to every
-node of the cluster.
+node of the cluster. Hints are left out of account here: they are given afterwards (hints.py).
 
 Invariant: each desired endpoint is in exactly one slice afterwards; no slice exceeds the maximum.
 """
@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import msgspec
+
 from kplane.api.types import EndpointSlice
 from kplane.api.types.discovery import Endpoint
 
 from .endpoints import Desired, Ports
 
-Identity: TypeAlias = tuple[tuple[str, ...], str]
+Identity: TypeAlias = tuple[tuple[str, ...], str, str]
 
 
 @dataclass
@@ -64,7 +66,7 @@ def _pack_ports(
     changed: list[Filling] = []
     unchanged: list[Filling] = []
     for entry in existing:
-        have = list(entry.endpoints or ())
+        have = [_without_hints(endpoint) for endpoint in entry.endpoints or ()]
         kept = [found for old in have if (found := missing.pop(identity(old), None))]
         filling = Filling(entry, ports, kept)
         if kept == have and entry.metadata.labels == labels and len(kept) <= maximum:
@@ -86,7 +88,34 @@ def _pack_ports(
 
 def identity(endpoint: Endpoint) -> Identity:
     """What makes it the same endpoint, whatever its conditions."""
-    return endpoint.addresses, endpoint.target_ref.uid if endpoint.target_ref else ""
+    target = endpoint.target_ref
+    return endpoint.addresses, target.namespace if target else "", target.name if target else ""
+
+
+def _without_hints(endpoint: Endpoint) -> Endpoint:
+    return endpoint if endpoint.hints is None else msgspec.structs.replace(endpoint, hints=None)
+
+
+def unchanged(packing: Packing, existing: Iterable[EndpointSlice]) -> list[EndpointSlice]:
+    """The slices that the packing leaves alone."""
+    touched = {filling.slice.metadata.name for filling in packing.write if filling.slice}
+    touched |= {entry.metadata.name for entry in packing.delete}
+    return [entry for entry in existing if entry.metadata.name not in touched]
+
+
+def worth_writing(packing: Packing, labels: Mapping[str, str]) -> Packing:
+    """The packing without rewrites that would change nothing."""
+    return Packing([filling for filling in packing.write if _differs(filling, labels)], packing.delete)
+
+
+def _differs(filling: Filling, labels: Mapping[str, str]) -> bool:
+    entry = filling.slice
+    return (
+        entry is None
+        or list(entry.endpoints or ()) != filling.endpoints
+        or frozenset(entry.ports or ()) != filling.ports
+        or entry.metadata.labels != labels
+    )
 
 
 def _fill(filling: Filling, waiting: list[Endpoint], maximum: int) -> None:

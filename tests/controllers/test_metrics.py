@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY, generate_latest
 from kplane.api.clock import rfc3339
 from kplane.api.errors import InternalError
 from kplane.api.resource import Key, Object
-from kplane.api.types import Job, Pod
+from kplane.api.types import Job, Pod, Service
 from kplane.controllers.cronjob import CronJobController
 from kplane.controllers.endpointslice import EndpointSliceController
 from kplane.controllers.horizontalpodautoscaler.controller import HorizontalPodAutoscalerController
@@ -176,6 +176,41 @@ async def test_endpoints_and_slices_are_counted(cluster: FakeCluster, grown: Cal
     assert synced() >= 2
 
 
+async def test_services_are_counted_by_their_traffic_distribution(
+    cluster: FakeCluster, grown: Callable[..., Grown]
+) -> None:
+    changed = {
+        labels: grown(
+            "endpoint_slice_controller_endpointslices_changed_per_sync_sum",
+            topology=labels[0],
+            traffic_distribution=labels[1],
+        )
+        for labels in (("Disabled", "PreferClose"), ("Disabled", "PreferSameNode"), ("Auto", ""))
+    }
+    automatic = make_service("auto", trafficDistribution="PreferClose")
+    automatic["metadata"]["annotations"] = {"service.kubernetes.io/topology-mode": "Auto"}
+    cluster.load(
+        make_service("a", trafficDistribution="PreferClose"),
+        make_service("b", trafficDistribution="PreferSameNode"),
+        make_service("c", trafficDistribution="PreferSameZone"),
+        make_service("plain"),
+        automatic,
+    )
+    run(cluster, EndpointSliceController)
+    await cluster.settle()
+
+    def count(distribution: str) -> float:
+        name = "endpoint_slice_controller_services_count_by_traffic_distribution"
+        return value(name, traffic_distribution=distribution)
+
+    assert [count("PreferClose"), count("ImplementationSpecific")] == [1, 2]
+    cluster.delete(Service, Key("default", "b"))
+    cluster.load(make_service("a"))
+    await cluster.settle()
+    assert [count("PreferClose"), count("ImplementationSpecific")] == [0, 1]
+    assert [number() for number in changed.values()] == [1, 1, 1]
+
+
 async def test_volumes_and_claims_are_counted_as_they_are_now(cluster: FakeCluster) -> None:
     mine = {"namespace": "default", "storage_class": "slow", "volume_attributes_class": "gold"}
     cluster.load(
@@ -255,6 +290,7 @@ endpoint_slice_controller_endpoints_desired
 endpoint_slice_controller_endpoints_removed_per_sync
 endpoint_slice_controller_endpointslices_changed_per_sync
 endpoint_slice_controller_num_endpoint_slices
+endpoint_slice_controller_services_count_by_traffic_distribution
 endpoint_slice_controller_syncs
 ephemeral_volume_controller_create_failures_total
 ephemeral_volume_controller_create_total

@@ -305,6 +305,7 @@ class ServiceSpec(Part, frozen=True):
     session_affinity_config: SessionAffinityConfig | None = None
     publish_not_ready_addresses: bool = False
     health_check_node_port: int = 0
+    traffic_distribution: str | None = None
 
 
 class Service(View, frozen=True):

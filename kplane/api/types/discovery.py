@@ -24,6 +24,21 @@ class EndpointConditions(Part, frozen=True):
     terminating: bool | None = None
 
 
+class ForZone(Part, frozen=True):
+    name: str = ""
+
+
+class ForNode(Part, frozen=True):
+    name: str = ""
+
+
+class EndpointHints(Part, frozen=True):
+    """Where proxies should use an endpoint: in these zones, and on these nodes."""
+
+    for_zones: tuple[ForZone, ...] | None = ()
+    for_nodes: tuple[ForNode, ...] | None = ()
+
+
 class Endpoint(Part, frozen=True):
     addresses: tuple[str, ...] = ()
     conditions: EndpointConditions = EndpointConditions()
@@ -31,6 +46,7 @@ class Endpoint(Part, frozen=True):
     node_name: str | None = None
     target_ref: ObjectReference | None = None
     zone: str | None = None
+    hints: EndpointHints | None = None
 
 
 class EndpointPort(Part, frozen=True):

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from kplane.api.clock import Entropy, rfc3339
-from kplane.api.errors import Conflict, InternalError
+from kplane.api.errors import Conflict, Forbidden, InternalError
 from kplane.api.resource import Key, Object
 from kplane.api.types import EndpointSlice, Pod, Service
 from kplane.controllers.config import Config
 from kplane.controllers.endpointslice import EndpointSliceController
 from kplane.testing.cluster import FakeCluster
-from kplane.testing.objects import make_node, make_pod, make_service
+from kplane.testing.objects import make_endpoint_slice, make_node, make_pod, make_service
 
 KEY = Key("default", "web")
 NODE = make_node("node-1", labels={"topology.kubernetes.io/zone": "z1"})
@@ -161,6 +161,112 @@ async def test_pods_of_unknown_nodes_wait(cluster: FakeCluster) -> None:
         endpoint.addresses for entry in cluster.list(EndpointSlice) for endpoint in entry.endpoints or ()
     ]
     assert (before, after) == ([("10.0.0.1",)], [("10.0.0.1",), ("10.0.0.2",)])
+
+
+async def test_pods_of_unknown_nodes_are_told_of(cluster: FakeCluster) -> None:
+    far = [make_pod(name, node="nowhere", ready=True, ip=f"10.0.0.{n}") for n, name in ((2, "a"), (3, "b"))]
+    cluster.load(NODE, make_service(ipFamilies=["IPv4", "IPv6"]), pod(1), *far)
+
+    run(cluster)
+    await cluster.settle()
+
+    event = cluster.events()[0]
+    assert (event.type, event.reason, event.message) == (
+        "Warning",
+        "FailedToUpdateEndpointSlices",
+        "Error updating Endpoint Slices for Service default/web: "
+        "[skipping Pod a for Service default/web: Node nowhere Not Found, "
+        "skipping Pod b for Service default/web: Node nowhere Not Found]",
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "what"),
+    [
+        pytest.param("POST", "failed to create EndpointSlice for Service default/web: broken", id="create"),
+        pytest.param(
+            "PATCH", "failed to update web-1 EndpointSlice for Service default/web: broken", id="update"
+        ),
+        pytest.param(
+            "DELETE", "failed to delete web-1 EndpointSlice for Service default/web: broken", id="delete"
+        ),
+    ],
+)
+async def test_what_failed_is_told(cluster: FakeCluster, verb: str, what: str) -> None:
+    cluster.load(NODE, make_service())
+    if verb != "POST":
+        owner = [
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "name": "web",
+                "uid": "service-default-web",
+                "controller": True,
+            }
+        ]
+        first = make_endpoint_slice("web", name="web-1", addresses=["10.0.0.9"])
+        first["metadata"] |= {"ownerReferences": owner if verb == "PATCH" else []}
+        first["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] = (
+            "endpointslice-controller.k8s.io"
+        )
+        cluster.load(first)
+    cluster.faults.fail_next(InternalError("broken"), times=1, methods=(verb,), plural="endpointslices")
+
+    run(cluster)
+    await cluster.settle()
+
+    (event,) = cluster.events()
+    assert event.reason == "FailedToUpdateEndpointSlices"
+    assert event.message == f"Error updating Endpoint Slices for Service default/web: {what}"
+
+
+async def test_a_namespace_that_goes_away_is_no_failure(cluster: FakeCluster) -> None:
+    cluster.load(NODE, make_service())
+    causes = [{"reason": "NamespaceTerminating", "message": "namespace default is being terminated"}]
+    error = Forbidden("forbidden", details={"causes": causes})
+    cluster.faults.fail_next(error, times=1, plural="endpointslices")
+
+    run(cluster)
+    await cluster.advance(600)
+
+    assert cluster.events() == []
+    assert not cluster.list(EndpointSlice)
+
+
+async def test_an_endpoint_that_moves_is_always_in_a_slice(cluster: FakeCluster) -> None:
+    cluster.load(NODE, make_service(), pod(1))
+    run(cluster)
+    await cluster.settle()
+    (first,) = cluster.list(EndpointSlice)
+    replacement = make_service()
+    replacement["metadata"]["uid"] = "another"
+    cluster.faults.fail_next(InternalError("broken"), times=1, methods=("POST",), plural="endpointslices")
+
+    cluster.load(replacement)
+    await cluster.settle()
+    halfway = [entry.metadata.name for entry in cluster.list(EndpointSlice)]
+    await cluster.advance(60)
+
+    assert halfway == [first.metadata.name]
+    assert len(cluster.list(EndpointSlice)) == 1
+
+
+async def test_the_first_slices_count_from_the_making_of_their_service(cluster: FakeCluster) -> None:
+    service, old = make_service(), pod(1)
+    service["metadata"]["creationTimestamp"] = "2026-01-01T00:00:09Z"
+    cluster.load(NODE, service, old)
+    run(cluster)
+    await cluster.settle()
+    first = cluster.list(EndpointSlice)[0].metadata.annotations
+
+    newer = pod(2)
+    newer["status"]["conditions"][0]["lastTransitionTime"] = "2026-01-01T00:00:05Z"
+    cluster.load(newer)
+    await cluster.settle()
+
+    name = "endpoints.kubernetes.io/last-change-trigger-time"
+    assert first[name] == "2026-01-01T00:00:09Z"
+    assert cluster.list(EndpointSlice)[0].metadata.annotations[name] == "2026-01-01T00:00:05Z"
 
 
 async def test_slices_are_not_created_twice_while_the_cache_lags(cluster: FakeCluster) -> None:
