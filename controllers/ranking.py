@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import cmp_to_key
 
 from kplane.api.types import Pod
+from kplane.api.types.core import ContainerStatus
 from kplane.api.types.meta import condition
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -59,8 +60,8 @@ def _by_history(a: Pod, b: Pod, now: datetime) -> int:
         times = ready_since(a), ready_since(b)
         if times[0] != times[1]:
             return _newer_first(times[0], times[1], now) or _by_uid(a, b)
-    if difference := restarts(b) - restarts(a):
-        return difference
+    if restarts(a) != restarts(b):
+        return -1 if restarts(a) > restarts(b) else 1
     created = a.metadata.creation_timestamp, b.metadata.creation_timestamp
     if created[0] != created[1]:
         return _newer_first(created[0], created[1], now) or _by_uid(a, b)
@@ -90,6 +91,12 @@ def ready_since(pod: Pod) -> datetime | None:
     return found.last_transition_time if found and found.status == "True" else None
 
 
-def restarts(pod: Pod) -> int:
-    """The largest restart count of its containers."""
-    return max((status.restart_count for status in pod.status.container_statuses), default=0)
+def restarts(pod: Pod) -> tuple[int, int]:
+    """The largest restart counts of its containers, and of its sidecars, which count less."""
+    sidecars = {entry.name for entry in pod.spec.init_containers if entry.restart_policy == "Always"}
+    beside = [entry for entry in pod.status.init_container_statuses if entry.name in sidecars]
+    return _most(pod.status.container_statuses), _most(beside)
+
+
+def _most(statuses: Sequence[ContainerStatus]) -> int:
+    return max((status.restart_count for status in statuses), default=0)

@@ -53,7 +53,7 @@ def validate_job_status(new: Object, old: Object, spec: Object, path: Path) -> I
     yield from _validate_uncounted(new.get("uncountedTerminatedPods") or {}, path.uncountedTerminatedPods)
     yield from _validate_conditions(now, was, path.conditions)
     yield from _validate_times(now, was, path)
-    yield from _validate_end(now, was, path)
+    yield from _validate_end(now, was, spec, path)
     yield from _validate_indexes(now, was, spec, path)
     yield from _validate_criteria(now, spec, path.conditions)
     yield from _validate_transition(now, was, spec, path)
@@ -94,7 +94,7 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _validate_end(now: _View, was: _View, path: Path) -> Iterator[FieldError]:
+def _validate_end(now: _View, was: _View, spec: Object, path: Path) -> Iterator[FieldError]:
     """What a Job that is over no longer has."""
     if not now.finished:
         return
@@ -105,7 +105,9 @@ def _validate_end(now: _View, was: _View, path: Path) -> Iterator[FieldError]:
     active, uncounted = now.get("active", 0), now.get("uncountedTerminatedPods") or {}
     if concerns("active") and active > 0:
         yield path.active.invalid(active, "active>0 is invalid for finished job")
-    if concerns("startTime") and not now.get("startTime"):
+    # Nothing to do is done even while it is suspended, without a start.
+    nothing = spec.get("suspend") and spec.get("completions") == 0
+    if concerns("startTime") and not now.get("startTime") and not nothing:
         yield path.startTime.required("startTime is required for finished job")
     if concerns("uncountedTerminatedPods") and (uncounted.get("failed") or uncounted.get("succeeded")):
         text = "uncountedTerminatedPods needs to be empty for finished job"

@@ -41,6 +41,10 @@ SKEW = Histogram(
 )
 
 TOO_MANY = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
+UNSUPPORTED = (
+    'CRON_TZ or TZ used in schedule "{}" is not officially supported, see'
+    " https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+)
 
 
 @dataclass
@@ -136,6 +140,9 @@ class CronJobController:
             times = plan.timetable(cronjob)
             if cronjob.spec.suspend:
                 return None
+            if plan.names_zone(cronjob.spec.schedule):
+                why = UNSUPPORTED.format(cronjob.spec.schedule)
+                self._events.event(cronjob, "Warning", "UnsupportedSchedule", why)
             now = self._clock.now()
             runs = plan.missed(cronjob, times, now, deadline=True)
             wait = Requeue(plan.wait(cronjob, times, now))

@@ -56,15 +56,44 @@ def timetable(cronjob: CronJob) -> Timetable:
     zone: tzinfo = UTC
     if spec.time_zone is not None:
         try:
-            zone = ZoneInfo(spec.time_zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            why = f'invalid timeZone: "{spec.time_zone}": unknown time zone {spec.time_zone}'
+            zone = _zone(spec.time_zone)
+        except UnknownZone as error:
+            why = f'invalid timeZone: "{spec.time_zone}": {error}'
             raise BadSchedule("UnknownTimeZone", why) from error
     try:
-        return Timetable(cron.parse(spec.schedule), zone)
+        return _timetable(spec.schedule, zone)
     except cron.ScheduleError as error:
         why = f'unparseable schedule: "{spec.schedule}" : {error}'
         raise BadSchedule("UnparseableSchedule", why) from error
+
+
+def names_zone(schedule: str) -> bool:
+    """Whether a schedule tells its time zone itself: only old ones may."""
+    return "TZ" in schedule
+
+
+class UnknownZone(ValueError):
+    """There is no time zone of this name."""
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise UnknownZone(f"unknown time zone {name}") from error
+
+
+def _timetable(schedule: str, zone: tzinfo) -> Timetable:
+    """Raises ScheduleError."""
+    prefix, _, rest = schedule.partition(" ")
+    if not prefix.startswith(("TZ=", "CRON_TZ=")):
+        return Timetable(cron.parse(schedule), zone)
+    name = prefix.partition("=")[2]
+    try:
+        zone = UTC if name in ("", "Local") else _zone(name)
+    except UnknownZone as error:
+        raise cron.ScheduleError(f"provided bad location {name}: {error}") from error
+    return Timetable(cron.parse(rest.strip()), zone)
 
 
 def missed(cronjob: CronJob, times: Timetable, now: datetime, *, deadline: bool) -> Missed:
@@ -130,6 +159,8 @@ def job_body(cronjob: CronJob, scheduled: datetime, zone: tzinfo) -> Object:
     """The Job of one run."""
     template = cronjob.spec.job_template
     metadata = template.get("metadata") or {}
+    if cronjob.spec.time_zone is None:
+        zone = UTC
     when = scheduled.astimezone(zone).isoformat().replace("+00:00", "Z")
     made: Object = {
         "name": job_name(cronjob, scheduled),

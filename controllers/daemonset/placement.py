@@ -157,6 +157,16 @@ def _tied(affinity: Object, node: str) -> Object:
 
 
 def _with_added(own: Iterable[Object], host_network: bool) -> list[Object]:
-    """The template's tolerations and those of every daemon Pod, in place of ones that say the same."""
-    added = [msgspec.to_builtins(entry) for entry in _added(host_network=host_network)]
-    return [entry for entry in own if entry not in added] + added
+    """The template's tolerations and those of every daemon Pod, which stand in for ones that tolerate the
+    same for some time only: a daemon stays."""
+    added: dict[tuple[str, ...], Object] = {
+        _tolerated(entry): entry
+        for entry in (msgspec.to_builtins(entry) for entry in _added(host_network=host_network))
+    }
+    merged = [added.get(_tolerated(entry), entry) for entry in own]
+    return merged + [entry for entry in added.values() if entry not in merged]
+
+
+def _tolerated(toleration: Object) -> tuple[str, ...]:
+    """What a toleration is about, whatever its time."""
+    return tuple(toleration.get(name) or "" for name in ("key", "effect", "operator", "value"))

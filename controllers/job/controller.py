@@ -241,6 +241,8 @@ class JobController:
     def _show_suspension(self, found: Assessment) -> None:
         job, state, now = found.job, found.state, found.now
         if job.spec.suspend:
+            # It starts anew when it is resumed (KEP-5440); until then its template may be changed.
+            state.start_time = None
             if state.set_condition(new_condition("Suspended", "JobSuspended", "Job suspended", now)):
                 self._events.event(job, "Normal", "Suspended", "Job suspended")
         elif state.set_condition(
@@ -280,6 +282,9 @@ class JobController:
         assert ending is not None
         kind = "Complete" if ending.type == SUCCESS else "Failed"
         state.set_condition(new_condition(kind, ending.reason, ending.message, now))
+        if state.start_time is None and found.job.spec.completions != 0:
+            # It ended while it was suspended, and what has ended has started.
+            state.start_time = now
         if kind == "Complete":
             state.completion_time = now
 

@@ -78,7 +78,9 @@ def pod_body(sts: StatefulSet, template: Object, revision: str, ordinal: int) ->
     metadata = {**body["metadata"], "name": name}
     del metadata["generateName"]
     metadata["labels"] = {**metadata.get("labels", {}), **labels(name, ordinal), POD_LABEL: revision}
-    spec = {**body["spec"], "hostname": name, "subdomain": sts.spec.service_name}
+    spec = {**body["spec"], "hostname": name}
+    if sts.spec.service_name:
+        spec["subdomain"] = sts.spec.service_name
     if volumes := _volumes(sts, spec.get("volumes") or [], ordinal):
         spec["volumes"] = volumes
     return {**body, "metadata": metadata, "spec": spec}

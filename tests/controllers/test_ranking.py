@@ -37,6 +37,13 @@ def restarted(name: str, count: int) -> Object:
     return body
 
 
+def sidecar_restarted(name: str, count: int, *, policy: str = "Always") -> Object:
+    body = restarted(name, 1)
+    body["spec"]["initContainers"] = [{"name": "proxy", "restartPolicy": policy}]
+    body["status"]["initContainerStatuses"] = [{"name": "proxy", "restartCount": count}]
+    return body
+
+
 def created(name: str, moment: str) -> Object:
     body = make_pod(name, node="n", phase="Running")
     body["metadata"]["creationTimestamp"] = moment
@@ -63,6 +70,8 @@ def created(name: str, moment: str) -> Object:
             id="young-first",
         ),
         pytest.param(restarted("a", 7), restarted("b", 1), id="restarted-often-first"),
+        pytest.param(restarted("a", 2), sidecar_restarted("b", 9), id="sidecars-count-less"),
+        pytest.param(sidecar_restarted("a", 2), sidecar_restarted("b", 1), id="restarted-sidecar-first"),
         pytest.param(
             created("a", "2026-05-31T23:59:00Z"),
             created("b", "2026-01-01T00:00:00Z"),

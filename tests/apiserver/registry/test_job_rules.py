@@ -163,6 +163,13 @@ def status(*conditions: str, **fields: Any) -> dict[str, Any]:
     return {"status": fields | ({"conditions": listed} if conditions else {})}
 
 
+async def test_a_job_of_nothing_may_end_while_it_is_suspended(api: Api) -> None:
+    nothing = merged(JOB, spec(suspend=True, completions=0))
+    over = status("SuccessCriteriaMet", "Complete", completionTime=THEN)
+
+    assert await refused_updates(api, JOBS, nothing, {"over": over}, subresource="status") == {"over": []}
+
+
 async def test_what_the_status_of_a_job_may_become(api: Api) -> None:
     done = {"startTime": THEN, "completionTime": LATER}
     changes = {

@@ -85,6 +85,23 @@ async def test_a_job_is_made_at_its_time_under_its_name(cluster: FakeCluster) ->
     assert told(cluster) == ["SuccessfulCreate"]
 
 
+async def test_a_schedule_that_names_its_zone_is_kept_and_told(cluster: FakeCluster) -> None:
+    schedule = "CRON_TZ=Asia/Kolkata 0 6 * * *"
+    await started(cluster, schedule=schedule)
+
+    await cluster.advance(HOUR)
+
+    (job,) = cluster.list(Job)
+    assert job.metadata.name == name_at(2026, 1, 1, 0, 30)
+    scheduled = job.metadata.annotations["batch.kubernetes.io/cronjob-scheduled-timestamp"]
+    assert scheduled == "2026-01-01T00:30:00Z"
+    (why,) = {event.message for event in cluster.events() if event.reason == "UnsupportedSchedule"}
+    assert why == (
+        f'CRON_TZ or TZ used in schedule "{schedule}" is not officially supported, see'
+        " https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+    )
+
+
 async def test_a_finished_run_leaves_the_list(cluster: FakeCluster) -> None:
     await started(cluster)
     await cluster.advance(HOUR + 60)
@@ -192,6 +209,11 @@ async def test_history_is_limited(cluster: FakeCluster) -> None:
         pytest.param(
             {"schedule": "61 * * * *"}, "UnparseableSchedule",
             'unparseable schedule: "61 * * * *" : end of range (61) above maximum (59): 61', id="schedule",
+        ),
+        pytest.param(
+            {"schedule": "TZ=Mars/Base * * * * *"}, "UnparseableSchedule",
+            'unparseable schedule: "TZ=Mars/Base * * * * *" : provided bad location Mars/Base: unknown time'
+            " zone Mars/Base", id="zone-in-schedule",
         ),
         pytest.param(
             {"schedule": "0 0 30 2 *"}, "InvalidSchedule",

@@ -134,6 +134,22 @@ async def test_pods_tolerate_what_befalls_nodes(cluster: FakeCluster) -> None:
     assert {entry.operator for entry in pod.spec.tolerations} == {"Exists"}
 
 
+async def test_a_daemon_tolerates_failures_of_its_node_for_ever(cluster: FakeCluster) -> None:
+    brief = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
+    own = {"key": "gpu", "operator": "Exists"}
+    tolerations = [brief | {"tolerationSeconds": 300}, own]
+    cluster.load(make_daemonset(template=template(tolerations=tolerations)), *nodes(1))
+    run(cluster)
+
+    await cluster.settle()
+
+    (pod,) = cluster.list(Pod)
+    keys = [entry.key for entry in pod.spec.tolerations]
+    assert keys[:2] == [brief["key"], "gpu"]
+    assert keys.count(brief["key"]) == 1
+    assert {entry.toleration_seconds for entry in pod.spec.tolerations} == {None}
+
+
 def required(**term: Any) -> Object:
     terms = {"nodeSelectorTerms": [term]}
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}

@@ -198,6 +198,7 @@ async def test_a_suspended_job_has_no_pods_and_its_deadline_rests(cluster: FakeC
     assert suspended is not None
     assert (suspended.status, suspended.reason) == ("True", "JobSuspended")
     assert tally(cluster) == (0, 0, 0)
+    assert stored(cluster).status.start_time is None
     await cluster.advance(100)
 
     await change(cluster, suspend=False)
@@ -208,6 +209,7 @@ async def test_a_suspended_job_has_no_pods_and_its_deadline_rests(cluster: FakeC
     resumed = condition(stored(cluster).status.conditions, "Suspended")
     assert resumed is not None
     assert (resumed.status, resumed.reason) == ("False", "JobResumed")
+    assert stored(cluster).status.start_time == resumed.last_transition_time
     assert {event.reason for event in cluster.events()} >= {"Suspended", "Resumed"}
 
 
@@ -216,6 +218,21 @@ async def test_a_job_created_suspended_has_not_started(cluster: FakeCluster) -> 
 
     assert active(cluster) == []
     assert stored(cluster).status.start_time is None
+
+
+async def test_a_job_that_fails_while_it_is_suspended_has_started(cluster: FakeCluster) -> None:
+    await started(cluster, backoffLimit=0, podReplacementPolicy="Failed")
+    bind(cluster)
+    (pod,) = active(cluster)
+    await change(cluster, suspend=True)
+    assert stored(cluster).status.start_time is None
+    cluster.load(make_pod("late", labels=pod.metadata.labels, finalizers=[TRACKING], phase="Failed"))
+
+    await cluster.advance(2)
+    await reaped(cluster)
+
+    assert ended(cluster)[:2] == ("Failed", "BackoffLimitExceeded")
+    assert stored(cluster).status.start_time is not None
 
 
 async def test_parallelism_can_be_lowered_without_failures(cluster: FakeCluster) -> None:
