@@ -22,12 +22,12 @@ from kplane.client.rest import connect
 from kplane.runtime import pki
 from kplane.runtime.process import Fatal
 
-from . import tokens
+from . import metricsserver, tokens
 from .clusterinfo import publish
 from .kubeadmconfig import publish as publish_config
 from .layout import Layout
 from .plan import CONTROLLERS, etcd_client_flags, etcd_trust_flags, trust_flags
-from .prepare import KUBECONFIGS, SERVER_NAMES, write_kubeconfigs, write_serving
+from .prepare import KUBECONFIGS, SERVER_NAMES, write_kubeconfigs, write_metrics_server, write_serving
 from .rights import grant
 
 _DNS_NAME = re.compile(r"(?:\*\.)?[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
@@ -74,6 +74,7 @@ def init(layout: Layout, wish: Wish, clock: Clock) -> Sequence[Command]:
     if members is not None:
         pki.ensure_etcd(layout.pki, names=members.dns, ips=members.ips, clock=clock)
     write_serving(layout.pki, clock)
+    write_metrics_server(layout.pki, clock)
     write_kubeconfigs(layout, KUBECONFIGS, server)
     return made
 
@@ -81,21 +82,39 @@ def init(layout: Layout, wish: Wish, clock: Clock) -> Sequence[Command]:
 async def let_nodes_join(path: Path, wish: tokens.Wish, clock: Clock) -> str:
     """Give out the rights that a cluster begins with, publish `cluster-info` and make a token; what to type
     on a machine that is to join. `path` is the super-admin's kubeconfig. Raises Fatal and ApiError."""
+    known, authority = _trusting(path)
+    await grant(path)
+    client = connect(known)
+    try:
+        await publish(client, known.server, authority)
+        await publish_config(client, known.server)
+        await tokens.create(client, wish, clock)
+        return await tokens.join_command(client, wish.token)
+    finally:
+        await client.close()
+
+
+async def announce_metrics_server(path: Path, address: str) -> None:
+    """Tell the API server where the metrics server is: `address` is HOST[:PORT]. `path` is the super-admin's
+    kubeconfig. Raises Fatal and ApiError."""
+    flag = "--metrics-server-address"
+    host, port = endpoint(address, metricsserver.PORT, flag)
+    _named([host], flag)
+    if ":" in host:
+        raise Fatal(f"{flag} {address}: a Service cannot lead to an IPv6 address; give it a name")
+    known, authority = _trusting(path)
+    await metricsserver.write(connect(known), host, port, authority)
+
+
+def _trusting(path: Path) -> tuple[kubeconfig.Credentials, bytes]:
+    """A kubeconfig, and the authority that it trusts. Raises Fatal."""
     try:
         known = kubeconfig.load(path)
     except kubeconfig.ConfigError as error:
         raise Fatal(str(error)) from error
     if known.ca is None:
         raise Fatal(f"{path} names no certificate authority for nodes to trust")
-    await grant(path)
-    client = connect(known)
-    try:
-        await publish(client, known.server, known.ca)
-        await publish_config(client, known.server)
-        await tokens.create(client, wish, clock)
-        return await tokens.join_command(client, wish.token)
-    finally:
-        await client.close()
+    return known, known.ca
 
 
 def server_url(wish: Wish) -> str:
@@ -104,18 +123,18 @@ def server_url(wish: Wish) -> str:
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
-def endpoint(text: str, port: int) -> tuple[str, int]:
+def endpoint(text: str, port: int, flag: str = "--control-plane-endpoint") -> tuple[str, int]:
     """Host and port of HOST[:PORT]. Raises Fatal."""
     if not text:
-        raise Fatal("say where the API is reached: --control-plane-endpoint HOST[:PORT]")
+        raise Fatal(f"say where it is reached: {flag} HOST[:PORT]")
     bare = text.count(":") > 1 and not text.startswith("[")
     try:
         parts = urlsplit(f"//[{text}]" if bare else f"//{text}")
         host, port = parts.hostname or "", parts.port or port
     except ValueError as error:
-        raise Fatal(f"--control-plane-endpoint {text} is not HOST[:PORT]") from error
+        raise Fatal(f"{flag} {text} is not HOST[:PORT]") from error
     if parts.netloc.strip("[]") != text.strip("[]") or "@" in text:
-        raise Fatal(f"--control-plane-endpoint {text} is not HOST[:PORT]")
+        raise Fatal(f"{flag} {text} is not HOST[:PORT]")
     return host, port
 
 
@@ -202,6 +221,24 @@ def commands(layout: Layout, wish: Wish) -> Sequence[Command]:
                 f"--service-account-private-key-file={layout.pki / 'sa.key'}",
                 f"--cluster-signing-cert-file={layout.pki / 'ca.crt'}",
                 f"--cluster-signing-key-file={layout.pki / 'ca.key'}",
+            ],
+        ),
+        Command(
+            "for `kubectl top` and autoscalers, where --metrics-server-address of the next command says",
+            [
+                "kplane", "metrics-server", f"--kubeconfig={folder / 'metrics-server.conf'}",
+                "--metric-resolution=15s", f"--secure-port={metricsserver.PORT}",
+                *_serving(layout, metricsserver.NAME),
+                f"--requestheader-client-ca-file={layout.pki / 'front-proxy-ca.crt'}",
+                "--requestheader-allowed-names=front-proxy-client",
+            ],
+        ),
+        Command(
+            "once, with it",
+            [
+                "kplane", "init", "phase", "metrics-server",
+                f"--kubeconfig={folder / 'super-admin.conf'}",
+                f"--metrics-server-address={metricsserver.HOST}:{metricsserver.PORT}",
             ],
         ),
     ]  # fmt: skip

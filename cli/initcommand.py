@@ -1,4 +1,4 @@
-"""The command `kplane init` and its phase `bootstrap-token`, with kubeadm's flags."""
+"""The command `kplane init` and its phases, with kubeadm's flags where it has them."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ phases = typer.Typer(no_args_is_help=True, help="One step of it.")
 app.add_typer(phases, name="phase")
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the files go.")]
+
+SuperAdmin = Annotated[
+    Path | None, typer.Option("--kubeconfig", help="The super-admin's; DATA-DIR/super-admin.conf.")
+]
 
 
 @app.callback()
@@ -71,9 +75,7 @@ def init_command(
 @phases.command("bootstrap-token")
 def bootstrap_token_command(
     data_dir: DataDir = None,
-    kubeconfig: Annotated[
-        Path | None, typer.Option("--kubeconfig", help="The super-admin's; DATA-DIR/super-admin.conf.")
-    ] = None,
+    kubeconfig: SuperAdmin = None,
     token: Annotated[str, typer.Option(help="ID.SECRET; made up by default.")] = "",
     ttl: Annotated[str, typer.Option("--token-ttl", help="How long it is good; 0: for ever.")] = "24h0m0s",
     description: Annotated[str, typer.Option(help="What it is for.")] = "",
@@ -99,6 +101,31 @@ def bootstrap_token_command(
             raise Fatal(str(error)) from error
 
     raise typer.Exit(run("kplane init phase bootstrap-token", prepare))
+
+
+@phases.command("metrics-server")
+def metrics_server_command(
+    address: Annotated[
+        str, typer.Option("--metrics-server-address", help="HOST[:PORT] where the API server finds it.")
+    ],
+    data_dir: DataDir = None,
+    kubeconfig: SuperAdmin = None,
+) -> None:
+    """Give the metrics server its rights, and its place behind the API server."""
+    from kplane.api.errors import ApiError
+
+    from . import init
+    from .prepare import KUBECONFIGS
+
+    path = kubeconfig or (data_dir or default_root()).resolve() / KUBECONFIGS["super-admin"]
+
+    async def announce() -> None:
+        try:
+            await init.announce_metrics_server(path, address)
+        except ApiError as error:
+            raise Fatal(str(error)) from error
+
+    raise typer.Exit(run("kplane init phase metrics-server", announce))
 
 
 def _listed(text: str) -> list[str]:

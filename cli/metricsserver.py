@@ -1,8 +1,8 @@
-"""What a cluster of `kplane up` needs for its metrics server: its place in the API, and its rights.
+"""What a cluster needs for its metrics server: its place in the API, and its rights.
 
-The server runs on the API server's machine, where the name `localhost` leads to it: a Service of type
-ExternalName says so. Its role and bindings are those of upstream's manifest; it is the service account of
-that manifest, by certificate. Safe to repeat.
+The server is no Pod: a Service of type ExternalName says where the API server finds it, which is `localhost`
+where both run on one machine. Its role and bindings are those of upstream's manifest; it is that manifest's
+service account, by certificate. Safe to repeat.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from kplane.api.resource import Object, Resource
 from kplane.client import kubeconfig
-from kplane.client.rest import PatchType, connect
+from kplane.client.rest import Client, PatchType, connect
 
 NAME, NAMESPACE = "metrics-server", "kube-system"
 USER = f"system:serviceaccount:{NAMESPACE}:{NAME}"
@@ -26,11 +26,19 @@ RBAC = "rbac.authorization.k8s.io/v1"
 _MANAGER = "kplane-up"
 
 
+HOST, PORT = "localhost", 4443
+"""Where the API server finds it, unless it is told otherwise."""
+
+
 async def register(super_admin: Path, port: int, authority: Path) -> None:
-    """Write the objects; `authority` has signed the server's certificate. Raises ApiError."""
-    client = connect(kubeconfig.load(super_admin))
+    """For a server on the API server's machine; `authority` has signed its certificate. Raises ApiError."""
+    await write(connect(kubeconfig.load(super_admin)), HOST, port, authority.read_bytes())
+
+
+async def write(client: Client, host: str, port: int, authority: bytes) -> None:
+    """Write the objects, and close the client. `host` is a DNS name or an IPv4 address. Raises ApiError."""
     try:
-        for body in objects(port, authority.read_bytes()):
+        for body in objects(host, port, authority):
             name, namespace = body["metadata"]["name"], body["metadata"].get("namespace", "")
             await client.patch(
                 _resource(body), name, namespace, body,
@@ -40,7 +48,7 @@ async def register(super_admin: Path, port: int, authority: Path) -> None:
         await client.close()
 
 
-def objects(port: int, authority: bytes) -> list[Object]:
+def objects(host: str, port: int, authority: bytes) -> list[Object]:
     """In the order in which they are written: the API comes last."""
     aggregated = {
         f"rbac.authorization.k8s.io/aggregate-to-{role}": "true" for role in ("view", "edit", "admin")
@@ -57,7 +65,7 @@ def objects(port: int, authority: bytes) -> list[Object]:
         _object(RBAC, "ClusterRole", READER, labels=aggregated, rules=[metrics]),
         _object(RBAC, "ClusterRole", ROLE, rules=[kubelets, seen]),
         _object(RBAC, "ClusterRoleBinding", ROLE, roleRef=bound, subjects=[account]),
-        _object("v1", "Service", NAME, NAMESPACE, spec={"type": "ExternalName", "externalName": "localhost"}),
+        _object("v1", "Service", NAME, NAMESPACE, spec={"type": "ExternalName", "externalName": host}),
         _object(
             "apiregistration.k8s.io/v1",
             "APIService",

@@ -35,6 +35,7 @@ KUBECONFIGS = {
     "super-admin": "super-admin.conf",
     "kube-scheduler": "scheduler.conf",
     "kube-controller-manager": "controller-manager.conf",
+    metricsserver.NAME: "metrics-server.conf",
 }
 """Certificates, and the kubeconfigs of `kplane init` that hold them."""
 
@@ -50,7 +51,7 @@ def prepare(layout: Layout, options: Options, ports: Ports) -> None:
         pki.ensure_etcd(layout.pki)
     write_serving(layout.pki)
     if options.metrics_server:
-        _write_metrics_server(layout.pki)
+        write_metrics_server(layout.pki)
     pki.issue(layout.pki, _node_request(options, ips[:2]))
     _write_kubeconfigs(layout, options, ports)
     if options.runtime is Runtime.CONTAINERD:
@@ -67,14 +68,14 @@ def write_serving(directory: Path, clock: Clock | None = None) -> None:
         pki.issue(directory, serving, clock=clock)
 
 
-def _write_metrics_server(directory: Path) -> None:
+def write_metrics_server(directory: Path, clock: Clock | None = None) -> None:
     """Who the metrics server is, to the API server and kubelets and to those who ask it."""
     name = metricsserver.NAME
-    pki.issue(directory, pki.Request(name, metricsserver.USER, metricsserver.GROUPS))
+    pki.issue(directory, pki.Request(name, metricsserver.USER, metricsserver.GROUPS), clock=clock)
     serving = pki.Request(
         f"{name}-serving", name, usage="server", dns_names=metricsserver.DNS_NAMES, ips=["127.0.0.1"]
     )
-    pki.issue(directory, serving)
+    pki.issue(directory, serving, clock=clock)
 
 
 def _node_request(options: Options, ips: Sequence[str]) -> pki.Request:

@@ -4,7 +4,7 @@ addresses. Not one of upstream's, which leaves it to people; it runs only where 
 What it approves is signed by an authority that clients of the API may believe as well, so that a node must
 not get the name or the address of anything else: what is refused here waits for a person.
 
-Reads: CertificateSigningRequests, Nodes, ServiceCIDRs, the EndpointSlices of the API servers and the ConfigMap
+Reads: CertificateSigningRequests, Nodes, ServiceCIDRs, the API servers' EndpointSlices and the ConfigMap
 `cluster-info`, from informer caches. Writes: approval.
 
 Invariant: only the node itself asks; each address is one that this Node, and no other, has in its status.

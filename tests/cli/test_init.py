@@ -6,12 +6,14 @@ import stat
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from typer.testing import CliRunner
 
 from kplane.api.clock import Entropy, SystemClock
+from kplane.api.resource import Resource
 from kplane.api.types import ConfigMap, Secret
 from kplane.apiserver import config as apiserver
 from kplane.apiserver.auth.authorization import AuthorizationSettings
@@ -26,14 +28,21 @@ from kplane.client.kubeconfig import Credentials
 from kplane.client.rest import connect
 from kplane.controllers import config as controllers
 from kplane.controllers.registry import worker_flags
+from kplane.metricsserver import config as metricsserver
 from kplane.runtime import pki
 from kplane.runtime.process import Fatal
 from kplane.runtime.serving import Serving, ServingConfig
 from kplane.scheduler import config as scheduler
 from kplane.testing.clock import VirtualClock
 
+SERVICES: Resource[dict[str, Any]] = Resource("", "v1", "services", "Service", True, dict)
+API_SERVICES: Resource[dict[str, Any]] = Resource(
+    "apiregistration.k8s.io", "v1", "apiservices", "APIService", False, dict
+)
 WISH = init.Wish(endpoint="api.example.net:8443", advertise_address="192.0.2.1")
-CONFIGS = ("admin.conf", "super-admin.conf", "scheduler.conf", "controller-manager.conf")
+CONFIGS = (
+    "admin.conf", "super-admin.conf", "scheduler.conf", "controller-manager.conf", "metrics-server.conf"
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -73,6 +82,10 @@ def test_each_kubeconfig_is_complete_and_its_components_own(layout: Layout, cloc
         "super-admin.conf": "CN=kubernetes-super-admin,O=system:masters",
         "scheduler.conf": "CN=system:kube-scheduler",
         "controller-manager.conf": "CN=system:kube-controller-manager",
+        "metrics-server.conf": (
+            "CN=system:serviceaccount:kube-system:metrics-server,"
+            "O=system:serviceaccounts:kube-system,O=system:serviceaccounts"
+        ),
     }
     assert {held.server for held in found.values()} == {"https://api.example.net:8443"}
     # Nothing is elsewhere: the file alone can be taken to another machine.
@@ -134,6 +147,11 @@ def test_the_components_understand_what_they_are_to_be_started_with(
     assert managed.root_ca_file == layout.pki / "ca.crt"
     # More than one of each may be started.
     assert managed.leader_elect
+    # Nodes that join prove by themselves that they are the kubelets at their addresses.
+    assert managed.enabled("kubelet-serving-approving-controller")
+    measured = metricsserver.parse(flags(made, "metrics-server"))
+    assert measured.kubeconfig == layout.root / "metrics-server.conf"
+    assert not measured.kubelet_insecure_tls
     named = {word.partition("=")[2] for command in made for word in command.words}
     assert not [path for path in named if path.startswith(str(layout.root)) and not Path(path).exists()]
 
@@ -274,9 +292,30 @@ async def test_nodes_can_join_once_the_api_answers(layout: Layout) -> None:
             assert url in info.data["kubeconfig"]
             found = {secret.metadata.name for secret in (await admin.list(Secret, "kube-system")).items}
             assert {token.secret_name for token in made} <= found
+            await init.announce_metrics_server(path, "metrics.example.net:8443")
+            service = await admin.get(SERVICES, "metrics-server", "kube-system")
+            assert service["spec"]["externalName"] == "metrics.example.net"
+            aggregated = await admin.get(API_SERVICES, "v1beta1.metrics.k8s.io")
+            assert aggregated["spec"]["service"]["port"] == 8443
         finally:
             await stranger.close()
             await admin.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        pytest.param("", "--metrics-server-address HOST[:PORT]", id="none"),
+        pytest.param("a_b", "neither a DNS name nor an IP address", id="name"),
+        pytest.param("a:b", "--metrics-server-address a:b is not HOST[:PORT]", id="port"),
+        pytest.param("2001:db8::1", "cannot lead to an IPv6 address", id="ipv6"),
+    ],
+)
+async def test_a_metrics_server_that_cannot_be_found_is_told(layout: Layout, address: str, says: str) -> None:
+    with pytest.raises(Fatal) as refused:
+        await init.announce_metrics_server(layout.root / "super-admin.conf", address)
+
+    assert says in str(refused.value)
 
 
 async def test_a_kubeconfig_that_is_not_there_is_told(layout: Layout, clock: VirtualClock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import io
 import json
@@ -68,6 +69,63 @@ async def test_the_demo_spreads_an_application_and_outlives_a_worker(cluster: An
     await cluster.compose("start", demo.WORKERS[1])
     await cluster.wait_ready(*demo.WORKERS)
     assert (await cluster.get("node", demo.WORKERS[1]))["metadata"]["uid"] == node
+
+
+async def test_what_runs_on_a_worker_is_reached_through_the_api_server(
+    cluster: Any, demo: ModuleType
+) -> None:
+    """Nobody has approved a certificate, and the API server verifies whom it asks."""
+    await cluster.load_example()
+    for worker in demo.WORKERS:
+        name = f"reached-{worker}"
+        await cluster.kubectl("apply", "-f", "-", input=pod_on(worker, name))
+        await cluster.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+
+        assert (await cluster.kubectl("exec", name, "--", "hostname")).strip() == name
+        assert await cluster.kubectl("logs", name) == "started\n"
+        assert await forwarded(cluster, name) == f"Hello, {name}\n"
+
+    requests = (await cluster.get("certificatesigningrequests"))["items"]
+    serving = [one for one in requests if one["spec"]["signerName"] == "kubernetes.io/kubelet-serving"]
+    assert {one["spec"]["username"] for one in serving} == {f"system:node:{name}" for name in demo.WORKERS}
+    assert {one["status"]["conditions"][0]["reason"] for one in serving} == {"AutoApproved"}
+
+    async def measured() -> bool:
+        try:
+            told = await cluster.kubectl("top", "nodes", "--no-headers")
+            pods = await cluster.kubectl("top", "pods", "--no-headers")
+        except Fatal:
+            return False
+        return {line.split()[0] for line in told.splitlines()} == set(demo.WORKERS) and "reached-" in pods
+
+    await cluster.until(measured, 60, "`kubectl top` does not tell of both workers")
+    await cluster.kubectl("delete", "pod", *(f"reached-{worker}" for worker in demo.WORKERS), "--wait=false")
+
+
+def pod_on(worker: str, name: str) -> bytes:
+    said = [{"name": "GREETING", "value": "Hello"}, {"name": "POD", "value": name}]
+    container = {"image": "localhost/kplane/hello:1", "name": "c", "imagePullPolicy": "IfNotPresent"}
+    probe = {"readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}, "env": said}
+    spec = {"nodeName": worker, "containers": [container | probe]}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}).encode()
+
+
+async def forwarded(cluster: Any, pod: str) -> str:
+    """The page of a Pod, through `kubectl port-forward`."""
+    argv = [*cluster.kubectl_command, "port-forward", f"pod/{pod}", ":8080"]
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        # Forwarding from 127.0.0.1:PORT -> 8080
+        address = (await process.stdout.readline()).split()[2].decode()
+        asking = ("curl", "--fail", "--silent", "--max-time", "10", f"http://{address}/")
+        page = await asyncio.create_subprocess_exec(
+            *cluster.engine.inside, *asking, stdout=asyncio.subprocess.PIPE
+        )
+        return (await page.communicate())[0].decode()
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 async def test_a_restarted_worker_keeps_its_identity(cluster: Any) -> None:

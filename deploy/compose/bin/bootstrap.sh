@@ -1,5 +1,6 @@
 #!/bin/sh
-# Let nodes join: rights, cluster-info, and a token, which the workers find in /join.
+# Let nodes join: rights, cluster-info, and a token, which the workers find in /join; and let the metrics
+# server in.
 set -eu
 umask 077
 command=$(kplane init phase bootstrap-token --kubeconfig /etc/kplane/super-admin.conf \
@@ -11,5 +12,7 @@ address=$3 token=$5
 shift 5
 printf '%s\n' "$token" >/join/token.new
 printf '%s\n' "$address $*" >/join/arguments.new
+kplane init phase metrics-server --kubeconfig /etc/kplane/super-admin.conf \
+  --metrics-server-address metrics-server:4443
 mv /join/token.new /join/token
 mv /join/arguments.new /join/arguments

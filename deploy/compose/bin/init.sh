@@ -40,6 +40,9 @@ give scheduler 10003 \
 give controller-manager 10004 \
   controller-manager.conf pki/ca.crt pki/ca.key pki/sa.key \
   pki/kube-controller-manager-serving.crt pki/kube-controller-manager-serving.key
+give metrics-server 10006 \
+  metrics-server.conf pki/metrics-server-serving.crt pki/metrics-server-serving.key pki/ca.crt \
+  pki/front-proxy-ca.crt
 give admin 10005 admin.conf super-admin.conf
 
 own /for/etcd-data 10001
