@@ -69,6 +69,8 @@ class Config:
     node_cidr_mask_size_ipv4: int = 0
     node_cidr_mask_size_ipv6: int = 0
     mirroring_max_endpoints_per_subset: int = 1000
+    resource_quota_sync_period: float = 300
+    """Seconds between two counts of a quota."""
     hpa_sync_period: float = 15
     hpa_tolerance: float = 0.1
     hpa_downscale_stabilization: float = 300
@@ -147,6 +149,7 @@ def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
     add("--unhealthy-zone-threshold", type=float, default=0.55, help="share of lost nodes of such a zone")
     add("--large-cluster-size-threshold", type=int, default=50, help="zones up to this lose no nodes then")
     add("--terminated-pod-gc-threshold", type=int, default=12500, help="finished Pods to keep; 0 for all")
+    add("--resource-quota-sync-period", type=_seconds, default=300.0, help="time between two counts")
     hpa = "horizontal-pod-autoscaler"
     add(f"--{hpa}-sync-period", dest="hpa_sync_period", type=_seconds, default=15.0)
     add(f"--{hpa}-tolerance", dest="hpa_tolerance", type=float, default=0.1)

@@ -1,8 +1,7 @@
 """ResourceQuota controller: counts again what the objects of a namespace cost, and writes it to the quota.
 
-Reads: ResourceQuotas and the objects that quotas are usually about, from informer caches; the metadata of
-others, of which a quota only counts how many there are, custom resources included, from informers that start
-when a quota asks for them. Writes: the status of ResourceQuotas.
+Reads: ResourceQuotas, and from informers that start when a quota asks for them the objects that it is about;
+of those that it only counts, custom resources included, the metadata. Writes: the status of ResourceQuotas.
 Elsewhere: charging new objects (the API server's admission); costs (`kplane/api/quota`).
 
 Invariant: only what gives something back (an object that goes, or ends, or shrinks) starts a new count.
@@ -16,9 +15,9 @@ from datetime import datetime
 from functools import partial
 from typing import TypeAlias
 
-from kplane.api.errors import NotFound, ServiceUnavailable
+from kplane.api.errors import ApiError, NotFound, ServiceUnavailable
 from kplane.api.quantity import Wire
-from kplane.api.quota import Evaluator, evaluator_for, pods
+from kplane.api.quota import Evaluator, evaluator_for, pods, scopes
 from kplane.api.quota.amounts import added, masked, same
 from kplane.api.quota.evaluators import ALIASES
 from kplane.api.resource import Key, Object, Resource
@@ -28,20 +27,23 @@ from kplane.client.controller import Context
 from kplane.client.informer import Informer
 from kplane.client.workqueue import Requeue
 
+from .config import Config
 from .discovery import discover
+from .quotatypes import QuotaPod
 
-RESYNC_SECONDS = 300.0
-"""Upstream's `--resource-quota-sync-period`."""
-PODS, QUOTAS = ("", "pods"), ("", "resourcequotas")
+PODS, QUOTAS, CLAIMS = ("", "pods"), ("", "resourcequotas"), ("", "persistentvolumeclaims")
 WATCHED = (
     PODS,
     ("", "services"),
-    ("", "persistentvolumeclaims"),
+    CLAIMS,
     ("resource.k8s.io", "resourceclaims"),
     *(("", plural) for plural in sorted(ALIASES)),
 )
 """Group and plural of what costs more than a number, or is counted by its bare name."""
 
+SOON = 1.0
+"""Seconds after which is counted again what was counted before the caches were there: what went in between
+told nobody."""
 
 Place: TypeAlias = tuple[str, str]
 """Group and plural."""
@@ -52,20 +54,21 @@ class ResourceQuotaController:
 
     def __init__(self, ctx: Context) -> None:
         self._client, self._clock, self._queue = ctx.client, ctx.clock, ctx.queue
+        self._options: Config = ctx.options or Config()
         self._informers = ctx.informers
         self._counted: dict[Resource[PartialObjectMetadata], Informer[PartialObjectMetadata]] = {}
         self._scheme = builtin()
-        self._watched = {place: ctx.informer(self._resource(*place)) for place in WATCHED}
-        self._quotas: Informer[Object] = self._watched[QUOTAS]
-        for place, informer in self._watched.items():
-            informer.on_change(partial(self._object_changed, place))
+        self._quotas: Informer[Object] = ctx.informer(self._resource(*QUOTAS))
+        self._watched = {QUOTAS: self._quotas}
+        self._quotas.on_change(partial(self._object_changed, QUOTAS))
         self._quotas.on_change(self._quota_changed)
 
     def _resource(self, group: str, plural: str) -> Resource[Object]:
         rows = [row for row in self._scheme.rows.values() if (row.group, row.plural) == (group, plural)]
         if not rows:
             raise NotFound(f"no resource {plural} in group {group!r}")
-        return rows[0].resource
+        resource = rows[0].resource
+        return resource.as_type(QuotaPod) if (group, plural) == PODS else resource
 
     async def _counted_resource(self, group: str, plural: str) -> Resource[PartialObjectMetadata]:
         """Raises NotFound for what this cluster does not have."""
@@ -86,11 +89,13 @@ class ResourceQuotaController:
             self._queue.add(_key(new))
 
     def _object_changed(self, place: Place, old: Object | None, new: Object | None) -> None:
-        if old is None or (new is not None and not self._gives_back(place, old, new)):
+        if old is None:
             return
         evaluator = evaluator_for(*place)
-        for quota in self._quotas.list(old["metadata"].get("namespace", "")):
-            if evaluator.names(_hard(quota)):
+        quotas = self._quotas.list(old["metadata"].get("namespace", ""))
+        concerned = [quota for quota in quotas if evaluator.names(_hard(quota))]
+        if concerned and (new is None or self._gives_back(place, old, new)):
+            for quota in concerned:
                 self._queue.add(_key(quota))
 
     def _counted_changed(
@@ -107,9 +112,12 @@ class ResourceQuotaController:
         now = self._clock.now()
         if place == PODS:
             # What the cache calls living was counted so, even if its time has passed since.
-            ended = pods.is_live(new, now) is False and (new.get("status") != old.get("status"))
-            return ended or old["spec"] != new["spec"]
+            if old["spec"] == new["spec"] and old.get("status") == new.get("status"):
+                return False
+            return not same(pods.usage(old, now), pods.usage(new, now)) or _scope_changed(old, new)
         evaluator = evaluator_for(*place)
+        if place == CLAIMS and scopes.claim_classes(old) != scopes.claim_classes(new):
+            return True
         return evaluator.updates and not same(evaluator.usage(old, now), evaluator.usage(new, now))
 
     async def reconcile(self, key: Key) -> Requeue | None:
@@ -119,14 +127,26 @@ class ResourceQuotaController:
             return None
         hard, status = _hard(quota), quota.get("status") or {}
         before = status.get("used") or {}
-        used = masked(before | await self._count(quota, hard), hard)
+        counted, failure = await self._count(quota, hard)
+        used = masked(before | counted, hard)
         if not same(used, before) or not same(hard, status.get("hard") or {}):
             await self._write(quota, hard, used)
-        return Requeue(after=RESYNC_SECONDS)
+        if failure is not None:
+            raise failure
+        return Requeue(after=self._options.resource_quota_sync_period if self._caught_up(hard) else SOON)
 
-    async def _count(self, quota: Object, hard: Object) -> dict[str, Wire]:
+    def _caught_up(self, hard: Object) -> bool:
+        """Whether everything was counted from a cache, which tells of what goes."""
+        places = _resources(hard) & self._watched.keys()
+        return all(self._watched[place].synced for place in places) and all(
+            informer.synced for informer in self._counted.values()
+        )
+
+    async def _count(self, quota: Object, hard: Object) -> tuple[dict[str, Wire], ApiError | None]:
+        """What is used of everything that can be counted, and why something can not be."""
         namespace, total = quota["metadata"]["namespace"], dict[str, Wire].fromkeys(hard, "0")
         found: dict[str, Wire] = {}
+        failure: ApiError | None = None
         for group, plural in sorted(_resources(hard)):
             evaluator = evaluator_for(group, plural)
             try:
@@ -134,13 +154,21 @@ class ResourceQuotaController:
             except NotFound:
                 # A quota on what this cluster does not have: nothing of it is used.
                 continue
+            except ApiError as error:
+                failure = error
+                for name in evaluator.names(hard):
+                    total.pop(name, None)
+                continue
             found = added(found, _usage(evaluator, quota, hard, objects, self._clock.now()))
-        return total | masked(found, hard)
+        return total | masked(found, hard), failure
 
     async def _objects(self, group: str, plural: str, namespace: str) -> Sequence[Object]:
         """What is only counted is only so many empty objects."""
-        if (group, plural) in self._watched:
-            return self._watched[group, plural].list(namespace)
+        if (group, plural) in WATCHED:
+            watched = self._watch((group, plural))
+            if watched.synced:
+                return watched.list(namespace)
+            return (await self._client.list(watched.resource, namespace)).items
         resource = await self._counted_resource(group, plural)
         informer = self._counted.get(resource)
         if informer is None:
@@ -150,6 +178,13 @@ class ResourceQuotaController:
             return [{}] * len(informer.list(namespace))
         # Its cache is not there yet, and this worker does not wait for it.
         return [{}] * len((await self._client.list(resource, namespace)).items)
+
+    def _watch(self, place: Place) -> Informer[Object]:
+        found = self._watched.get(place)
+        if found is None:
+            found = self._watched[place] = self._informers.informer(self._resource(*place))
+            found.on_change(partial(self._object_changed, place))
+        return found
 
     async def _write(self, quota: Object, hard: Object, used: dict[str, Wire]) -> None:
         status = quota.get("status") or {}
@@ -164,6 +199,12 @@ class ResourceQuotaController:
         await self._client.patch(
             self._resource(*QUOTAS), metadata["name"], metadata["namespace"], body, subresource="status"
         )
+
+
+def _scope_changed(old: Object, new: Object) -> bool:
+    """Whether the Pod counts for other quotas than before."""
+    was, is_ = scopes.is_terminating(old["spec"]), scopes.is_terminating(new["spec"])
+    return was != is_
 
 
 def _usage(

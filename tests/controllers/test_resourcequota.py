@@ -6,6 +6,7 @@ from typing import Any
 
 from kplane.api.resource import Key, Object
 from kplane.api.scheme import ALL_VERBS, ResourceInfo, builtin
+from kplane.controllers.config import Config
 from kplane.controllers.resourcequota import ResourceQuotaController
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.discoverable import DiscoverableCluster
@@ -75,7 +76,7 @@ async def test_a_charge_is_left_alone_until_the_next_count(cluster: FakeCluster)
     run(cluster)
     await cluster.settle()
     charged = {"status": {"used": {"pods": "3"}}}
-    await cluster.context().client.patch(QUOTAS, *reversed(KEY), charged, subresource="status")
+    await cluster.context().client.patch(QUOTAS, KEY.name, KEY.namespace, charged, subresource="status")
     await cluster.settle()
     assert status(cluster)["used"] == {"pods": "3"}
     await cluster.advance(301)
@@ -156,7 +157,7 @@ async def test_a_count_waits_for_discovery_that_fails() -> None:
         cluster.server.scheme.add(WIDGETS)
         try:
             cluster.broken.add("example.com/v2")
-            cluster.load(quota({"count/widgets.example.com": "3"}), widget("a"))
+            cluster.load(quota({"count/widgets.example.com": "3", "pods": "5"}), widget("a"), pod("a"))
             run(cluster)
             await cluster.settle()
             before = status(cluster)
@@ -167,8 +168,9 @@ async def test_a_count_waits_for_discovery_that_fails() -> None:
         finally:
             cluster.server.scheme.remove(WIDGETS)
 
-    assert before is None
-    assert after["used"] == {"count/widgets.example.com": "1"}
+    # What can be counted is; of the rest nothing is said, so that nothing of it is granted.
+    assert before["used"] == {"pods": "1"}
+    assert after["used"] == {"count/widgets.example.com": "1", "pods": "1"}
 
 
 async def test_devices_of_claims_are_counted_by_their_class(cluster: FakeCluster) -> None:
@@ -203,3 +205,96 @@ async def test_devices_of_claims_are_counted_by_their_class(cluster: FakeCluster
         device("disk"): "1",
         "count/resourceclaims.resource.k8s.io": "1",
     }
+
+
+async def test_a_container_that_is_being_resized_costs_the_most_of_what_it_wants_and_has(
+    cluster: FakeCluster,
+) -> None:
+    resized = pod("a", cpu="1")
+    entry = {"name": "c", "resources": {"requests": {"cpu": "2"}}, "allocatedResources": {"cpu": "3"}}
+    resized["status"] |= {"containerStatuses": [entry]}
+    cluster.load(quota({"requests.cpu": "9"}), resized)
+    run(cluster)
+    await cluster.settle()
+    first = status(cluster)["used"]
+    infeasible = pod("a", cpu="8")
+    refused = {"type": "PodResizePending", "status": "True", "reason": "Infeasible"}
+    infeasible["status"] |= {"containerStatuses": [entry], "conditions": [refused]}
+    cluster.load(infeasible)
+    await cluster.settle()
+    second = status(cluster)["used"]
+    done = pod("a", cpu="1")
+    done["status"] |= {"containerStatuses": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}
+    cluster.load(done)
+    await cluster.settle()
+    assert (first, second) == ({"requests.cpu": "3"}, {"requests.cpu": "3"})
+    assert status(cluster)["used"] == {"requests.cpu": "1"}
+
+
+async def test_what_pods_ask_of_a_device_class_counts(cluster: FakeCluster) -> None:
+    name = "deviceclass.resource.kubernetes.io/gpu"
+    asking = pod("a")
+    asking["spec"]["containers"][0]["resources"]["requests"] = {name: "2"}
+    cluster.load(quota({f"requests.{name}": "4"}), asking)
+    run(cluster)
+    await cluster.settle()
+    assert status(cluster)["used"] == {f"requests.{name}": "2"}
+
+
+def claim(name: str, status: Object | None = None, **spec: Any) -> Object:
+    meta = {"name": name, "namespace": "default"}
+    body = {"kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": meta, "spec": spec}
+    return body | {"status": status or {}}
+
+
+async def test_storage_is_counted_in_whole_bytes(cluster: FakeCluster) -> None:
+    cluster.load(quota({"requests.storage": "9"}), claim("a", resources={"requests": {"storage": "1500m"}}))
+    run(cluster)
+    await cluster.settle()
+    assert status(cluster)["used"] == {"requests.storage": "2"}
+
+
+async def test_a_claim_that_leaves_an_attributes_class_is_given_back(cluster: FakeCluster) -> None:
+    need = {"scopeName": "VolumeAttributesClass", "operator": "In", "values": ["gold"]}
+    limited = quota({"persistentvolumeclaims": "5"}, scopeSelector={"matchExpressions": [need]})
+    cluster.load(limited, claim("a", {"currentVolumeAttributesClassName": "gold"}))
+    run(cluster)
+    await cluster.settle()
+    before = status(cluster)["used"]
+    cluster.load(claim("a", {"currentVolumeAttributesClassName": "tin"}))
+    await cluster.settle()
+    assert (before, status(cluster)["used"]) == (
+        {"persistentvolumeclaims": "1"}, {"persistentvolumeclaims": "0"},
+    )  # fmt: skip
+
+
+async def test_a_pod_that_gets_a_deadline_counts_for_another_quota(cluster: FakeCluster) -> None:
+    cluster.load(quota({"pods": "5"}, scopes=["NotTerminating"]), pod("a"))
+    run(cluster)
+    await cluster.settle()
+    ending = pod("a")
+    ending["spec"]["activeDeadlineSeconds"] = 60
+    cluster.load(ending)
+    await cluster.settle()
+    assert status(cluster)["used"] == {"pods": "0"}
+
+
+async def test_a_quota_that_can_not_be_written_leaves_the_others_alone(cluster: FakeCluster) -> None:
+    bad, good = quota({"pods": "5"}), quota({"pods": "5"})
+    bad["metadata"]["name"] = "a-bad"
+    bad["spec"]["scopeSelector"] = {"matchExpressions": [{"scopeName": "Odd", "operator": "Sideways"}]}
+    cluster.load(bad, good, pod("a"))
+    run(cluster)
+    await cluster.settle()
+    assert status(cluster)["used"] == {"pods": "1"}
+
+
+async def test_quotas_are_counted_anew_as_often_as_is_said(cluster: FakeCluster) -> None:
+    cluster.load(quota({"pods": "5"}))
+    context = cluster.context(options=Config(resource_quota_sync_period=10))
+    cluster.start(context.queue.run(ResourceQuotaController(context).reconcile))
+    await cluster.settle()
+    charged = {"status": {"used": {"pods": "3"}}}
+    await cluster.context().client.patch(QUOTAS, KEY.name, KEY.namespace, charged, subresource="status")
+    await cluster.advance(11)
+    assert status(cluster)["used"] == {"pods": "0"}

@@ -5,6 +5,7 @@ Resources without a row of their own are only counted, as `count/deployments.app
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -104,6 +105,9 @@ def claim_usage(claim: Object, now: datetime) -> dict[str, Wire]:
     allocated = ((claim.get("status") or {}).get("allocatedResources") or {}).get("storage")
     if allocated is not None and quantity.compare(allocated, wanted) > 0:
         wanted = allocated
+    # Whole bytes only: fractions of them are no amount of a quota.
+    bytes_ = quantity.exact(wanted)
+    wanted = wanted if bytes_.denominator == 1 else str(math.ceil(bytes_))
     found["requests.storage"] = wanted
     if name:
         found[f"{name}{CLASS_SUFFIX}requests.storage"] = wanted

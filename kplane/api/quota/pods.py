@@ -5,7 +5,8 @@ Rules: `pkg/quota/v1/evaluator/core/pods.go`, `component-helpers/resource`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kplane.api import quantity
@@ -24,6 +25,7 @@ REQUIRED = frozenset({"cpu", "memory", "requests.cpu", "requests.memory", "limit
 """A quota on one of these wants every container to say what it needs."""
 _HUGE = "hugepages-"
 _REQUESTS = "requests."
+_OF_CLASS = "deviceclass.resource.kubernetes.io/"
 
 
 def counts(name: str) -> bool:
@@ -35,6 +37,9 @@ def counts(name: str) -> bool:
 
 
 def _is_extended(name: str) -> bool:
+    """Also the names that devices of a class have, as a Pod may ask for without a claim."""
+    if name.startswith(_OF_CLASS):
+        return True
     domain, slash, _ = name.partition("/")
     return bool(slash) and not (domain == "kubernetes.io" or domain.endswith(".kubernetes.io"))
 
@@ -75,16 +80,18 @@ def _named(requests: Amounts, limits: Amounts) -> dict[str, Wire]:
 
 def pod_total(pod: Object, field: str) -> dict[str, Wire]:
     """The `requests` or `limits` of a pod as a whole: what its containers and sidecars need together, or what
-    it needs while it starts, if that is more; what is said of the whole pod counts instead; then overhead."""
+    it needs while it starts, if that is more; what is said of the whole pod counts instead; then overhead.
+    While a container is being resized, the most of what it wants, was given and has counts."""
     spec = pod["spec"]
+    given = _Given.of(pod, field)
     total: dict[str, Wire] = {}
     for container in spec.get("containers") or []:
-        total = added(total, _own(container, field))
+        total = added(total, given.most(container))
     sidecars: dict[str, Wire] = {}
     starting: dict[str, Wire] = {}
     for container in spec.get("initContainers") or []:
         if container.get("restartPolicy") == "Always":
-            sidecars = added(sidecars, _own(container, field))
+            sidecars = added(sidecars, given.most(container))
             starting = largest(starting, sidecars)
         else:
             starting = largest(starting, added(sidecars, _own(container, field)))
@@ -94,6 +101,35 @@ def pod_total(pod: Object, field: str) -> dict[str, Wire]:
     if field == "limits":
         overhead = {name: amount for name, amount in overhead.items() if quantity.sign(total.get(name, "0"))}
     return added(total, overhead)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the kubelet says that containers have."""
+
+    field: str
+    statuses: Mapping[str, Object]
+    infeasible: bool
+    """Whether what the spec wants will never be given."""
+
+    @classmethod
+    def of(cls, pod: Object, field: str) -> _Given:
+        status = pod.get("status") or {}
+        entries = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
+        infeasible = any(
+            (entry.get("type"), entry.get("reason")) == ("PodResizePending", "Infeasible")
+            for entry in status.get("conditions") or []
+        )
+        return cls(field, {entry.get("name", ""): entry for entry in entries}, infeasible)
+
+    def most(self, container: Object) -> Amounts:
+        wanted, status = _own(container, self.field), self.statuses.get(container["name"]) or {}
+        if status.get("resources") is None:
+            return wanted
+        has = _own(status, self.field)
+        if self.field == "requests":
+            has = largest(has, status.get("allocatedResources") or {})
+        return has if self.infeasible else largest(wanted, has)
 
 
 def _is_pod_level(name: str) -> bool:
@@ -108,9 +144,9 @@ def _own(part: Object, field: str) -> Amounts:
 def missing(pod: Object, names: Iterable[str]) -> str:
     """Why the pod does not say enough for a quota on these resources, or nothing."""
     spec = pod["spec"]
+    if any(_is_pod_level(name) for field in ("requests", "limits") for name in _own(spec, field)):
+        return ""
     required = REQUIRED.intersection(names)
-    if spec.get("resources"):
-        required -= _named(_own(spec, "requests"), _own(spec, "limits")).keys()
     lacking: dict[str, set[str]] = {}
     for container in _containers(spec):
         said = _named(_own(container, "requests"), _own(container, "limits"))

@@ -42,11 +42,16 @@ def claim_matches(selector: Object, claim: Object) -> bool:
     """Claims know the scope VolumeAttributesClass alone: the class wanted, or one in use or on its way."""
     if selector.get("scopeName") != "VolumeAttributesClass":
         return False
+    return any(_names(selector, name) for name in claim_classes(claim) or {""})
+
+
+def claim_classes(claim: Object) -> frozenset[str]:
+    """Every VolumeAttributesClass that a claim has to do with."""
     status = claim.get("status") or {}
     modifying = (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName")
     wanted = claim["spec"].get("volumeAttributesClassName")
-    named = {name for name in (wanted, status.get("currentVolumeAttributesClassName"), modifying) if name}
-    return any(_names(selector, name) for name in named or {""})
+    names = (wanted, status.get("currentVolumeAttributesClassName"), modifying)
+    return frozenset(name for name in names if name)
 
 
 def nothing_matches(selector: Object, obj: Object) -> bool:

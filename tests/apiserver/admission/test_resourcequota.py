@@ -251,3 +251,9 @@ async def test_claims_of_devices_are_charged_by_their_class(api: Api) -> None:
         f'resourceclaims.resource.k8s.io "b" is forbidden: exceeded quota: quota, requested: {name}=2, '
         f"used: {name}=2, limited: {name}=3",
     )
+
+
+async def test_a_pod_that_says_what_it_wants_as_a_whole_need_not_say_it_of_containers(api: Api) -> None:
+    await make_quota(api, {"requests.cpu": "9", "limits.memory": "9Gi"})
+    answer = await api("POST", PODS, pod(resources={"requests": {"cpu": "1"}}))
+    assert answer.code == 201, answer.body
