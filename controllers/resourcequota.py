@@ -127,19 +127,21 @@ class ResourceQuotaController:
             return None
         hard, status = _hard(quota), quota.get("status") or {}
         before = status.get("used") or {}
+        caught_up = self._caught_up(hard)
         counted, failure = await self._count(quota, hard)
         used = masked(before | counted, hard)
         if not same(used, before) or not same(hard, status.get("hard") or {}):
             await self._write(quota, hard, used)
         if failure is not None:
             raise failure
-        return Requeue(after=self._options.resource_quota_sync_period if self._caught_up(hard) else SOON)
+        return Requeue(after=self._options.resource_quota_sync_period if caught_up else SOON)
 
     def _caught_up(self, hard: Object) -> bool:
-        """Whether everything was counted from a cache, which tells of what goes."""
-        places = _resources(hard) & self._watched.keys()
-        return all(self._watched[place].synced for place in places) and all(
-            informer.synced for informer in self._counted.values()
+        """Whether everything is counted from a cache, which tells of what goes."""
+        asked = [self._watched.get(place) for place in _resources(hard) & set(WATCHED)]
+        counted = self._counted.values()
+        return all(found is not None and found.synced for found in asked) and all(
+            found.synced for found in counted
         )
 
     async def _count(self, quota: Object, hard: Object) -> tuple[dict[str, Wire], ApiError | None]:
