@@ -8,7 +8,7 @@ from functools import cache
 from zoneinfo import available_timezones
 
 from kplane.api import cron
-from kplane.api.field import FieldError, Path
+from kplane.api.field import ROOT, FieldError, Path
 from kplane.api.resource import Object
 
 from .immutable import non_negative
@@ -20,7 +20,7 @@ from .status import StatusStrategy
 from .strategy import changed
 
 _POLICIES = ("Allow", "Forbid", "Replace")
-_TEMPLATE = Path("spec").jobTemplate.spec
+_TEMPLATE = ROOT.spec.jobTemplate.spec
 _is_zone_part = re.compile("[A-Za-z._0-9+][A-Za-z._0-9+-]{0,13}").fullmatch
 _MAX_NAME = 52
 """A Job's name is the CronJob's with a suffix of 11 letters, and Job names become labels."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
-from kplane.api.field import FieldError, Path
+from kplane.api.field import ROOT, FieldError, Path
 from kplane.api.resource import Object
 
 SINGLE, PREFER, REQUIRE = "SingleStack", "PreferDualStack", "RequireDualStack"
@@ -22,7 +22,7 @@ def settle(now: Object, was: Object | None, cluster: Sequence[str]) -> list[Fiel
     if now.get("type") == "ExternalName" or kept(now, was):
         return []
     now["ipFamilyPolicy"] = now.get("ipFamilyPolicy") or _default_policy(now, was)
-    path = Path("spec")
+    path = ROOT.spec
     faults = [*_adjust(now, was, path), *_policy_faults(now, path), *_infer(now, cluster, path)]
     if faults:
         return faults
@@ -64,7 +64,7 @@ def change_faults(now: Object, was: Object) -> Iterator[FieldError]:
 
 def _change(now: Object, was: Object, plural: str, singular: str) -> Iterator[FieldError]:
     """The first never changes while there is one, the second comes and goes with the policy."""
-    path, old, new = Path("spec"), was.get(plural) or [], now.get(plural) or []
+    path, old, new = ROOT.spec, was.get(plural) or [], now.get(plural) or []
     if len(old) == len(new):
         for index, value in enumerate(old):
             if value != new[index]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from kplane.api import names
-from kplane.api.field import FieldError, Path
+from kplane.api.field import ROOT, FieldError, Path
 from kplane.api.resource import Object
 from kplane.api.selectors import SelectorError, from_label_selector
 
@@ -113,11 +113,11 @@ class JobStrategy(StatusStrategy):
 
     def warnings(self, obj: Object) -> Iterator[str]:
         yield from name_warnings(obj)
-        yield from job_warnings(obj["spec"], Path("spec"))
+        yield from job_warnings(obj["spec"], ROOT.spec)
 
     def update_warnings(self, new: Object, old: Object) -> Iterator[str]:
         if changed(new, old):
-            yield from job_warnings(new["spec"], Path("spec"))
+            yield from job_warnings(new["spec"], ROOT.spec)
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {"status.successful": str((obj.get("status") or {}).get("succeeded", 0))}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kplane.api import names
-from kplane.api.field import Path
+from kplane.api.field import ROOT, Path
 from kplane.api.resource import Object
 
 from .addressforms import cidr_warnings, ip_warning, ip_warnings
@@ -39,7 +39,7 @@ def service_warnings(service: Object) -> Iterator[str]:
         yield f"annotation {_HINTS} is deprecated, please use {_MODE} instead"
     external = spec["type"] == "ExternalName"
     headless = spec["type"] == "ClusterIP" and spec.get("clusterIP") == "None"
-    path = Path("spec")
+    path = ROOT.spec
     if headless:
         yield from _headless_warnings(spec)
     else:
@@ -80,7 +80,7 @@ def pod_status_warnings(pod: Object) -> Iterator[str]:
     for name in ("podIPs", "hostIPs"):
         for index, entry in enumerate(status.get(name) or ()):
             if ":" in entry.get("ip", ""):
-                yield from ip_warning(entry["ip"], Path("status").child(name)[index].ip)
+                yield from ip_warning(entry["ip"], ROOT.status.child(name)[index].ip)
 
 
 def endpoints_warnings(endpoints: Object) -> Iterator[str]:
@@ -91,7 +91,7 @@ def endpoints_warnings(endpoints: Object) -> Iterator[str]:
     for index, subset in enumerate(endpoints.get("subsets") or ()):
         for name in ("addresses", "notReadyAddresses"):
             for position, address in enumerate(subset.get(name) or ()):
-                here = Path("subsets")[index].child(name)[position].ip
+                here = ROOT.subsets[index].child(name)[position].ip
                 yield from ip_warning(address.get("ip", ""), here)
 
 
@@ -101,7 +101,7 @@ def slice_warnings(endpoints: Object) -> Iterator[str]:
     if labels.get("endpointslice.kubernetes.io/managed-by") in _SLICE_CONTROLLERS:
         return
     for index, endpoint in enumerate(endpoints.get("endpoints") or ()):
-        yield from ip_warnings(endpoint.get("addresses") or (), Path("endpoints")[index].addresses)
+        yield from ip_warnings(endpoint.get("addresses") or (), ROOT.endpoints[index].addresses)
 
 
 def policy_warnings(policy: Object) -> Iterator[str]:
@@ -113,7 +113,7 @@ def policy_warnings(policy: Object) -> Iterator[str]:
                 block = peer.get("ipBlock")
                 if block is None:
                     continue
-                here = Path("spec").child(direction)[index].child(peers)[position].ipBlock
+                here = ROOT.spec.child(direction)[index].child(peers)[position].ipBlock
                 yield from cidr_warnings(block.get("cidr", ""), here.cidr)
                 for number, part in enumerate(block.get("except") or ()):
                     yield from cidr_warnings(part, here.child("except")[number])
@@ -126,7 +126,7 @@ def node_warnings(node: Object) -> Iterator[str]:
     if spec.get("externalID"):
         yield "spec.externalID: this field is deprecated, and is unused by Kubernetes"
     for index, network in enumerate(spec.get("podCIDRs") or ()):
-        yield from cidr_warnings(network, Path("spec").podCIDRs[index])
+        yield from cidr_warnings(network, ROOT.spec.podCIDRs[index])
 
 
 def ingress_warnings(ingress: Object) -> Iterator[str]:
@@ -139,13 +139,13 @@ def claim_warnings(claim: Object) -> Iterator[str]:
     """Of a PersistentVolumeClaim."""
     if _BETA_CLASS in (claim["metadata"].get("annotations") or {}):
         yield f"metadata.annotations[{_BETA_CLASS}]: {_NO_CLASS}"
-    yield from claim_spec_warnings(claim.get("spec") or {}, Path("spec"))
+    yield from claim_spec_warnings(claim.get("spec") or {}, ROOT.spec)
 
 
 def volume_warnings(volume: Object) -> Iterator[str]:
     spec, annotations = volume["spec"], volume["metadata"].get("annotations") or {}
     required = (spec.get("nodeAffinity") or {}).get("required") or {}
-    terms = Path("spec").nodeAffinity.child("required").nodeSelectorTerms
+    terms = ROOT.spec.nodeAffinity.child("required").nodeSelectorTerms
     for index, term in enumerate(required.get("nodeSelectorTerms") or ()):
         yield from term_warnings(term, terms[index])
     if _BETA_CLASS in annotations:
@@ -167,7 +167,7 @@ def volume_warnings(volume: Object) -> Iterator[str]:
 
 def class_warnings(storage_class: Object) -> Iterator[str]:
     for number, topology in enumerate(storage_class.get("allowedTopologies") or ()):
-        here = Path("allowedTopologies")[number].matchLabelExpressions
+        here = ROOT.allowedTopologies[number].matchLabelExpressions
         for index, expression in enumerate(topology.get("matchLabelExpressions") or ()):
             if text := NODE_LABELS.get(expression.get("key", "")):
                 yield f"{here[index]}: {text}"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from kplane.api import names
-from kplane.api.field import FieldError, Path
+from kplane.api.field import ROOT, FieldError, Path
 from kplane.api.resource import Object
 
 from .immutable import unchanged
@@ -141,7 +141,7 @@ class PodStrategy(StatusStrategy):
                 "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior;"
                 f" a DNS label is recommended: [{listed}]"
             )
-        yield from pod_warnings(obj, Path())
+        yield from pod_warnings(obj, ROOT)
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         spec, status = obj["spec"], obj.get("status") or {}

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kplane.api import names
-from kplane.api.field import FieldError, Path
+from kplane.api.field import ROOT, FieldError, Path
 from kplane.api.names import NameRule
 from kplane.api.resource import Object
 
@@ -141,10 +141,11 @@ class Strategy:
     def warnings(self, obj: Object) -> Iterator[str]:
         """Texts for `Warning:` headers of a write that creates the object."""
         template: Any = obj
+        path = ROOT
         for name in self.pod_template:
-            template = (template or {}).get(name)
+            template, path = (template or {}).get(name), path.child(name)
         if self.pod_template and template:
-            yield from pod_warnings(template, Path(".".join(self.pod_template)))
+            yield from pod_warnings(template, path)
 
     def early_warnings(self, obj: Object) -> Iterator[str]:
         """Texts about what `prepare_create` is going to change; they are told even of what is refused."""
