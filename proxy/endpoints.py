@@ -1,7 +1,10 @@
 """Which endpoints of a Service port take part. Plain functions. Rules: KEP-1669, upstream `topology.go`.
 
-Ready endpoints take part. Where there are none at all, those which are terminating but still serve do, so
-that a rollout of a Service's last Pods drops nothing.
+Ready endpoints take part: those that hints mean for this node, else those for its zone, else all. Hints count
+only where every ready endpoint has one, and only for traffic that may go anywhere.
+
+Where no endpoint is ready, those which are terminating but still serve take part, so that a rollout of a
+Service's last Pods drops nothing.
 """
 
 from __future__ import annotations
@@ -32,6 +35,18 @@ class Candidate:
     ready: bool
     last_resort: bool
     """Terminating, but still serving."""
+    nodes: frozenset[str] = frozenset()
+    zones: frozenset[str] = frozenset()
+    """For which it is meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where this proxy runs."""
+
+    node: str
+    zone: str = ""
+    """Empty if unknown."""
 
 
 def candidates(
@@ -53,10 +68,24 @@ def candidates(
     return list(found.values())
 
 
-def chosen(found: Sequence[Candidate]) -> tuple[Target, ...]:
-    """The targets that traffic is spread over."""
-    ready = [entry.target for entry in found if entry.ready]
-    return tuple(sorted(ready or (entry.target for entry in found if entry.last_resort)))
+def chosen(found: Sequence[Candidate], place: Place | None = None) -> tuple[Target, ...]:
+    """The targets that traffic is spread over, near `place` where hints say so."""
+    ready = [entry for entry in found if entry.ready]
+    if place is not None:
+        ready = _near(ready, place)
+    return tuple(sorted(entry.target for entry in ready or [e for e in found if e.last_resort]))
+
+
+def _near(ready: Sequence[Candidate], place: Place) -> list[Candidate]:
+    if all(entry.nodes for entry in ready) and (
+        here := [entry for entry in ready if place.node in entry.nodes]
+    ):
+        return here
+    if all(entry.zones for entry in ready) and (
+        here := [entry for entry in ready if place.zone in entry.zones]
+    ):
+        return here
+    return list(ready)
 
 
 def _target_ports(entry: EndpointSlice, port: ServicePort) -> Iterator[int]:
@@ -74,4 +103,11 @@ def _candidate(endpoint: Endpoint, port: int, node: str) -> Candidate | None:
     conditions = endpoint.conditions
     ready = conditions.ready is not False
     serving = conditions.serving if conditions.serving is not None else ready
-    return Candidate(target, ready, serving and bool(conditions.terminating))
+    hints = endpoint.hints
+    return Candidate(
+        target,
+        ready,
+        serving and bool(conditions.terminating),
+        nodes=frozenset(entry.name for entry in (hints.for_nodes if hints else None) or ()),
+        zones=frozenset(entry.name for entry in (hints.for_zones if hints else None) or ()),
+    )

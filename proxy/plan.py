@@ -16,9 +16,10 @@ from kplane.api.resource import Key
 from kplane.api.types import EndpointSlice, Node
 from kplane.api.types.core import ServicePort
 
-from .endpoints import Target, candidates, chosen
+from .endpoints import Place, Target, candidates, chosen
 from .views import ProxiedService
 
+ZONE_LABEL = "topology.kubernetes.io/zone"
 SERVICE_NAME = "kubernetes.io/service-name"
 DEFAULT_AFFINITY_SECONDS = 10800
 PRIMARY = "primary"
@@ -41,7 +42,7 @@ class ServiceRules:
     source_ranges: tuple[str, ...]
     """Who may use the load balancer's addresses; everybody if empty."""
     cluster: tuple[Target, ...]
-    """Where traffic goes that may go anywhere."""
+    """Where traffic goes that may go anywhere; near this node where endpoints have hints."""
     local: tuple[Target, ...]
     """Where traffic goes that must stay on this node."""
     internal_local: bool
@@ -93,12 +94,13 @@ def plan(
 ) -> Ruleset:
     """What this node has to do."""
     by_service = _by_service(slices)
+    place = Place(node_name, node.metadata.labels.get(ZONE_LABEL, "") if node else "")
     ordered = sorted((entry for entry in services if _has_address(entry)), key=lambda entry: entry.key)
     ports = [
         rules
         for service in ordered
         for port in service.spec.ports
-        for rules in _service_port(service, port, by_service.get(service.key, ()), node_name)
+        for rules in _service_port(service, port, by_service.get(service.key, ()), place)
     ]
     addresses = _node_addresses(node, node_port_addresses)
     return Ruleset(*(_family(version, ports, addresses) for version in (4, 6)))
@@ -125,13 +127,13 @@ def _has_address(service: ProxiedService) -> bool:
 
 
 def _service_port(
-    service: ProxiedService, port: ServicePort, slices: Sequence[EndpointSlice], node: str
+    service: ProxiedService, port: ServicePort, slices: Sequence[EndpointSlice], place: Place
 ) -> Iterator[ServiceRules]:
     """The rules of a port, one for each address family of its Service."""
     spec = service.spec
     for cluster_ip in spec.cluster_ips or (spec.cluster_ip,):
         version = _version(cluster_ip)
-        found = candidates(slices, port, version, node)
+        found = candidates(slices, port, version, place.node)
         yield ServiceRules(
             name=f"{service.key}/{port.protocol.lower()}/{port.name}",
             protocol=port.protocol.lower(),
@@ -141,7 +143,7 @@ def _service_port(
             external_ips=_of_version(version, spec.external_ips),
             load_balancer_ips=_of_version(version, _load_balancer_ips(service)),
             source_ranges=_networks(version, spec.load_balancer_source_ranges or ()),
-            cluster=chosen(found),
+            cluster=chosen(found, place),
             local=chosen([entry for entry in found if entry.target.local]),
             internal_local=spec.internal_traffic_policy == "Local",
             external_local=spec.external_traffic_policy == "Local",

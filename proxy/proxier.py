@@ -23,7 +23,7 @@ from kplane.client.informer import InformerFactory
 from . import metrics
 from .backend import Backend, SyncFailed
 from .config import Config
-from .plan import plan
+from .plan import ZONE_LABEL, plan
 from .views import ProxiedService
 
 log = logging.getLogger(__name__)
@@ -111,10 +111,15 @@ class Proxier:
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         # Heartbeats are no business of ours.
-        if old is None or new is None or old.status.addresses != new.status.addresses:
+        if old is None or new is None or _shown(old) != _shown(new):
             self._note()
 
     def _note(self) -> None:
         if self._pending_since is None:
             self._pending_since = self._clock.monotonic()
         self._changed.set()
+
+
+def _shown(node: Node) -> tuple[object, ...]:
+    """What rules depend on."""
+    return node.status.addresses, node.metadata.labels.get(ZONE_LABEL)

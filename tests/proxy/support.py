@@ -24,8 +24,15 @@ def service(name: str = "web", *, port: Object | None = None, **spec: Any) -> Ob
     return make_object("v1", "Service", name, "default", spec=whole)
 
 
-def endpoint(ip: str, *, node: str = NODE, **conditions: bool) -> Object:
-    return {"addresses": [ip], "nodeName": node, "conditions": conditions}
+def endpoint(ip: str, *, node: str = NODE, hints: Object | None = None, **conditions: bool) -> Object:
+    return {"addresses": [ip], "nodeName": node, "conditions": conditions} | (
+        {"hints": hints} if hints else {}
+    )
+
+
+def hints(*, zones: Sequence[str] = (), nodes: Sequence[str] = ()) -> Object:
+    named = {"forZones": zones, "forNodes": nodes}
+    return {field: [{"name": name} for name in names] for field, names in named.items() if names}
 
 
 def endpoint_slice(
@@ -43,9 +50,15 @@ def endpoint_slice(
 
 
 def ruleset(
-    services: Sequence[Object], slices: Sequence[Object] = (), *, node_ip: str = "192.0.2.1", **options: Any
+    services: Sequence[Object],
+    slices: Sequence[Object] = (),
+    *,
+    node_ip: str = "192.0.2.1",
+    zone: str = "",
+    **options: Any,
 ) -> Ruleset:
-    node = make_node(NODE)
+    """The rules of a node, in that zone."""
+    node = make_node(NODE, labels={"topology.kubernetes.io/zone": zone} if zone else {})
     node["status"]["addresses"] = [{"type": "InternalIP", "address": node_ip}]
     return plan(
         [codec(ProxiedService).one(encode(entry)) for entry in services],

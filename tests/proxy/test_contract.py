@@ -14,7 +14,7 @@ from kplane.proxy.plan import Ruleset
 
 from .fakes import DROPPED, REFUSED, FakeBackend
 from .network import CLUSTER_CIDR, NODE_IP, Network, answering, ask, network
-from .support import CLUSTER_IP, endpoint, endpoint_slice, ruleset, service
+from .support import CLUSTER_IP, endpoint, endpoint_slice, hints, ruleset, service
 
 PODS = ("10.88.0.11", "10.88.0.12")
 NODE_PORT = 30080
@@ -107,3 +107,21 @@ async def test_local_policies_drop_where_no_endpoint_is_local(world: World) -> N
 
     assert await world.outcomes(NODE_IP, NODE_PORT, inside=False) == {DROPPED}
     assert await world.outcomes(CLUSTER_IP, 80, inside=True) == {DROPPED}
+
+
+async def test_hints_keep_traffic_near_and_local_policies_go_before(world: World) -> None:
+    near, far = (
+        endpoint(ip, node=node, hints=hints(zones=[zone]))
+        for ip, node, zone in zip(PODS, ("node-2", "node-1"), ("a", "b"), strict=True)
+    )
+
+    async def outcomes(**spec: Any) -> tuple[set[str], set[str]]:
+        port = {"nodePort": NODE_PORT}
+        made = service(type="NodePort", port=port, **spec)
+        await world.backend.sync(ruleset([made], [endpoint_slice(near, far)], zone="a"))
+        inside = await world.outcomes(CLUSTER_IP, 80, inside=True)
+        return inside, await world.outcomes(NODE_IP, NODE_PORT, inside=False)
+
+    assert await outcomes() == ({PODS[0]}, {PODS[0]})
+    assert await outcomes(internalTrafficPolicy="Local") == ({PODS[1]}, {PODS[0]})
+    assert await outcomes(externalTrafficPolicy="Local") == ({PODS[0]}, {PODS[1]})

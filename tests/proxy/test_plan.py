@@ -8,7 +8,7 @@ from kplane.api.resource import Object
 from kplane.proxy.endpoints import Target
 from kplane.proxy.plan import Ruleset, ServiceRules
 
-from .support import endpoint, endpoint_slice, ruleset, service
+from .support import NODE, endpoint, endpoint_slice, hints, ruleset, service
 
 
 def only(rules: Ruleset) -> ServiceRules:
@@ -54,6 +54,67 @@ def test_local_targets_are_chosen_on_their_own() -> None:
 
     assert ips(rules.cluster) == ["10.0.0.2"]
     assert ips(rules.local) == ["10.0.0.1"]
+
+
+NEAR, FAR = "10.0.0.1", "10.0.0.2"
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "zone", "expected"),
+    [
+        pytest.param(hints(zones=["a"]), hints(zones=["b"]), "a", [NEAR], id="own-zone"),
+        pytest.param(hints(zones=["a", "b"]), hints(zones=["b"]), "b", [NEAR, FAR], id="several-zones"),
+        pytest.param(hints(zones=["a"]), None, "a", [NEAR, FAR], id="one-without-a-hint"),
+        pytest.param(hints(zones=["a"]), hints(zones=["b"]), "c", [NEAR, FAR], id="none-for-this-zone"),
+        pytest.param(hints(zones=["a"]), hints(zones=["b"]), "", [NEAR, FAR], id="zone-unknown"),
+        pytest.param(hints(nodes=[NODE]), hints(nodes=["node-2"]), "", [NEAR], id="own-node"),
+        pytest.param(hints(nodes=[NODE]), hints(zones=["a"]), "a", [NEAR, FAR], id="neither-is-complete"),
+        pytest.param(
+            hints(nodes=["node-3"], zones=["a"]), hints(nodes=["node-2"], zones=["b"]), "b", [FAR],
+            id="own-zone-where-no-node-is-ours",
+        ),
+        pytest.param(
+            hints(nodes=["node-2"], zones=["a"]), hints(nodes=[NODE], zones=["b"]), "a", [FAR],
+            id="own-node-before-own-zone",
+        ),
+    ],
+)  # fmt: skip
+def test_hints_choose_among_ready_endpoints(
+    near: Object | None, far: Object | None, zone: str, expected: list[str]
+) -> None:
+    endpoints = endpoint_slice(endpoint(NEAR, hints=near), endpoint(FAR, node="node-2", hints=far))
+
+    assert ips(only(ruleset([service()], [endpoints], zone=zone)).cluster) == expected
+
+
+def test_endpoints_that_are_not_ready_have_no_say_in_hints() -> None:
+    unready = endpoint("10.0.0.3", ready=False)
+    leaving = endpoint("10.0.0.4", ready=False, serving=True, terminating=True, hints=hints(zones=["a"]))
+    found = endpoint_slice(
+        endpoint(NEAR, hints=hints(zones=["a"])), endpoint(FAR, hints=hints(zones=["b"])), unready, leaving
+    )
+
+    assert ips(only(ruleset([service()], [found], zone="a")).cluster) == [NEAR]
+
+
+def test_a_last_resort_is_taken_wherever_it_is() -> None:
+    leaving = [
+        endpoint(ip, ready=False, serving=True, terminating=True, hints=hints(zones=[zone]))
+        for ip, zone in ((NEAR, "a"), (FAR, "b"))
+    ]
+
+    assert ips(only(ruleset([service()], [endpoint_slice(*leaving)], zone="a")).cluster) == [NEAR, FAR]
+
+
+def test_policies_that_keep_traffic_local_ask_no_hints() -> None:
+    here, there = (
+        endpoint(NEAR, hints=hints(zones=["b"])),
+        endpoint(FAR, node="node-2", hints=hints(zones=["a"])),
+    )
+
+    rules = only(ruleset([service(internalTrafficPolicy="Local")], [endpoint_slice(here, there)], zone="a"))
+
+    assert (ips(rules.local), ips(rules.cluster)) == ([NEAR], [FAR])
 
 
 def test_an_endpoint_in_two_slices_counts_once_and_as_ready() -> None:

@@ -13,7 +13,7 @@ from kplane.testing.cluster import FakeCluster
 from kplane.testing.objects import make_node
 
 from .fakes import REFUSED, FakeBackend
-from .support import CLUSTER_IP, NODE, endpoint, endpoint_slice, service
+from .support import CLUSTER_IP, NODE, endpoint, endpoint_slice, hints, service
 
 
 @pytest.fixture
@@ -103,6 +103,21 @@ async def test_heartbeats_of_the_node_cause_no_sync(cluster: FakeCluster, backen
     await cluster.advance(5)
 
     assert backend.syncs == before
+
+
+async def test_a_node_that_moves_to_another_zone_uses_the_endpoints_there(
+    cluster: FakeCluster, backend: FakeBackend
+) -> None:
+    found = [endpoint(f"10.0.0.{n}", hints=hints(zones=[zone])) for n, zone in ((1, "a"), (2, "b"))]
+    zone = "topology.kubernetes.io/zone"
+    cluster.load(make_node(NODE, labels={zone: "a"}), service(), endpoint_slice(*found))
+    await start(cluster, backend)
+    before = where(backend)
+
+    cluster.load(make_node(NODE, labels={zone: "b"}))
+    await cluster.advance(1)
+
+    assert (before, where(backend)) == ({"10.0.0.1"}, {"10.0.0.2"})
 
 
 @pytest.mark.parametrize(
