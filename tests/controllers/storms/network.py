@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from kplane.api.resource import Key, Object
@@ -42,6 +43,48 @@ ENDPOINT_SLICE = Scenario(
     world=_come_and_go,
     outcome=_slices,
     expected=(["10.0.0.3", "10.0.0.4", "10.0.0.5"], 1),
+)
+
+ZONE = "topology.kubernetes.io/zone"
+
+
+def _node(name: str, zone: str, *, ready: bool = True) -> Object:
+    return make_node(name, labels={ZONE: zone}, ready=ready)
+
+
+def _hinted_services() -> list[Object]:
+    fair = make_service("fair")
+    fair["metadata"]["annotations"] = {"service.kubernetes.io/topology-mode": "Auto"}
+    return [fair, make_service("near", trafficDistribution="PreferSameNode")]
+
+
+def _move_nodes(cluster: FakeCluster, step: int) -> None:
+    """A zone is lost and comes back, and a node moves to another zone, while Pods turn ready."""
+    if step < 4:
+        cluster.load(_pod(step))
+    if step in (2, 4):
+        cluster.load(_node("node-2", "b", ready=step == 4))
+    if step == 5:
+        cluster.load(_node("node-1", "c"))
+
+
+def _hints(cluster: FakeCluster) -> Any:
+    """Service -> how many endpoints are meant for these zones and nodes."""
+    found: dict[str, Counter[tuple[str, ...]]] = {}
+    for entry in cluster.list(EndpointSlice):
+        for end in entry.endpoints or ():
+            places = [*(end.hints.for_zones or ()), *(end.hints.for_nodes or ())] if end.hints else []
+            names = tuple(place.name for place in places)
+            found.setdefault(entry.metadata.labels["kubernetes.io/service-name"], Counter())[names] += 1
+    return found
+
+
+HINTS = Scenario(
+    controllers=["endpointslice-controller"],
+    objects=lambda: [_node("node-1", "a"), _node("node-2", "b"), *_hinted_services()],
+    world=_move_nodes,
+    outcome=_hints,
+    expected={"fair": {("c",): 2, ("b",): 2}, "near": {("c", "node-1"): 4}},
 )
 
 ENDPOINTS = Scenario(
@@ -117,6 +160,7 @@ SERVICE_CIDR = Scenario(
 
 STORIES = {
     "endpointslice": ENDPOINT_SLICE,
+    "hints": HINTS,
     "endpoints": ENDPOINTS,
     "mirroring": MIRRORING,
     "servicecidr": SERVICE_CIDR,
