@@ -47,7 +47,7 @@ class GarbageCollector:
         self._queue = ctx.queue
         self._graph = Graph(self._wake, self._tell_invalid_owner)
         self._absent: dict[str, None] = {}
-        self._monitors = Monitors(ctx.client, self._graph, ctx.clock, ctx.entropy)
+        self._monitors = Monitors(ctx, self._graph)
 
     async def run(self) -> None:
         """Keep the graph current until cancelled."""

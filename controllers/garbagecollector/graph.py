@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from kplane.api.resource import Resource
 from kplane.api.types import OwnerReference, PartialObjectMetadata
+from kplane.api.types.meta import View
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
@@ -68,7 +69,7 @@ class Graph:
     def __len__(self) -> int:
         return len(self._nodes)
 
-    def observe(self, resource: Resource[PartialObjectMetadata], obj: PartialObjectMetadata) -> None:
+    def observe(self, resource: Resource[PartialObjectMetadata], obj: View) -> None:
         """The object exists, like this."""
         meta = obj.metadata
         identity = Identity(resource.api_version, resource.kind, meta.namespace, meta.name, meta.uid)
@@ -155,7 +156,7 @@ class Graph:
             self._wake(owner)
             self._wake(node)
 
-    def _set_deletion(self, node: Node, obj: PartialObjectMetadata) -> None:
+    def _set_deletion(self, node: Node, obj: View) -> None:
         if not obj.metadata.deletion_timestamp:
             return
         finalizers = obj.metadata.finalizers

@@ -1,4 +1,7 @@
-"""Monitors: one metadata informer for each resource that the server serves, feeding the graph.
+"""Monitors: one informer for each resource that the server serves, feeding the graph.
+
+Where another controller has an informer of all objects of a resource already, the monitor listens to that
+one: views have the whole metadata. For the others it runs one that holds the metadata alone.
 
 Reads: discovery, every 30 seconds and whenever a definition of custom resources or an APIService changes;
 the metadata of all objects but Events.
@@ -11,17 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from prometheus_client import Counter
 
-from kplane.api.clock import Clock, Entropy
 from kplane.api.errors import ApiError
 from kplane.api.resource import Resource
 from kplane.api.types import PartialObjectMetadata
-from kplane.client.informer import Informer
-from kplane.client.rest import Client
+from kplane.api.types.meta import View
+from kplane.client.controller import Context
+from kplane.client.informer import Handler, Informer
 
 from ..discovery import Discovered, Served, discover
 from .graph import Graph
@@ -53,15 +56,22 @@ def _is_wanted(entry: Served) -> bool:
     return entry.verbs >= NEEDED_VERBS and (entry.resource.group, entry.resource.plural) not in IGNORED
 
 
+@dataclass(frozen=True)
+class _Monitor:
+    informer: Informer[Any]
+    handler: Handler[Any]
+    task: asyncio.Task[None] | None
+    """Runs the informer; None where it is somebody else's."""
+
+
 class Monitors:
     """Runs the informers. `kinds` tells where objects of a kind are found."""
 
-    def __init__(self, client: Client, graph: Graph, clock: Clock, entropy: Entropy) -> None:
-        self._client = client
+    def __init__(self, ctx: Context, graph: Graph) -> None:
+        self._client, self._clock, self._entropy = ctx.client, ctx.clock, ctx.entropy
+        self._informers = ctx.informers
         self._graph = graph
-        self._clock = clock
-        self._entropy = entropy
-        self._running: dict[Metadata, tuple[Informer[PartialObjectMetadata], asyncio.Task[None]]] = {}
+        self._running: dict[Metadata, _Monitor] = {}
         self._schema_changed = asyncio.Event()
         self._synced = asyncio.Event()
         self.kinds: dict[tuple[str, str], Metadata] = {}
@@ -78,8 +88,8 @@ class Monitors:
                 if not await self._refresh(group):
                     await self._clock.sleep(RETRY)
                     continue
-                for informer, _ in list(self._running.values()):
-                    await informer.wait_synced()
+                for monitor in list(self._running.values()):
+                    await monitor.informer.wait_synced()
                 self._synced.set()
                 await self._next_occasion()
 
@@ -113,20 +123,25 @@ class Monitors:
 
     def _start(self, group: asyncio.TaskGroup, resource: Metadata) -> None:
         log.debug("monitoring resource=%s group=%s", resource.plural, resource.group)
-        informer = Informer(self._client, resource, clock=self._clock, entropy=self._entropy)
-        informer.on_change(self._handler(resource))
-        self._running[resource] = (informer, group.create_task(informer.run()))
+        handler = self._handler(resource)
+        informer = self._informers.with_metadata(resource)
+        task = None
+        if informer is None:
+            informer = Informer(self._client, resource, clock=self._clock, entropy=self._entropy)
+            task = group.create_task(informer.run())
+        informer.on_change(handler)
+        self._running[resource] = _Monitor(informer, handler, task)
 
     def _stop(self, resource: Metadata) -> None:
-        informer, task = self._running.pop(resource)
-        task.cancel()
-        for obj in informer.list():
+        monitor = self._running.pop(resource)
+        if monitor.task is not None:
+            monitor.task.cancel()
+        monitor.informer.off_change(monitor.handler)
+        for obj in monitor.informer.list():
             self._graph.forget(obj.metadata.uid)
 
-    def _handler(
-        self, resource: Metadata
-    ) -> Callable[[PartialObjectMetadata | None, PartialObjectMetadata | None], None]:
-        def changed(old: PartialObjectMetadata | None, new: PartialObjectMetadata | None) -> None:
+    def _handler(self, resource: Metadata) -> Handler[View]:
+        def changed(old: View | None, new: View | None) -> None:
             if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
                 self._graph.forget(old.metadata.uid)
             if new is not None:

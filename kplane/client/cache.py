@@ -85,6 +85,10 @@ class Cache(Generic[T]):
         for obj in [*self._objects.values()]:
             handler(None, obj)
 
+    def off_change(self, handler: Handler[T]) -> None:
+        """Call it no more."""
+        self._handlers = [each for each in self._handlers if each != handler]
+
     def apply(self, key: Key, new: T | None) -> None:
         """Take the newest state of one object, None if it is gone. What is known already is no change."""
         old = self._objects.get(key)

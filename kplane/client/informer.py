@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar, cast
 from kplane.api.clock import Clock, Entropy
 from kplane.api.errors import ApiError, Expired, Gone
 from kplane.api.resource import Key, Resource, resource_of
-from kplane.api.types.meta import key_of
+from kplane.api.types.meta import View, key_of
 from kplane.client.backoff import Backoff
 from kplane.client.cache import Cache, Handler
 from kplane.client.rest import Client, Listing, WatchEvent
@@ -98,6 +98,10 @@ class Informer(Generic[T]):
     def on_change(self, handler: Handler[T]) -> None:
         """Call `handler` for every change; objects already cached are delivered as added at once."""
         self._cache.on_change(handler)
+
+    def off_change(self, handler: Handler[T]) -> None:
+        """The end of `on_change`."""
+        self._cache.off_change(handler)
 
     def owned_by(self, uid: str) -> Sequence[T]:
         """Objects whose controller ownerReference has this uid (a built-in index)."""
@@ -192,7 +196,7 @@ class InformerFactory:
         self._client = client
         self._clock = clock
         self._entropy = entropy
-        self._informers: dict[tuple[Any, ...], Informer[Any]] = {}
+        self._informers: dict[tuple[Resource[Any], str, str, str], Informer[Any]] = {}
         self._group: asyncio.TaskGroup | None = None
 
     def informer(
@@ -211,6 +215,16 @@ class InformerFactory:
             if self._group is not None:
                 self._group.create_task(found.run())
         return found
+
+    def with_metadata(self, resource: Resource[Any]) -> Informer[Any] | None:
+        """An informer that exists already and holds views of all objects of the resource, in whatever
+        version: all of them have the whole metadata. None if there is no such informer."""
+        for what, namespace, label_selector, field_selector in self._informers:
+            same = (what.group, what.plural) == (resource.group, resource.plural)
+            everything = not (namespace or label_selector or field_selector)
+            if same and everything and isinstance(what.view, type) and issubclass(what.view, View):
+                return self._informers[what, namespace, label_selector, field_selector]
+        return None
 
     @property
     def client(self) -> Client:

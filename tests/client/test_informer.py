@@ -255,6 +255,37 @@ async def test_factory_shares_informers_by_view_and_selector(cluster: FakeCluste
     assert len(factory) == 3
 
 
+async def test_factory_knows_who_holds_the_metadata_of_everything(cluster: FakeCluster) -> None:
+    factory = InformerFactory(cluster.client(), clock=cluster.clock, entropy=cluster.entropy)
+    factory.informer(Pod, namespace="default")
+    factory.informer(Pod, label_selector="app=web")
+    factory.informer(Pod.API.as_type(dict))
+    before = factory.with_metadata(Pod.API)
+
+    whole = factory.informer(Pod)
+
+    assert before is None
+    assert factory.with_metadata(Pod.API.as_type(PartialObjectMetadata)) is whole
+    assert factory.with_metadata(ConfigMap.API) is None
+
+
+async def test_a_handler_that_was_taken_away_hears_nothing_more(cluster: FakeCluster) -> None:
+    informer = cluster.context().informer(ConfigMap)
+    heard: list[str] = []
+
+    def handler(old: ConfigMap | None, new: ConfigMap | None) -> None:
+        heard.append(new.metadata.name if new else "")
+
+    informer.on_change(handler)
+    cluster.load(make_configmap("first"))
+    await cluster.settle()
+    informer.off_change(handler)
+    cluster.load(make_configmap("second"))
+    await cluster.settle()
+
+    assert heard == ["first"]
+
+
 @pytest.mark.parametrize("early", [True, False], ids=["made before run", "made after run"])
 async def test_factory_runs_informers_whenever_they_are_made(cluster: FakeCluster, early: bool) -> None:
     cluster.load(make_configmap())

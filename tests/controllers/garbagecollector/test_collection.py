@@ -5,15 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from kplane.api.clock import Entropy
 from kplane.api.errors import Conflict, InternalError
 from kplane.api.resource import Key, Object
-from kplane.api.types import ConfigMap
+from kplane.api.scheme import ALL_VERBS, ResourceInfo
+from kplane.api.types import ConfigMap, PartialObjectMetadata
+from kplane.api.types.meta import ObjectMeta
+from kplane.client.rest import Listing
 from kplane.controllers.garbagecollector import GarbageCollector
+from kplane.controllers.garbagecollector.graph import Graph
+from kplane.controllers.garbagecollector.monitors import Monitors
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.discoverable import DiscoverableCluster
 from kplane.testing.objects import make_configmap, make_namespace, owner_reference
+
+WIDGETS = ResourceInfo(
+    "example.com", "v2", "widgets", "widget", "Widget", namespaced=True, definition="", verbs=ALL_VERBS
+)
 
 
 async def run(cluster: FakeCluster) -> None:
@@ -57,6 +67,48 @@ async def test_dependents_follow_their_owner(discoverable: FakeCluster) -> None:
     await delete(discoverable, "owner")
 
     assert names(discoverable) == {"unrelated"}
+
+
+async def test_a_resource_that_another_controller_watches_is_not_watched_again(
+    discoverable: FakeCluster,
+) -> None:
+    owner = thing("owner")
+    discoverable.load(owner, thing("child", owner))
+    await run(discoverable)
+    alone = len(discoverable.server.state.watches)
+    async with DiscoverableCluster() as shared:
+        shared.load(owner, thing("child", owner))
+        shared.context().informer(ConfigMap)
+        await run(shared)
+        together = len(shared.server.state.watches)
+        await delete(shared, "owner")
+
+        assert together == alone
+        assert names(shared) == set()
+
+
+async def test_what_is_served_no_more_leaves_the_graph_whoever_watches_it(
+    discoverable: DiscoverableCluster,
+) -> None:
+    place = WIDGETS.resource.as_type(PartialObjectMetadata)
+    discoverable.server.scheme.add(WIDGETS)
+    try:
+        informer = discoverable.context().informer(place)
+        graph = Graph(lambda node: None, lambda node, owner: None)
+        discoverable.start(Monitors(discoverable.context(), graph).run())
+        widget = PartialObjectMetadata(metadata=ObjectMeta(name="one", uid="one", resource_version="1"))
+        informer.replace(Listing([widget], "1"))
+        await discoverable.settle()
+        seen = graph.get("one")
+    finally:
+        discoverable.server.scheme.remove(WIDGETS)
+    await discoverable.advance(31)
+    gone = graph.get("one")
+    informer.replace(Listing([replace(widget, metadata=replace(widget.metadata, resource_version="2"))], "2"))
+
+    assert seen is not None
+    assert gone is None
+    assert graph.get("one") is None
 
 
 async def test_dependents_with_another_owner_stay_and_lose_the_reference(discoverable: FakeCluster) -> None:
