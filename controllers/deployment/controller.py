@@ -181,7 +181,10 @@ class DeploymentController:
         annotations = history.new_set_annotations(deployment, rs.metadata.annotations, number)
         seconds = deployment.spec.min_ready_seconds
         if annotations != rs.metadata.annotations or seconds != rs.spec.min_ready_seconds:
-            body: Object = {"metadata": {"annotations": annotations}, "spec": {"minReadySeconds": seconds}}
+            body: Object = {
+                "metadata": {"annotations": annotations},
+                "spec": {"minReadySeconds": seconds or None},
+            }
             updated = await self._patch_set(rs, body)
             rollout.replace(rs, updated)
         found = None
@@ -337,6 +340,7 @@ def new_set_body(deployment: Deployment, sets: Sequence[ReplicaSet]) -> Object:
     selector["matchLabels"] = {**(selector.get("matchLabels") or {}), HASH_LABEL: digest}
     number = history.next_revision(sets)
     annotations = history.new_set_annotations(deployment, {}, number)
+    seconds = deployment.spec.min_ready_seconds
     return {
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
@@ -349,7 +353,7 @@ def new_set_body(deployment: Deployment, sets: Sequence[ReplicaSet]) -> Object:
         },
         "spec": {
             "replicas": plan.new_set_size(deployment, 0, plan.total(sets)),
-            "minReadySeconds": deployment.spec.min_ready_seconds,
+            **({"minReadySeconds": seconds} if seconds else {}),
             "selector": selector,
             "template": template,
         },

@@ -75,8 +75,8 @@ def pod_body(sts: StatefulSet, template: Object, revision: str, ordinal: int) ->
     """The Pod of this ordinal, made from the template of this revision."""
     body = from_template(template, sts)
     name = pod_name(sts, ordinal)
+    # The generateName stays, as upstream leaves it: a name goes before it.
     metadata = {**body["metadata"], "name": name}
-    del metadata["generateName"]
     metadata["labels"] = {**metadata.get("labels", {}), **labels(name, ordinal), POD_LABEL: revision}
     spec = {**body["spec"], "hostname": name}
     if sts.spec.service_name:

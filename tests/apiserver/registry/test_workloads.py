@@ -75,7 +75,10 @@ def test_the_template_gets_the_defaults_of_pod_specs(judge: Any, group: str, plu
                 "replicas": 1,
                 "revisionHistoryLimit": 10,
                 "podManagementPolicy": "OrderedReady",
-                "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+                "updateStrategy": {
+                    "type": "RollingUpdate",
+                    "rollingUpdate": {"partition": 0, "maxUnavailable": 1},
+                },
                 "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
             },
         ),

@@ -99,6 +99,22 @@ async def test_a_new_deployment_gets_a_set_pods_and_a_complete_status(cluster: F
     assert told == [f"Scaled up replica set web-{digest} from 0 to 3"]
 
 
+async def test_a_set_has_the_seconds_until_its_pods_are_available_if_there_are_any(
+    cluster: FakeCluster,
+) -> None:
+    cluster.load(make_deployment(replicas=1))
+    run(cluster)
+    seen: list[Any] = []
+
+    for seconds in (0, 5, 0):
+        change(cluster, minReadySeconds=seconds)
+        await finish(cluster)
+        (rs,) = cluster.list(ReplicaSet.API.as_type(dict))
+        seen.append(rs["spec"].get("minReadySeconds"))
+
+    assert seen == [None, 5, None]
+
+
 async def test_writing_the_revision_makes_no_new_generation(cluster: FakeCluster) -> None:
     cluster.load(make_deployment(replicas=1))
     run(cluster)

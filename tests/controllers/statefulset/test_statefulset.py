@@ -127,7 +127,7 @@ async def test_a_pod_has_the_identity_of_its_ordinal(cluster: FakeCluster) -> No
     assert labels["apps.kubernetes.io/pod-index"] == "5"
     assert labels["controller-revision-hash"] == stored(cluster).status.update_revision
     assert pod["spec"]["volumes"] == [{"name": "data", "persistentVolumeClaim": {"claimName": "data-web-5"}}]
-    assert "generateName" not in pod["metadata"]
+    assert pod["metadata"]["generateName"] == "web-"
 
 
 async def test_claims_are_made_from_their_templates_and_told(cluster: FakeCluster) -> None:
