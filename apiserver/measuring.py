@@ -39,7 +39,8 @@ class Series:
         """How many observations fell into each bucket alone; the last has no bound."""
         self.sum = 0.0
         self.instant: list[Tally] = []
-        """Observations of nothing that are counted elsewhere; one tally may stand in many series."""
+        """Observations within the first bound that are counted elsewhere; one tally may stand in many
+        series. What they add to `sum` is added here."""
 
     def observe(self, value: float) -> None:
         self.counts[bisect_left(self._bounds, value)] += 1

@@ -29,7 +29,6 @@ from ..webhooks.client import WebhookClient
 from .chain import Chain, Plugin
 from .configuration import load
 from .context import AdmissionContext
-from .namespacelifecycle import NamespaceLifecycle
 from .policies.assembly import PolicyPlugins
 from .policies.permissions import ParamGuard, ParamGuardedChain
 from .policies.request import Surroundings as PolicySurroundings
@@ -108,7 +107,6 @@ class Admission:
         conditions = WebhookMetrics(around.metrics)
         webhooks, policies = self._webhooks(conditions), self._policies(conditions)
         return [
-            NamespaceLifecycle(around.reads.namespace),
             policies.mutating(),
             policies.validating(),
             webhooks.mutating(),

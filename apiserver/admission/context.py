@@ -37,6 +37,8 @@ class Reader:
         self._find = cache
         self._found: WatchCache | None = None
         self._objects: dict[str, tuple[int, Object]] = {}
+        self._known: dict[tuple[str, str], tuple[int, Object]] = {}
+        """By namespace and name, with the count of the cache's changes."""
         self._lists: dict[str, tuple[int, Sequence[Object]]] = {}
 
     @property
@@ -48,13 +50,37 @@ class Reader:
     async def get(self, namespace: str, name: str) -> Object | None:
         """As the cache has it; one that it does not know may have been made a moment ago, so that is looked
         up with a consistent read."""
-        item = await self._cache.get(namespace, name, at_least=0) or await self._cache.get(namespace, name)
+        found = await self.cached(namespace, name)
+        if found is not None:
+            return found
+        item = await self._cache.get(namespace, name)
         return None if item is None else self._decoded(item.key, item.revision, item.wire)
+
+    def known(self, namespace: str, name: str) -> Object | None:
+        """What `get` would give, where nobody has to wait for that; None says nothing."""
+        known = self._known.get((namespace, name))
+        if known is None or self._found is None or known[0] != self._found.changes:
+            return None
+        return known[1]
 
     async def cached(self, namespace: str, name: str) -> Object | None:
         """As the cache has it now."""
-        item = await self._cache.get(namespace, name, at_least=0)
-        return None if item is None else self._decoded(item.key, item.revision, item.wire)
+        cache = self._cache
+        item = await cache.get(namespace, name, at_least=0)
+        if item is None:
+            return None
+        found = self._decoded(item.key, item.revision, item.wire)
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known[namespace, name] = (cache.changes, found)
+        return found
+
+    def known_list(self, namespace: str = "") -> Sequence[Object] | None:
+        """What `list` would give, where nobody has to wait for that; None says nothing."""
+        known = self._lists.get(namespace)
+        if known is None or self._found is None or known[0] != self._found.changes:
+            return None
+        return known[1]
 
     async def list(self, namespace: str = "") -> Sequence[Object]:
         """All objects (of a namespace), by name. Decoded again only after a change of the resource."""

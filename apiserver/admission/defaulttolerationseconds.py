@@ -19,14 +19,14 @@ class DefaultTolerationSeconds:
     def __init__(self, context: AdmissionContext) -> None:
         self._seconds = {NOT_READY: context.not_ready_seconds, UNREACHABLE: context.unreachable_seconds}
 
-    async def admit(self, attributes: Attributes) -> None:
+    def admit(self, attributes: Attributes) -> None:
         assert attributes.object is not None
         spec = attributes.object["spec"]
         tolerations: list[Object] = spec.get("tolerations") or []
         added = [
             {"key": key, "operator": "Exists", "effect": NO_EXECUTE, "tolerationSeconds": seconds}
             for key, seconds in self._seconds.items()
-            if not any(_tolerates(toleration, key) for toleration in tolerations)
+            if not tolerations or not any(_tolerates(toleration, key) for toleration in tolerations)
         ]
         if added:
             spec["tolerations"] = [*tolerations, *added]

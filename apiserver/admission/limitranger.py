@@ -13,7 +13,7 @@ from kplane.api.quantity import Wire
 from kplane.api.quota.amounts import added, largest
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation, on
+from .chain import Attributes, Operation, Waiting, on
 from .context import AdmissionContext, aggregate, refused
 
 POD_LEVEL = frozenset({"cpu", "memory"})
@@ -30,17 +30,28 @@ class LimitRanger:
     def __init__(self, context: AdmissionContext) -> None:
         self._ranges = context.read("limitranges")
 
-    async def admit(self, attributes: Attributes) -> None:
+    def admit(self, attributes: Attributes) -> Waiting:
         """Fill in what the namespace's LimitRanges give to containers that do not say it."""
-        if attributes.info.plural != "pods" or not _supported(attributes):
-            return
+        if attributes.info.plural != "pods" or self._unlimited(attributes.namespace):
+            return None
+        return self._admit(attributes) if _supported(attributes) else None
+
+    def _unlimited(self, namespace: str) -> bool:
+        """Whether it is known that the namespace has no LimitRanges."""
+        known = self._ranges.known_list(namespace)
+        return known is not None and not known
+
+    async def _admit(self, attributes: Attributes) -> None:
         for limit_range in await self._ranges.list(attributes.namespace):
             assert attributes.object is not None
             set_defaults(attributes.object, limit_range)
 
-    async def validate(self, attributes: Attributes) -> None:
-        if not _supported(attributes):
-            return
+    def validate(self, attributes: Attributes) -> Waiting:
+        if self._unlimited(attributes.namespace):
+            return None
+        return self._validate(attributes) if _supported(attributes) else None
+
+    async def _validate(self, attributes: Attributes) -> None:
         for limit_range in await self._ranges.list(attributes.namespace):
             assert attributes.object is not None
             faults = list(violations(attributes.info.plural, attributes.object, limit_range))

@@ -5,39 +5,46 @@ The namespaces that a cluster cannot do without cannot be deleted.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from kplane.api.errors import Forbidden, forbidden, not_found
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation, on
+from .chain import Attributes, Operation, Waiting, on
+from .context import AdmissionContext
 
 IMMORTAL = ("default", "kube-system", "kube-public", "kube-node-lease")
-
-ReadNamespace = Callable[[str], Awaitable[Object | None]]
 
 
 class NamespaceLifecycle:
     name = "NamespaceLifecycle"
     handles = on(Operation.CREATE, Operation.UPDATE, Operation.DELETE)
 
-    def __init__(self, read: ReadNamespace) -> None:
-        """`read` gives the namespace of a name as it is now, or None."""
-        self._read = read
+    def __init__(self, context: AdmissionContext) -> None:
+        self._namespaces = context.read("namespaces")
 
-    async def admit(self, attributes: Attributes) -> None:
+    def admit(self, attributes: Attributes) -> Waiting:
         """Changes nothing, but runs first: no other plug-in should see a write that cannot succeed."""
         if attributes.info.kind == "Namespace" and not attributes.info.group:
             if attributes.operation is Operation.DELETE and attributes.name in IMMORTAL:
                 raise forbidden("namespaces", "", attributes.name, "this namespace may not be deleted")
-            return
+            return None
         if not attributes.namespace or attributes.operation is Operation.DELETE:
-            return
-        namespace = await self._read(attributes.namespace)
+            return None
+        namespace = self._namespaces.known("", attributes.namespace)
+        if namespace is None:
+            return self._look_up(attributes)
+        _check(attributes, namespace)
+        return None
+
+    async def _look_up(self, attributes: Attributes) -> None:
+        namespace = await self._namespaces.get("", attributes.namespace)
         if namespace is None:
             raise not_found("namespaces", "", attributes.namespace)
-        if attributes.operation is Operation.CREATE and _terminating(namespace):
-            raise _being_terminated(attributes)
+        _check(attributes, namespace)
+
+
+def _check(attributes: Attributes, namespace: Object) -> None:
+    if attributes.operation is Operation.CREATE and _terminating(namespace):
+        raise _being_terminated(attributes)
 
 
 def _terminating(namespace: Object) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from kplane.api.errors import not_found
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation, on
+from .chain import Attributes, Operation, Waiting, on
 from .context import AdmissionContext, refused
 
 USER, GROUP = "system:node:", "system:nodes"
@@ -37,10 +37,12 @@ class NodeRestriction:
         self._pods = context.read("pods")
         self._nodes = context.read("nodes")
 
-    async def admit(self, attributes: Attributes) -> None:
+    def admit(self, attributes: Attributes) -> Waiting:
         user = attributes.user
-        if not user.name.startswith(USER) or GROUP not in user.groups:
-            return
+        return self._restrict(attributes) if user.name.startswith(USER) and GROUP in user.groups else None
+
+    async def _restrict(self, attributes: Attributes) -> None:
+        user = attributes.user
         node = user.name.removeprefix(USER)
         if not node:
             raise refused(attributes, f'could not determine node from user "{user.name}"')

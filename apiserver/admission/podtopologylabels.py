@@ -5,7 +5,9 @@ Domains of other names (`*.topology.kubernetes.io/…`) are left alone (KEP-4742
 
 from __future__ import annotations
 
-from .chain import Attributes, Operation, on
+from kplane.api.resource import Object
+
+from .chain import Attributes, Operation, Waiting, on
 from .context import AdmissionContext
 
 LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
@@ -18,7 +20,7 @@ class PodTopologyLabels:
     def __init__(self, context: AdmissionContext) -> None:
         self._nodes = context.read("nodes")
 
-    async def admit(self, attributes: Attributes) -> None:
+    def admit(self, attributes: Attributes) -> Waiting:
         """The binding carries the labels to the pod; a pod that is created on a node gets them at once."""
         obj = attributes.object
         assert obj is not None
@@ -27,10 +29,12 @@ class PodTopologyLabels:
             node = target.get("name") if target.get("kind") in (None, "", "Node") else None
         else:
             node = obj["spec"].get("nodeName")
-        if not node or (found := await self._nodes.get("", node)) is None:
+        return self._copy_labels(node, obj["metadata"]) if node else None
+
+    async def _copy_labels(self, node: str, metadata: Object) -> None:
+        if (found := await self._nodes.get("", node)) is None:
             return
         labels = found["metadata"].get("labels") or {}
         wanted = {name: labels[name] for name in LABELS if name in labels}
         if wanted:
-            metadata = obj["metadata"]
             metadata["labels"] = (metadata.get("labels") or {}) | wanted

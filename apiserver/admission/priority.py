@@ -5,10 +5,12 @@ Only one PriorityClass may be the global default.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation, on
-from .context import AdmissionContext, Reader, concerns, refused
+from .chain import Attributes, Operation, Waiting, on
+from .context import AdmissionContext, concerns, refused
 
 GROUP = "scheduling.k8s.io"
 PREEMPT = "PreemptLowerPriority"
@@ -37,20 +39,35 @@ class Priority:
 
     def __init__(self, context: AdmissionContext) -> None:
         self._classes = context.read("priorityclasses", GROUP)
+        self._default: tuple[Sequence[Object], Object | None] = ((), None)
+        """The global default, and the list that it is from."""
 
-    async def admit(self, attributes: Attributes) -> None:
+    def admit(self, attributes: Attributes) -> Waiting:
         if attributes.object is None or not concerns(attributes, "pods"):
-            return
-        if attributes.operation is Operation.CREATE:
-            await self._resolve(attributes, attributes.object["spec"])
-        else:
-            _keep(attributes.object["spec"], (attributes.old or {}).get("spec") or {})
+            return None
+        spec = attributes.object["spec"]
+        if attributes.operation is not Operation.CREATE:
+            _keep(spec, (attributes.old or {}).get("spec") or {})
+            return None
+        classes = self._classes.known_list()
+        if spec.get("priorityClassName") or classes is None:
+            return self._look_up(attributes, spec)
+        self._resolve(attributes, spec, self._default_of(classes))
+        return None
 
-    async def _resolve(self, attributes: Attributes, spec: Object) -> None:
+    def _default_of(self, classes: Sequence[Object]) -> Object | None:
+        if classes is not self._default[0]:
+            self._default = classes, default_class(classes)
+        return self._default[1]
+
+    async def _look_up(self, attributes: Attributes, spec: Object) -> None:
         wanted = spec.get("priorityClassName")
-        found = await self._classes.get("", wanted) if wanted else await default_class(self._classes)
+        found = await self._classes.get("", wanted) if wanted else default_class(await self._classes.list())
         if wanted and found is None:
             raise refused(attributes, f"no PriorityClass with name {wanted} was found")
+        self._resolve(attributes, spec, found)
+
+    def _resolve(self, attributes: Attributes, spec: Object, found: Object | None) -> None:
         value, policy, name = 0, PREEMPT, ""
         if found is not None:
             value, name = found.get("value", 0), found["metadata"]["name"]
@@ -59,11 +76,14 @@ class Priority:
             spec["priorityClassName"] = name
         _set(attributes, spec, value, policy)
 
-    async def validate(self, attributes: Attributes) -> None:
+    def validate(self, attributes: Attributes) -> Waiting:
         obj = attributes.object
         if obj is None or not obj.get("globalDefault") or not concerns(attributes, "priorityclasses", GROUP):
-            return
-        found = await default_class(self._classes)
+            return None
+        return self._check_default(attributes, obj)
+
+    async def _check_default(self, attributes: Attributes, obj: Object) -> None:
+        found = default_class(await self._classes.list())
         if found is None:
             return
         other = found["metadata"]["name"]
@@ -72,9 +92,9 @@ class Priority:
             raise refused(attributes, why)
 
 
-async def default_class(classes: Reader) -> Object | None:
+def default_class(classes: Sequence[Object]) -> Object | None:
     """The global default; should a race have made two, the one of lower value."""
-    marked = [found for found in await classes.list() if found.get("globalDefault")]
+    marked = [found for found in classes if found.get("globalDefault")]
     return min(marked, key=lambda found: int(found.get("value", 0)), default=None)
 
 

@@ -37,6 +37,7 @@ from .limitpodhardantiaffinitytopology import LimitPodHardAntiAffinityTopology
 from .limitranger import LimitRanger
 from .namespaceautoprovision import NamespaceAutoProvision
 from .namespaceexists import NamespaceExists
+from .namespacelifecycle import NamespaceLifecycle
 from .noderestriction import NodeRestriction
 from .ownerreferencespermissionenforcement import OwnerReferencesPermissionEnforcement
 from .persistentvolumeclaimresize import PersistentVolumeClaimResize
@@ -69,6 +70,7 @@ ORDER: tuple[str, ...] = (
 
 PLUGINS: Mapping[str, Callable[[AdmissionContext], Plugin]] = {
     "AlwaysAdmit": AlwaysAdmit,
+    "NamespaceLifecycle": NamespaceLifecycle,
     "LimitRanger": LimitRanger,
     "ServiceAccount": ServiceAccount,
     "NodeRestriction": NodeRestriction,

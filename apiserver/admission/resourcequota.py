@@ -21,7 +21,7 @@ from kplane.api.quota import Amounts, Evaluator, evaluator_for, quota_selectors
 from kplane.api.quota.amounts import added, exceeding, increase, masked, negative, shown, without_zeros
 from kplane.api.resource import Key, Object
 
-from .chain import Attributes, Operation, on
+from .chain import Attributes, Operation, Waiting, on
 from .context import AdmissionContext, refused
 
 IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
@@ -62,10 +62,18 @@ class ResourceQuota:
         configured = context.configuration(self.name) or {}
         self._limited: Sequence[Object] = configured.get("limitedResources") or ()
 
-    async def validate(self, attributes: Attributes) -> None:
+    def validate(self, attributes: Attributes) -> Waiting:
+        if not attributes.namespace or self._unlimited(attributes.namespace):
+            return None
         evaluator = _evaluator(attributes)
-        if evaluator is None:
-            return
+        return None if evaluator is None else self._charge(attributes, evaluator)
+
+    def _unlimited(self, namespace: str) -> bool:
+        """Whether it is known that the namespace has no quotas, and none are needed."""
+        known = self._quotas.known_list(namespace)
+        return known is not None and not known and not self._limited
+
+    async def _charge(self, attributes: Attributes, evaluator: Evaluator) -> None:
         quotas = await self._quotas.list(attributes.namespace)
         if not quotas and not self._limited:
             return

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from kplane.api import quantity
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation, on
+from .chain import Attributes, Operation, Waiting, on
 from .context import AdmissionContext, refused
 
 MISMATCH = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
@@ -24,10 +24,13 @@ class RuntimeClass:
     def __init__(self, context: AdmissionContext) -> None:
         self._classes = context.read("runtimeclasses", "node.k8s.io")
 
-    async def admit(self, attributes: Attributes) -> None:
-        found = await self._class_of(attributes)
-        if found is None:
-            return
+    def admit(self, attributes: Attributes) -> Waiting:
+        assert attributes.object is not None
+        name = attributes.object["spec"].get("runtimeClassName")
+        return None if name is None else self._admit(attributes, name)
+
+    async def _admit(self, attributes: Attributes, name: str) -> None:
+        found = await self._class_of(attributes, name)
         assert attributes.object is not None
         spec, fixed = attributes.object["spec"], _overhead(found)
         if fixed is not None:
@@ -37,11 +40,7 @@ class RuntimeClass:
         if scheduling := found.get("scheduling"):
             self._place(attributes, spec, scheduling)
 
-    async def _class_of(self, attributes: Attributes) -> Object | None:
-        assert attributes.object is not None
-        name = attributes.object["spec"].get("runtimeClassName")
-        if name is None:
-            return None
+    async def _class_of(self, attributes: Attributes, name: str) -> Object:
         found = await self._classes.get("", name)
         if found is None:
             raise refused(attributes, f'pod rejected: RuntimeClass "{name}" not found')
@@ -61,20 +60,32 @@ class RuntimeClass:
         if tolerations := scheduling.get("tolerations"):
             spec["tolerations"] = merged_tolerations(spec.get("tolerations") or [], tolerations)
 
-    async def validate(self, attributes: Attributes) -> None:
+    def validate(self, attributes: Attributes) -> Waiting:
         assert attributes.object is not None
-        fixed = _overhead(await self._class_of(attributes))
-        overhead = attributes.object["spec"].get("overhead")
-        if fixed is None:
-            if overhead is not None:
-                raise refused(attributes, ALONE)
-        elif overhead is None or not _same(overhead, fixed):
-            raise refused(attributes, MISMATCH)
+        name = attributes.object["spec"].get("runtimeClassName")
+        if name is not None:
+            return self._validate(attributes, name)
+        _check(attributes, None)
+        return None
+
+    async def _validate(self, attributes: Attributes, name: str) -> None:
+        _check(attributes, _overhead(await self._class_of(attributes, name)))
 
 
-def _overhead(found: Object | None) -> Object | None:
+def _check(attributes: Attributes, fixed: Object | None) -> None:
+    """The pod has the overhead that its class says, and none where that says nothing."""
+    assert attributes.object is not None
+    overhead = attributes.object["spec"].get("overhead")
+    if fixed is None:
+        if overhead is not None:
+            raise refused(attributes, ALONE)
+    elif overhead is None or not _same(overhead, fixed):
+        raise refused(attributes, MISMATCH)
+
+
+def _overhead(found: Object) -> Object | None:
     """What the class says; None where it says nothing."""
-    if found is None or not found.get("overhead"):
+    if not found.get("overhead"):
         return None
     fixed: Object = found["overhead"].get("podFixed") or {}
     return fixed

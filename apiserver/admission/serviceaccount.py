@@ -8,7 +8,7 @@ from __future__ import annotations
 from kplane.api.errors import not_found
 from kplane.api.resource import Object
 
-from .chain import Attributes, Operation, on
+from .chain import Attributes, Operation, Waiting, on
 from .context import AdmissionContext, refused
 
 DEFAULT = "default"
@@ -29,34 +29,43 @@ class ServiceAccount:
         self._context = context
         self._accounts = context.read("serviceaccounts")
 
-    async def admit(self, attributes: Attributes) -> None:
+    def admit(self, attributes: Attributes) -> Waiting:
         assert attributes.object is not None
-        spec, metadata = attributes.object["spec"], attributes.object["metadata"]
-        if MIRROR in (metadata.get("annotations") or {}):
-            return
+        spec = attributes.object["spec"]
+        if _is_mirror(attributes.object):
+            return None
         name = spec.get("serviceAccountName") or DEFAULT
         spec["serviceAccountName"] = spec["serviceAccount"] = name
-        account = await self._account(attributes, name)
+        account = self._accounts.known(attributes.namespace, name)
+        if account is None:
+            return self._look_up_and_give(attributes, name)
+        self._give(account, spec)
+        return None
+
+    async def _look_up_and_give(self, attributes: Attributes, name: str) -> None:
+        assert attributes.object is not None
+        self._give(await self._account(attributes, name), attributes.object["spec"])
+
+    def _give(self, account: Object, spec: Object) -> None:
         if should_mount(account, spec):
             self._mount(spec)
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = [{"name": one["name"]} for one in account["imagePullSecrets"]]
 
-    async def validate(self, attributes: Attributes) -> None:
+    def validate(self, attributes: Attributes) -> Waiting:
         assert attributes.object is not None
-        spec, metadata = attributes.object["spec"], attributes.object["metadata"]
-        if MIRROR not in (metadata.get("annotations") or {}):
-            if not spec.get("serviceAccountName"):
-                raise refused(attributes, "no service account specified for pod ")
-            await self._account(attributes, spec["serviceAccountName"])
-            return
-        if spec.get("serviceAccountName"):
-            raise refused(attributes, "a mirror pod may not reference service accounts")
-        for volume in spec.get("volumes") or []:
-            sources = (volume.get("projected") or {}).get("sources") or []
-            if any(source.get("serviceAccountToken") for source in sources):
-                why = "a mirror pod may not use ServiceAccountToken volume projections"
-                raise refused(attributes, why)
+        name = attributes.object["spec"].get("serviceAccountName")
+        if _is_mirror(attributes.object):
+            _check_mirror(attributes, attributes.object["spec"])
+            return None
+        if not name:
+            raise refused(attributes, "no service account specified for pod ")
+        if self._accounts.known(attributes.namespace, name) is None:
+            return self._look_up(attributes, name)
+        return None
+
+    async def _look_up(self, attributes: Attributes, name: str) -> None:
+        await self._account(attributes, name)
 
     async def _account(self, attributes: Attributes, name: str) -> Object:
         pause = 0.0
@@ -83,11 +92,25 @@ class ServiceAccount:
             for container in spec.get(field) or []:
                 mounts = container.get("volumeMounts") or []
                 # A container that mounts something else there is left alone.
-                if not any(one.get("mountPath") == MOUNT_PATH for one in mounts):
+                if MOUNT_PATH not in [one.get("mountPath") for one in mounts]:
                     container["volumeMounts"] = [*mounts, dict(mount)]
                     needed = True
         if needed and known is None:
             spec["volumes"] = [*volumes, token_volume(name)]
+
+
+def _is_mirror(pod: Object) -> bool:
+    return MIRROR in (pod["metadata"].get("annotations") or ())
+
+
+def _check_mirror(attributes: Attributes, spec: Object) -> None:
+    if spec.get("serviceAccountName"):
+        raise refused(attributes, "a mirror pod may not reference service accounts")
+    for volume in spec.get("volumes") or []:
+        sources = (volume.get("projected") or {}).get("sources") or []
+        if any(source.get("serviceAccountToken") for source in sources):
+            why = "a mirror pod may not use ServiceAccountToken volume projections"
+            raise refused(attributes, why)
 
 
 def should_mount(account: Object, spec: Object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
@@ -13,6 +14,7 @@ from ..measuring import Histogram, Series, Tally
 from .chain import Attributes, Chain, Mutator, Operation, Sort, Step, Validator, Work
 
 _BUCKETS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5)
+_QUICK = _BUCKETS[0]
 
 
 class Timed(NamedTuple):
@@ -24,32 +26,58 @@ class Timed(NamedTuple):
 
 
 class MeasuredStep(Step):
-    """Feeds the histograms. The series of what passes are at hand, those of refusals are looked up."""
+    """Feeds the histograms. Where the whole of it stays within the first bucket, so does each part: then one
+    tally, which all their series include, counts it. The series of refusals are looked up."""
 
     def __init__(self, works: Sequence[Timed], labels: _Labels, clock: Clock) -> None:
         super().__init__([timed.work for timed in works])
-        self.finished = Tally()
+        self.quick, self.slow = Tally(), Tally()
+        """How often all of it passed."""
         self._timed = tuple(works)
+        self._series = tuple(timed.passed for timed in works)
         self._passed = labels.step("false")
+        for series in (self._passed, *self._series):
+            series.instant.append(self.quick)
         self._labels = labels
         self._now = clock.monotonic
 
     async def run(self, attributes: Attributes) -> None:
         now = self._now
-        began = then = now()
+        marks = [now()]
         try:
-            for timed in self._timed:
-                await timed.work(attributes)
-                after = now()
-                timed.passed.observe(after - then)
-                then = after
+            for work in self._works:
+                waiting = work(attributes)
+                if waiting is not None:
+                    await waiting
+                marks.append(now())
         except BaseException:
-            after = now()
-            self._labels.plugin(timed.name, "true").observe(after - then)
-            self._labels.step("true").observe(after - began)
+            self._refused(marks, now())
             raise
-        self.finished.count += 1
-        self._passed.observe(then - began)
+        if marks[-1] - marks[0] <= _QUICK:
+            self._count_quick(marks)
+        else:
+            self.slow.count += 1
+            self._observe(marks)
+            self._passed.observe(marks[-1] - marks[0])
+
+    def _count_quick(self, marks: Sequence[float]) -> None:
+        self.quick.count += 1
+        self._passed.sum += marks[-1] - marks[0]
+        then = marks[0]
+        for series, mark in zip(self._series, marks[1:], strict=True):
+            series.sum += mark - then
+            then = mark
+
+    def _refused(self, marks: Sequence[float], ended: float) -> None:
+        self._observe(marks)
+        name = self._timed[len(marks) - 1].name
+        self._labels.plugin(name, "true").observe(ended - marks[-1])
+        self._labels.step("true").observe(ended - marks[0])
+
+    def _observe(self, marks: Sequence[float]) -> None:
+        """The plug-ins that passed. `marks`: when the first began, and when each ended."""
+        for series, (began, ended) in zip(self._series, pairwise(marks), strict=False):
+            series.observe(ended - began)
 
 
 class _Labels:
@@ -107,5 +135,5 @@ class MeasuredChain(Chain):
             step = self._made[key] = MeasuredStep(timed, labels, self._clock)
             for plugin, _ in works:
                 if sort.operation in plugin.handles.operations and not plugin.handles.covers(sort):
-                    labels.plugin(plugin.name, "false").instant.append(step.finished)
+                    labels.plugin(plugin.name, "false").instant += [step.quick, step.slow]
         return self._made[key]

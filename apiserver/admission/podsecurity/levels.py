@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from kplane.api.field import FieldError, Path
@@ -39,7 +40,7 @@ class Policies:
     audit: Policy
     warn: Policy
 
-    @property
+    @cached_property
     def lax(self) -> bool:
         """Whether nothing is ever violated."""
         return self.enforce.level == self.audit.level == self.warn.level == "privileged"

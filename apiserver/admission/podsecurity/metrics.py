@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
-from ...measuring import Counter
-from ..chain import Attributes
+from ...measuring import Counter, Tally
+from ..chain import Attributes, Operation
 from .levels import LATEST, Policy
 
 NEWEST = 37
 """The minor version of Kubernetes whose rules are known; later ones count as the future."""
+KNOWN = 1024
+"""Combinations of labels that are kept at hand; namespaces may name any version."""
 _WHAT = ("request_operation", "resource", "subresource")
 
 
@@ -21,6 +23,8 @@ class PodSecurityMetrics:
             ("decision", "policy_level", "policy_version", "mode", *_WHAT),
             registry,
         )
+        self._known: dict[tuple[Policy, str, bool, Operation, str, str], Tally] = {}
+        """Of evaluations; most requests are like others."""
         self._exemptions = Counter(
             "pod_security_exemptions",
             "Number of exempt requests, not counting ignored or out of scope requests.",
@@ -37,10 +41,15 @@ class PodSecurityMetrics:
 
     def evaluated(self, attributes: Attributes, policy: Policy, mode: str, *, allowed: bool) -> None:
         """One verdict; of `audit` and `warn` only the bad ones are counted."""
-        decision = "allow" if allowed else "deny"
-        self._evaluations.labels(
-            decision, policy.level, _version(policy.version), mode, *_what(attributes)
-        ).count += 1
+        key = (policy, mode, allowed, attributes.operation, attributes.info.plural, attributes.subresource)
+        tally = self._known.get(key)
+        if tally is None:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            decision, version = "allow" if allowed else "deny", _version(policy.version)
+            tally = self._evaluations.labels(decision, policy.level, version, mode, *_what(attributes))
+            self._known[key] = tally
+        tally.count += 1
 
     def exempted(self, attributes: Attributes) -> None:
         self._exemptions.labels(*_what(attributes)).count += 1

@@ -8,7 +8,7 @@ from kplane.api.errors import invalid
 from kplane.api.resource import Object
 from kplane.runtime.process import Fatal
 
-from ..chain import Attributes, Operation, on
+from ..chain import Attributes, Operation, Waiting, on
 from ..context import AdmissionContext, aggregate, refused
 from .evaluation import TEMPLATES, findings, pod_of, violation
 from .levels import PREFIX, Policies, Policy, defaults_of, label_faults, policies_of
@@ -46,18 +46,23 @@ class PodSecurity:
         self._read = context.read("namespaces")
         self._pods = context.read("pods")
 
-    async def validate(self, attributes: Attributes) -> None:
+    def validate(self, attributes: Attributes) -> Waiting:
         if attributes.info.plural == "namespaces":
-            await self._validate_namespace(attributes)
-        else:
-            await self._validate_pods(attributes)
-
-    async def _validate_pods(self, attributes: Attributes) -> None:
-        info = attributes.info
+            return self._validate_namespace(attributes)
         if why := self._exempt(attributes):
             self._exempted(attributes, why)
-            return
-        namespace = await self._read.get("", attributes.namespace)
+            return None
+        namespace = self._read.known("", attributes.namespace)
+        if namespace is None:
+            return self._look_up(attributes)
+        self._validate_pods(attributes, namespace)
+        return None
+
+    async def _look_up(self, attributes: Attributes) -> None:
+        self._validate_pods(attributes, await self._read.get("", attributes.namespace))
+
+    def _validate_pods(self, attributes: Attributes, namespace: Object | None) -> None:
+        info = attributes.info
         labels = (namespace["metadata"].get("labels") if namespace else None) or {}
         policies = policies_of(labels, self._defaults)
         if policies.lax:

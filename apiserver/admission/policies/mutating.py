@@ -19,7 +19,7 @@ from kplane.api.patches.copying import duplicate
 from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo
 
-from ..chain import Attributes, Operation, on
+from ..chain import Attributes, Operation, Waiting, on
 from ..context import refused
 from ..webhooks.metrics import WebhookMetrics
 from .conditions import MatchConditions, Undecidable
@@ -137,7 +137,10 @@ class MutatingAdmissionPolicy:
         self._patcher = Patcher()
         self._metrics = metrics
 
-    async def admit(self, attributes: Attributes) -> None:
+    def admit(self, attributes: Attributes) -> Waiting:
+        return None if self._source.idle else self._admit(attributes)
+
+    async def _admit(self, attributes: Attributes) -> None:
         info = attributes.info
         if attributes.operation is Operation.DELETE or (info.group, info.plural) in EXEMPT:
             return

@@ -98,6 +98,12 @@ class Source(Generic[E]):
         self._bound: Sequence[tuple[Policy[E], Sequence[Binding]]] = ()
         self._places: dict[Place, Sequence[Candidate[E]]] = {}
 
+    @property
+    def idle(self) -> bool:
+        """Whether it is known that no policy is in effect."""
+        counts = (self._policies.changes, self._bindings.changes, self._scheme.generation)
+        return not self._bound and self._seen == counts
+
     async def candidates(self, attributes: Attributes) -> Sequence[Candidate[E]]:
         """Those whose rules match. Raises TooManyRequests while the caches are not filled yet."""
         if self._seen != (self._policies.changes, self._bindings.changes, self._scheme.generation):

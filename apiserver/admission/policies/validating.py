@@ -14,7 +14,7 @@ import msgspec
 
 from kplane.api.errors import ApiError, Forbidden, Invalid, RequestEntityTooLarge, Unauthorized
 
-from ..chain import Attributes, on
+from ..chain import Attributes, Waiting, on
 from ..context import refused
 from .decisions import Annotation, Decided, Decision, ValidatingProgram
 from .invocations import Failure, Invocation, Invoker
@@ -58,7 +58,10 @@ class ValidatingAdmissionPolicy:
         self._invoker = Invoker(surroundings)
         self._metrics = metrics
 
-    async def validate(self, attributes: Attributes) -> None:
+    def validate(self, attributes: Attributes) -> Waiting:
+        return None if self._source.idle else self._validate(attributes)
+
+    async def _validate(self, attributes: Attributes) -> None:
         if (attributes.info.group, attributes.info.plural) in EXEMPT:
             return
         candidates = await self._source.candidates(attributes)

@@ -85,6 +85,11 @@ class Configuration:
         self._webhooks: Sequence[Webhook] = ()
         self._places: dict[Place, Sequence[Candidate]] = {}
 
+    @property
+    def idle(self) -> bool:
+        """Whether it is known that there is no webhook."""
+        return not self._webhooks and self._seen == (self._cache.changes, self._scheme.generation)
+
     async def candidates(self, attributes: Attributes) -> Sequence[Candidate]:
         """Those whose rules match. Raises TooManyRequests while the cache is not filled yet."""
         if self._seen != (self._cache.changes, self._scheme.generation):

@@ -20,7 +20,7 @@ from kplane.api.patches.copying import duplicate
 from kplane.api.resource import Object
 
 from ...http.decoding import check_custom
-from ..chain import Attributes, on, unrecorded
+from ..chain import Attributes, Waiting, on, unrecorded
 from ..matching import exempt
 from .calls import ADMIT, Caller, Failed, Surroundings, internal
 from .configuration import Candidate, Configuration
@@ -58,9 +58,10 @@ class MutatingAdmissionWebhook:
         self._configuration = configuration
         self._caller = Caller(surroundings, ADMIT)
 
-    async def admit(self, attributes: Attributes) -> None:
-        if exempt(attributes):
-            return
+    def admit(self, attributes: Attributes) -> Waiting:
+        return None if self._configuration.idle or exempt(attributes) else self._admit(attributes)
+
+    async def _admit(self, attributes: Attributes) -> None:
         candidates = await self._configuration.candidates(attributes)
         if candidates:
             await self._dispatch(candidates, attributes)

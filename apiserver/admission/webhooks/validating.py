@@ -9,7 +9,7 @@ import asyncio
 
 from kplane.api.errors import ApiError
 
-from ..chain import Attributes, on
+from ..chain import Attributes, Waiting, on
 from ..matching import exempt
 from .calls import VALIDATING, Caller, Surroundings
 from .configuration import Candidate, Configuration, Webhook
@@ -26,9 +26,10 @@ class ValidatingAdmissionWebhook:
         self._configuration = configuration
         self._caller = Caller(surroundings, VALIDATING)
 
-    async def validate(self, attributes: Attributes) -> None:
-        if exempt(attributes):
-            return
+    def validate(self, attributes: Attributes) -> Waiting:
+        return None if self._configuration.idle or exempt(attributes) else self._validate(attributes)
+
+    async def _validate(self, attributes: Attributes) -> None:
         candidates = await self._configuration.candidates(attributes)
         relevant = [
             found for candidate in candidates if (found := await self._relevant(candidate, attributes))

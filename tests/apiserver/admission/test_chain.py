@@ -11,6 +11,7 @@ from kplane.api.scheme import builtin
 from kplane.apiserver.admission.chain import Attributes, Chain, Handles, Operation, on
 from kplane.apiserver.admission.times import MeasuredChain
 from kplane.apiserver.auth.user import authenticated
+from kplane.testing.clock import VirtualClock
 
 CREATE, UPDATE, DELETE = Operation.CREATE, Operation.UPDATE, Operation.DELETE
 
@@ -32,6 +33,24 @@ class Mutates(Sees):
 class Validates(Sees):
     async def validate(self, attributes: Attributes) -> None:
         self.seen.append("validate")
+
+
+class ActsAtOnce(Sees):
+    """Has nothing to wait for."""
+
+    def admit(self, attributes: Attributes) -> None:
+        self.seen.append("at once")
+
+
+class Takes(Sees):
+    """A second of this clock's time."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(on(), "Takes")
+        self._clock = clock
+
+    async def admit(self, attributes: Attributes) -> None:
+        await self._clock.advance(1)
 
 
 class Refuses(Sees):
@@ -117,6 +136,41 @@ async def test_a_refusal_is_counted_for_the_plugin_that_refuses() -> None:
     assert counted(registry, "First") == 1
     assert counted(registry, "Refuses", rejected="true") == 1
     assert counted(registry, "Refuses") == counted(registry, "Last") == 0
+
+
+@pytest.mark.parametrize("measured", [False, True])
+async def test_plugins_with_and_without_something_to_wait_for_run_in_their_order(measured: bool) -> None:
+    plugins: list[Sees] = [Mutates(on(), "First"), ActsAtOnce(on(), "Second"), Mutates(on(), "Third")]
+    chain = Chain(plugins)
+    seen: list[str] = []
+    for plugin in plugins:
+        plugin.seen = seen
+    if measured:
+        chain = MeasuredChain(chain, SystemClock(), CollectorRegistry())
+
+    await chain.admit(request(CREATE, "pods"))
+
+    assert seen == ["admit", "at once", "admit"]
+
+
+async def test_what_takes_long_is_counted_in_its_own_bucket() -> None:
+    registry, clock = CollectorRegistry(), VirtualClock()
+    plugins = [ActsAtOnce(on(), "Quick"), Takes(clock), Mutates(on(CREATE, to=("nodes",)), "Idle")]
+    chain = MeasuredChain(Chain(plugins), clock, registry)
+
+    await chain.admit(request(CREATE, "pods"))
+
+    assert [bucket(registry, "Quick", bound) for bound in ("0.005", "1.0", "+Inf")] == [1, 1, 1]
+    assert [bucket(registry, "Takes", bound) for bound in ("0.005", "0.5", "1.0", "+Inf")] == [0, 0, 1, 1]
+    assert [counted(registry, name) for name in ("Quick", "Takes", "Idle")] == [1, 1, 1]
+    labels = {"operation": "CREATE", "rejected": "false", "type": "admit"}
+    assert registry.get_sample_value("apiserver_admission_step_admission_duration_seconds_sum", labels) == 1
+
+
+def bucket(registry: CollectorRegistry, name: str, bound: str) -> float | None:
+    labels = {"name": name, "operation": "CREATE", "rejected": "false", "type": "admit", "le": bound}
+    metric = "apiserver_admission_controller_admission_duration_seconds_bucket"
+    return registry.get_sample_value(metric, labels)
 
 
 def counted(registry: CollectorRegistry, name: str, *, rejected: str = "false") -> float | None:

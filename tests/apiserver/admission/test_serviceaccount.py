@@ -54,3 +54,27 @@ async def test_pods_of_a_missing_account_are_refused(api: Api) -> None:
         403,
         'pods "web" is forbidden: error looking up service account default/x: serviceaccount "x" not found',
     )
+
+
+async def test_an_account_that_was_there_a_moment_ago_is_not_remembered(api: Api) -> None:
+    await api.make(ACCOUNTS, {"metadata": {"name": "x"}})
+    await api.make(PODS, pod("first", serviceAccountName="x"))
+    await api("DELETE", f"{ACCOUNTS}/x")
+    # A consistent read: the watch cache has what was deleted.
+    await api("GET", f"{ACCOUNTS}/x")
+
+    assert (await api("POST", PODS, pod("second", serviceAccountName="x"))).code == 403
+
+
+async def test_a_changed_account_counts_at_once(api: Api) -> None:
+    await api.make(ACCOUNTS, {"metadata": {"name": "x"}, "automountServiceAccountToken": False})
+    assert "volumes" not in (await api.make(PODS, pod("first", serviceAccountName="x")))["spec"]
+    await api(
+        "PATCH",
+        f"{ACCOUNTS}/x",
+        {"automountServiceAccountToken": True},
+        content_type="application/merge-patch+json",
+    )
+    await api("GET", f"{ACCOUNTS}/x")
+
+    assert (await api.make(PODS, pod("second", serviceAccountName="x")))["spec"]["volumes"]

@@ -11,7 +11,7 @@ from .conftest import VALIDATING, rule
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 
 
-async def test_a_cluster_recovers_from_a_webhook_that_blocks_everything(config: ApiServerConfig) -> None:
+async def test_a_cluster_recovers_from_a_webhook_that_blocks_everything(lasting: ApiServerConfig) -> None:
     blocking = {
         "name": "down.example.com",
         "clientConfig": {"url": "https://127.0.0.1:1"},
@@ -19,10 +19,10 @@ async def test_a_cluster_recovers_from_a_webhook_that_blocks_everything(config: 
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
     }
-    async with ApiServer(config) as server:
+    async with ApiServer(lasting) as server:
         await Api(server.app).make(VALIDATING, {"metadata": {"name": "down"}, "webhooks": [blocking]})
 
-    async with ApiServer(config) as server:
+    async with ApiServer(lasting) as server:
         api = Api(server.app)
         refused = await api("POST", CONFIGMAPS, configmap())
         removed = await api("DELETE", f"{VALIDATING}/down")

@@ -50,6 +50,8 @@ def webhook(name: str, **fields: Any) -> Webhook:
 class Configured:
     """A fixed list of webhooks that are all about everything."""
 
+    idle = False
+
     def __init__(self, *webhooks: Webhook) -> None:
         self._found = [Candidate(entry, ROW, index) for index, entry in enumerate(webhooks)]
 
@@ -202,6 +204,6 @@ async def test_every_validating_webhook_is_heard_though_one_refuses() -> None:
     hooks = Configured(webhook("no"), webhook("yes"))
 
     with pytest.raises(Denied, match=r'^admission webhook "no" denied the request: never$'):
-        await ValidatingAdmissionWebhook(hooks, surroundings(client)).validate(creation())
+        await Chain([ValidatingAdmissionWebhook(hooks, surroundings(client))]).validate(creation())
 
     assert sorted(client.asked) == ["no", "yes"]
