@@ -25,6 +25,8 @@ from .auth.settings import AuthenticationSettings
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+IN_MEMORY = Path(":memory:")
+"""In place of a folder: a store that ends with the server, and waits for no disk."""
 DEFAULT_SERVICE_RANGE: Network = ipaddress.ip_network("10.96.0.0/12")
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -35,6 +37,7 @@ class ApiServerConfig:
     """Exactly one of `etcd_servers` and `storage_dir` says where objects are kept."""
 
     storage_dir: Path | None = None
+    """A folder, or IN_MEMORY."""
     etcd_servers: tuple[str, ...] = ()
     etcd_cafile: Path | None = None
     etcd_certfile: Path | None = None
@@ -130,7 +133,7 @@ def _parser() -> FlagParser:
         field = field or name.replace("-", "_")
         parser.add_argument(f"--{name}", dest=field, type=kind, default=argparse.SUPPRESS, help=text)
 
-    flag("storage-dir", Path, "folder of the embedded SQLite store, made if it is missing")
+    flag("storage-dir", Path, "folder of the embedded SQLite store, or :memory: to keep nothing")
     flag("etcd-servers", _list, "addresses of etcd, separated by commas (scheme://host:port)")
     flag("etcd-cafile", _file, "certificate authority of etcd's certificate")
     flag("etcd-certfile", _file, "client certificate for etcd")

@@ -1,11 +1,11 @@
-"""Which store the settings name: etcd, or a file."""
+"""Which store the settings name: etcd, a file, or memory."""
 
 from __future__ import annotations
 
 from kplane.api.clock import Clock
 from kplane.runtime.process import Fatal
 
-from ..config import ApiServerConfig
+from ..config import IN_MEMORY, ApiServerConfig
 from .sqlite import SQLiteStore
 from .store import Store
 
@@ -21,6 +21,8 @@ def open_store(config: ApiServerConfig, clock: Clock) -> Store:
 
         files = (config.etcd_cafile, config.etcd_certfile, config.etcd_keyfile)
         return EtcdStore(EtcdConfig(config.etcd_servers, *files), clock)
+    if config.storage_dir == IN_MEMORY:
+        return SQLiteStore(None, clock)
     try:
         config.storage_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

@@ -28,14 +28,14 @@ async def cluster() -> AsyncIterator[FakeCluster]:
 
 @pytest_asyncio.fixture
 async def kplane_api(tmp_path: Path) -> AsyncIterator[Client]:
-    """A client of a real API server in this process, with an empty embedded store."""
+    """A client of a real API server in this process, with an empty store in memory."""
     # By name: the library imports no component, and only those who ask for this fixture need one.
     config = importlib.import_module("kplane.apiserver.config")
     server = importlib.import_module("kplane.apiserver.server")
     tokens = tmp_path / "tokens.csv"
     tokens.write_text(f"{TOKEN},test,test,system:masters\n")
     settings = config.ApiServerConfig(
-        storage_dir=tmp_path / "store",
+        storage_dir=config.IN_MEMORY,
         token_auth_file=tokens,
         # As in envtest: no controller makes the accounts that Pods would have to have.
         disable_admission_plugins=("ServiceAccount",),

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.config import IN_MEMORY, ApiServerConfig
 from kplane.apiserver.server import ApiServer
 from kplane.client.transport_asgi import AsgiTransport
 from kplane.runtime import pki
@@ -74,12 +74,18 @@ def config(tmp_path: Path) -> ApiServerConfig:
     tokens = tmp_path / "tokens.csv"
     tokens.write_text(TOKENS)
     return ApiServerConfig(
-        storage_dir=tmp_path / "data",
+        storage_dir=IN_MEMORY,
         token_auth_file=tokens,
         bind_address="127.0.0.1",
         # No controller makes the accounts that Pods would have to have.
         disable_admission_plugins=("ServiceAccount",),
     )
+
+
+@pytest.fixture
+def lasting(config: ApiServerConfig, tmp_path: Path) -> ApiServerConfig:
+    """For servers that find what an earlier one has left."""
+    return replace(config, storage_dir=tmp_path / "data")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import yaml
 from kplane.api.errors import Forbidden
 from kplane.api.types import ConfigMap
 from kplane.apiserver.auth.authorization import AuthorizationSettings
-from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.config import IN_MEMORY, ApiServerConfig
 from kplane.apiserver.server import ApiServer
 from kplane.cli.clusterinfo import BOOTSTRAPPERS
 from kplane.cli.kubeadmconfig import KUBEADM, KUBELET, KUBELET_KEY, NAMESPACE, fetch_kubelet, publish
@@ -26,7 +26,7 @@ async def server(tmp_path: Path) -> AsyncIterator[ApiServer]:
     listed = tmp_path / "tokens.csv"
     listed.write_text(TOKENS)
     config = ApiServerConfig(
-        storage_dir=tmp_path / "data",
+        storage_dir=IN_MEMORY,
         token_auth_file=listed,
         authorization=AuthorizationSettings(modes=("RBAC",)),
     )

@@ -10,7 +10,7 @@ import pytest
 
 from kplane.api.resource import Resource
 from kplane.apiserver.auth.authorization import AuthorizationSettings
-from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.config import IN_MEMORY, ApiServerConfig
 from kplane.apiserver.server import ApiServer
 from kplane.cli.rights import ADMINS, FORMER, HOLLOW_USER, KUBELET_CLIENT, ROLES, grant
 from kplane.client import kubeconfig
@@ -37,7 +37,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         client_ca_file=keys / "ca.crt",
     )
     config = ApiServerConfig(
-        storage_dir=tmp_path / "data",
+        storage_dir=IN_MEMORY,
         bind_address="127.0.0.1",
         client_ca_file=keys / "ca.crt",
         authorization=AuthorizationSettings(modes=("Node", "RBAC")),

@@ -23,7 +23,7 @@ from kplane.api.types.apps import Deployment
 from kplane.apiserver.auth.authorization import AuthorizationSettings
 from kplane.apiserver.auth.serviceaccounts.settings import ServiceAccountSettings
 from kplane.apiserver.auth.settings import AuthenticationSettings
-from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.config import IN_MEMORY, ApiServerConfig
 from kplane.apiserver.server import ApiServer
 from kplane.client.rest import Client
 from kplane.client.transport import Response
@@ -90,7 +90,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     listed.write_text(f"secret,admin,1,system:masters\n{MANAGER},system:kube-controller-manager,2\n")
     accounts = ServiceAccountSettings(issuers=("https://issuer",), signing_key_file=key)
     config = ApiServerConfig(
-        storage_dir=tmp_path / "data",
+        storage_dir=IN_MEMORY,
         token_auth_file=listed,
         authentication=AuthenticationSettings(service_accounts=accounts),
         authorization=AuthorizationSettings(modes=("RBAC",)),

@@ -19,7 +19,7 @@ from kplane.api.resource import Object, Resource
 from kplane.apiserver.auth.authorization import AuthorizationSettings
 from kplane.apiserver.auth.serviceaccounts.settings import ServiceAccountSettings
 from kplane.apiserver.auth.settings import AuthenticationSettings
-from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.config import IN_MEMORY, ApiServerConfig
 from kplane.apiserver.server import ApiServer
 from kplane.client.rest import Client
 from kplane.client.transport_asgi import AsgiTransport
@@ -89,7 +89,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     listed.write_text("secret,admin,1,system:masters\nmanager,system:kube-controller-manager,2\n")
     accounts = ServiceAccountSettings(issuers=("https://issuer",), signing_key_file=keys / "sa.key")
     config = ApiServerConfig(
-        storage_dir=tmp_path / "data",
+        storage_dir=IN_MEMORY,
         token_auth_file=listed,
         authentication=AuthenticationSettings(service_accounts=accounts),
         authorization=AuthorizationSettings(modes=("RBAC",)),

@@ -14,7 +14,7 @@ from kplane.api.resource import Object
 from kplane.api.types import ConfigMap
 from kplane.api.types.meta import condition
 from kplane.apiserver.auth.authorization import AuthorizationSettings
-from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.config import IN_MEMORY, ApiServerConfig
 from kplane.apiserver.server import ApiServer
 from kplane.client.rest import Client
 from kplane.client.transport_asgi import AsgiTransport
@@ -86,7 +86,7 @@ async def test_the_api_server_takes_what_a_migration_writes(tmp_path: Path) -> N
     listed = tmp_path / "tokens.csv"
     listed.write_text('secret,admin,1,"system:masters"\n')
     config = ApiServerConfig(
-        storage_dir=tmp_path / "data",
+        storage_dir=IN_MEMORY,
         token_auth_file=listed,
         authorization=AuthorizationSettings(modes=("RBAC",)),
     )

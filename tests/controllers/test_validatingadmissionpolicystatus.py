@@ -13,7 +13,7 @@ import pytest_asyncio
 from kplane.api.clock import Entropy, SystemClock
 from kplane.api.resource import Key, Object
 from kplane.api.scheme import builtin
-from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.config import IN_MEMORY, ApiServerConfig
 from kplane.apiserver.server import ApiServer
 from kplane.client.controller import Context
 from kplane.client.events import EventRecorder
@@ -175,7 +175,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
     tokens = tmp_path / "tokens.csv"
     tokens.write_text('secret,admin,1,"system:masters"\n')
     config = ApiServerConfig(
-        storage_dir=tmp_path / "data",
+        storage_dir=IN_MEMORY,
         token_auth_file=tokens,
         bind_address="127.0.0.1",
         # No controller makes the accounts that Pods would have to have.

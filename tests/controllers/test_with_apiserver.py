@@ -28,7 +28,7 @@ from kplane.api.types import (
 )
 from kplane.api.types.meta import condition
 from kplane.api.types.policy import PodDisruptionBudget
-from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.config import IN_MEMORY, ApiServerConfig
 from kplane.apiserver.server import ApiServer
 from kplane.client.rest import Client, PatchType
 from kplane.client.transport_asgi import AsgiTransport
@@ -66,7 +66,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
     tokens = tmp_path / "tokens.csv"
     tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n')
     config = ApiServerConfig(
-        storage_dir=tmp_path / "data",
+        storage_dir=IN_MEMORY,
         token_auth_file=tokens,
         bind_address="127.0.0.1",
         # No controller makes the accounts that Pods would have to have.

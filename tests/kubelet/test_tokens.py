@@ -17,7 +17,7 @@ from kplane.api.clock import Entropy, SystemClock
 from kplane.api.errors import ApiError
 from kplane.apiserver.auth.serviceaccounts.settings import ServiceAccountSettings
 from kplane.apiserver.auth.settings import AuthenticationSettings
-from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.config import IN_MEMORY, ApiServerConfig
 from kplane.apiserver.server import ApiServer
 from kplane.client.codec import codec
 from kplane.client.rest import Client
@@ -71,7 +71,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     listed.write_text("secret,admin,1,system:masters\n")
     accounts = ServiceAccountSettings(issuers=("https://issuer",), signing_key_file=key)
     config = ApiServerConfig(
-        storage_dir=tmp_path / "data",
+        storage_dir=IN_MEMORY,
         token_auth_file=listed,
         authentication=AuthenticationSettings(service_accounts=accounts),
         disable_admission_plugins=("ServiceAccount",),

@@ -24,14 +24,14 @@ DEFINITION = {
 }
 
 
-async def test_definitions_that_come_stay_and_go(config: ApiServerConfig) -> None:
-    async with ApiServer(config) as server:
+async def test_definitions_that_come_stay_and_go(lasting: ApiServerConfig) -> None:
+    async with ApiServer(lasting) as server:
         api = Api(server.app)
         await api.make(CRDS, DEFINITION)
         await condition(api, because("Local"), NAME)
         uid = (await api("GET", f"{SERVICES}/{NAME}")).body["metadata"]["uid"]
 
-    async with ApiServer(config) as server:
+    async with ApiServer(lasting) as server:
         api = Api(server.app)
         kept = (await api("GET", f"{SERVICES}/{NAME}")).body
         await api("DELETE", f"{CRDS}/orders.shop.example.com")

@@ -273,7 +273,7 @@ async def test_status_drops_stored_versions_and_the_spec_keeps_them(
     assert removed.code == 200
 
 
-async def test_what_others_left_in_the_store_does_no_harm(config: ApiServerConfig) -> None:
+async def test_what_others_left_in_the_store_does_no_harm(lasting: ApiServerConfig) -> None:
     good = {"kind": "Widget", "apiVersion": "example.com/v1", "metadata": {"name": "good", "uid": "1"}}
     values: dict[str, Any] = {
         "/registry/apiextensions.k8s.io/customresourcedefinitions/empty": {
@@ -285,14 +285,14 @@ async def test_what_others_left_in_the_store_does_no_harm(config: ApiServerConfi
         "/registry/example.com/widgets/default/bare": {"kind": "Widget"},
         "/registry/example.com/widgets/default/odd": ["no", "object"],
     }
-    assert config.storage_dir is not None
-    config.storage_dir.mkdir()
-    store = SQLiteStore(config.storage_dir / "store.db", SystemClock())
+    assert lasting.storage_dir is not None
+    lasting.storage_dir.mkdir()
+    store = SQLiteStore(lasting.storage_dir / "store.db", SystemClock())
     await store.open()
     for key, value in values.items():
         await store.put(key, json.dumps(value).encode(), expect=0)
     await store.close()
-    async with ApiServer(config) as server:
+    async with ApiServer(lasting) as server:
         api = Api(server.app)
         await api.make(CRDS, crd())
         await established(api)

@@ -132,16 +132,16 @@ async def test_seats_follow_shares(api: Api) -> None:
     assert await eventually(more, seconds=5)
 
 
-async def test_two_servers_agree_on_the_conditions(config: ApiServerConfig) -> None:
-    async with ApiServer(config):
+async def test_two_servers_agree_on_the_conditions(lasting: ApiServerConfig) -> None:
+    async with ApiServer(lasting):
         pass
-    async with ApiServer(config) as server:
+    async with ApiServer(lasting) as server:
         items = (await Api(server.app)("GET", f"{FLOWS}/flowschemas")).body["items"]
 
     # Nothing was written again.
     assert all(len(item["status"]["conditions"]) == 1 for item in items)
     times = {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in items}
-    async with ApiServer(config) as server:
+    async with ApiServer(lasting) as server:
         again = (await Api(server.app)("GET", f"{FLOWS}/flowschemas")).body["items"]
     assert {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in again} == times
 

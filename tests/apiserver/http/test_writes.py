@@ -18,7 +18,7 @@ async def test_a_created_object_gets_what_only_the_server_sets(api: Api) -> None
     made = await api.make(MAPS, configmap())
 
     meta = made["metadata"]
-    assert made["kind"], made["apiVersion"] == ("ConfigMap", "v1")
+    assert (made["kind"], made["apiVersion"]) == ("ConfigMap", "v1")
     assert meta["namespace"] == "default"
     assert {"uid", "creationTimestamp", "resourceVersion"} <= meta.keys()
     assert (await api("GET", f"{MAPS}/settings")).body == made

@@ -155,16 +155,16 @@ async def test_a_dry_run_claims_nothing(api: Api) -> None:
     assert await claimed(api) == set()
 
 
-async def test_a_claim_without_a_service_is_given_back_at_the_next_start(config: ApiServerConfig) -> None:
+async def test_a_claim_without_a_service_is_given_back_at_the_next_start(lasting: ApiServerConfig) -> None:
     clock = VirtualClock()
-    async with ApiServer(config, clock) as server:
+    async with ApiServer(lasting, clock) as server:
         await Api(server.app).make(ADDRESSES, {
             "metadata": {"name": "10.96.3.3", "labels": MANAGED},
             "spec": {"parentRef": {"resource": "services", "namespace": "default", "name": "lost"}},
         })  # fmt: skip
     await clock.advance(120)
 
-    async with ApiServer(config, clock) as server:
+    async with ApiServer(lasting, clock) as server:
         assert await claimed(Api(server.app)) == set()
 
 

@@ -90,15 +90,15 @@ async def test_what_is_deleted_or_changed_comes_back(config: ApiServerConfig) ->
 
 
 @pytest.mark.parametrize("keep", ["true", "false"])
-async def test_suggestions_are_kept_where_they_say_so(config: ApiServerConfig, keep: str) -> None:
+async def test_suggestions_are_kept_where_they_say_so(lasting: ApiServerConfig, keep: str) -> None:
     at = f"{PATH}/flowschemas/service-accounts"
     patch = {
         "metadata": {"annotations": {"apf.kubernetes.io/autoupdate-spec": keep}},
         "spec": {"matchingPrecedence": 8000},
     }
-    async with ApiServer(config) as server:
+    async with ApiServer(lasting) as server:
         await Api(server.app)("PATCH", at, patch, content_type=MERGE)
-    async with ApiServer(config) as server:
+    async with ApiServer(lasting) as server:
         found = (await Api(server.app)("GET", at)).body["spec"]["matchingPrecedence"]
 
     assert found == (9000 if keep == "true" else 8000)

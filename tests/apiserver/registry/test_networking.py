@@ -146,11 +146,11 @@ def test_the_status_of_an_ingress_has_addresses_and_names(judge: Any) -> None:
     )
 
 
-async def test_a_cluster_gets_its_second_family_at_a_later_start(config: ApiServerConfig) -> None:
+async def test_a_cluster_gets_its_second_family_at_a_later_start(lasting: ApiServerConfig) -> None:
     second = ipaddress.ip_network("fd00::/108")
-    async with ApiServer(config) as server:
+    async with ApiServer(lasting) as server:
         before = (await Api(server.app)("GET", f"{CIDRS}/kubernetes")).body
-    async with ApiServer(replace(config, secondary_service_cluster_ip_range=second)) as server:
+    async with ApiServer(replace(lasting, secondary_service_cluster_ip_range=second)) as server:
         after = (await Api(server.app)("GET", f"{CIDRS}/kubernetes")).body
 
     assert before["spec"]["cidrs"] == ["10.96.0.0/12"]

@@ -77,19 +77,26 @@ KINDS = [
 
 @pytest.mark.parametrize(("stored", "version", "kind", "path", "part", "body", "field"), KINDS)
 async def test_an_old_address_stays_and_no_new_one_comes(
-    config: ApiServerConfig, stored: str, version: str, kind: str, path: str, part: str, body: Any, field: str
+    lasting: ApiServerConfig,
+    stored: str,
+    version: str,
+    kind: str,
+    path: str,
+    part: str,
+    body: Any,
+    field: str,
 ) -> None:
     meta = {"name": "one", "namespace": "default", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
     old = {"apiVersion": version, "kind": kind, "metadata": meta} | body(ZEROS)
-    assert config.storage_dir is not None
-    config.storage_dir.mkdir()
-    store = SQLiteStore(config.storage_dir / "store.db", SystemClock())
+    assert lasting.storage_dir is not None
+    lasting.storage_dir.mkdir()
+    store = SQLiteStore(lasting.storage_dir / "store.db", SystemClock())
     await store.open()
     await store.put(f"/registry/{stored}/default/one", json.dumps(old).encode(), expect=0)
     await store.close()
     plural = {"NetworkPolicy": "networkpolicies", "Ingress": "ingresses", "Endpoints": "endpoints"}
     place = f"{path}/{plural.get(kind, kind.lower() + 's')}"
-    async with ApiServer(config) as server:
+    async with ApiServer(lasting) as server:
         api = Api(server.app)
         found = await api("GET", f"{place}/one")
         assert found.code == 200, found.body

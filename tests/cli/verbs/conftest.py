@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.config import IN_MEMORY, ApiServerConfig
 from kplane.apiserver.server import ApiServer
 from kplane.cli.verbs.session import Session
 from kplane.client import kubeconfig
@@ -69,7 +69,7 @@ async def lines(tmp_path: Path) -> AsyncIterator[CommandLines]:
         "127.0.0.1", 0, keys / "apiserver.crt", keys / "apiserver.key", client_ca_file=keys / "ca.crt"
     )
     settings = ApiServerConfig(
-        storage_dir=tmp_path / "store",
+        storage_dir=IN_MEMORY,
         bind_address="127.0.0.1",
         client_ca_file=keys / "ca.crt",
         disable_admission_plugins=("ServiceAccount",),

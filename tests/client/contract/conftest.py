@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.config import IN_MEMORY, ApiServerConfig
 from kplane.apiserver.server import ApiServer
 from kplane.client.kubeconfig import Credentials
 from kplane.client.rest import Client, connect
@@ -37,7 +37,7 @@ async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     tokens.write_text(f"{TOKEN},admin,1,system:masters\n")
     certificates: Path = request.getfixturevalue("certificates")
     config = ApiServerConfig(
-        storage_dir=tmp_path / "store",
+        storage_dir=IN_MEMORY,
         token_auth_file=tokens,
         disable_admission_plugins=("ServiceAccount",),
         client_ca_file=certificates / "ca.crt",

@@ -15,7 +15,7 @@ from kplane.api.errors import AlreadyExists, NotFound
 from kplane.api.resource import Object
 from kplane.api.types import Namespace, Pod
 from kplane.api.types.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
-from kplane.apiserver.config import ApiServerConfig
+from kplane.apiserver.config import IN_MEMORY, ApiServerConfig
 from kplane.apiserver.server import ApiServer
 from kplane.client.rest import Client
 from kplane.client.transport_asgi import AsgiTransport
@@ -35,7 +35,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
     tokens = tmp_path / "tokens.csv"
     tokens.write_text('secret,admin,1,"system:masters"\n')
     config = ApiServerConfig(
-        storage_dir=tmp_path / "data", token_auth_file=tokens, bind_address="127.0.0.1",
+        storage_dir=IN_MEMORY, token_auth_file=tokens, bind_address="127.0.0.1",
         disable_admission_plugins=("ServiceAccount",),
     )  # fmt: skip
     async with ApiServer(config) as server:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,12 @@ from .conftest import RBAC, Guarded, rule, user
 
 ROLES, BINDINGS = f"{RBAC}/clusterroles", f"{RBAC}/clusterrolebindings"
 AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
+
+
+@pytest.fixture
+def rbac_config(rbac_config: ApiServerConfig, tmp_path: Path) -> ApiServerConfig:
+    """Its servers find what an earlier one has left."""
+    return replace(rbac_config, storage_dir=tmp_path / "data")
 
 
 async def test_every_object_of_the_policy_is_there_and_marked(guarded: Guarded) -> None:
