@@ -62,7 +62,7 @@ class Api:
         headers = {"accept": query.pop("accept", "application/json")}
         query["watch"] = "true"
         async with (
-            asyncio.timeout(5),
+            asyncio.timeout(30),
             self.transport.stream("GET", path, query=query, headers=headers) as stream,
         ):
             lines = stream.lines()

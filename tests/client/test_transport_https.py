@@ -151,7 +151,7 @@ async def test_request_that_takes_too_long_is_unreachable(credentials: Credentia
 async def test_stream_arrives_in_pieces_and_can_be_left(credentials: Credentials) -> None:
     transport = HttpsTransport(credentials)
     try:
-        async with transport.stream("GET", "/stream") as stream, asyncio.timeout(5):
+        async with transport.stream("GET", "/stream") as stream, asyncio.timeout(30):
             assert await anext(stream.lines()) == b"|"
         assert (await transport.request("GET", "/")).status == 200
     finally:

@@ -143,7 +143,7 @@ async def test_down_after_a_killed_supervisor_stops_its_containers(node_cluster:
 
         await other.kplane("down")
 
-        await eventually(lambda: commands_in(other.folder) == [], seconds=5)
+        await eventually(lambda: commands_in(other.folder) == [])
 
 
 def commands_in(folder: Path) -> list[str]:

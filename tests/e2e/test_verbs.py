@@ -135,7 +135,7 @@ async def test_exec_with_a_terminal_is_raw_and_has_its_size(talker: Cluster) -> 
         os.write(ours, b"\r")
         async with asyncio.timeout(15):
             assert await process.wait() == 3
-        await eventually(lambda: terminal.shows(r"33 111\r\n.*exit code 3"), seconds=5)
+        await eventually(lambda: terminal.shows(r"33 111\r\n.*exit code 3"))
         assert termios.tcgetattr(theirs)[3] & termios.ECHO
     finally:
         if process.returncode is None:

@@ -35,7 +35,7 @@ async def test_definitions_that_come_stay_and_go(lasting: ApiServerConfig) -> No
         api = Api(server.app)
         kept = (await api("GET", f"{SERVICES}/{NAME}")).body
         await api("DELETE", f"{CRDS}/orders.shop.example.com")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await api("GET", f"{SERVICES}/{NAME}")).code != 404:
                 await asyncio.sleep(0)
 

@@ -94,7 +94,7 @@ async def established(api: Api, name: str = f"widgets.{GROUP}") -> Any:
         body = (await api("GET", f"{CRDS}/{name}")).body
         return body if condition(body, "Established")[0] == "True" else None
 
-    return await eventually(ready, seconds=5)
+    return await eventually(ready)
 
 
 @pytest.fixture

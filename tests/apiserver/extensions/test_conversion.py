@@ -51,7 +51,7 @@ async def test_what_was_stored_in_an_older_version_stays_readable(api: Api, defi
         body = (await api("GET", V2)).body
         return body["items"] if body.get("items") else None
 
-    [item] = await eventually(listed, seconds=5)
+    [item] = await eventually(listed)
     rewritten = await api("PATCH", f"{V2}/one", {"metadata": {"labels": {"a": "b"}}}, content_type=MERGE)
 
     assert (item["apiVersion"], item["spec"]) == ("example.com/v2", {"hostPort": "a:1"})

@@ -28,7 +28,7 @@ async def answers(api: Api, path: str, code: int) -> None:
     async def check() -> bool:
         return (await api("GET", path)).code == code
 
-    await eventually(check, seconds=5)
+    await eventually(check)
 
 
 async def test_every_server_serves_what_one_was_told(shared: ApiServerConfig) -> None:
@@ -63,5 +63,5 @@ async def test_of_two_rivals_for_a_name_one_is_served(shared: ApiServerConfig) -
             conditions = body["status"].get("conditions") or ()
             return any((entry["type"], entry["status"]) == ("NamesAccepted", "False") for entry in conditions)
 
-        await eventually(refused, seconds=5)
+        await eventually(refused)
         assert (await other("GET", "/apis/example.com/v1/gadgets")).code == 404

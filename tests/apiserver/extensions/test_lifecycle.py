@@ -27,7 +27,7 @@ async def gone(api: Api, path: str) -> None:
     async def missing() -> bool:
         return (await api("GET", path)).code == 404
 
-    await eventually(missing, seconds=5)
+    await eventually(missing)
 
 
 async def test_a_definition_is_defaulted_accepted_and_established(define: Callable[..., Any]) -> None:
@@ -53,7 +53,7 @@ async def test_who_sees_established_can_use_the_resource(api: Api) -> None:
     query = {"watch": "true", "fieldSelector": f"metadata.name={NAME}"}
     headers = {"accept": "application/json"}
     async with (
-        asyncio.timeout(5),
+        asyncio.timeout(30),
         api.transport.stream("GET", CRDS, query=query, headers=headers) as stream,
     ):
         await api.make(CRDS, crd())
@@ -91,7 +91,7 @@ async def test_taken_names_are_not_accepted_until_they_are_free(
         body = (await api("GET", f"{CRDS}/gadgets.example.com")).body
         return body if condition(body, "NamesAccepted")[0] == "False" else None
 
-    body = await eventually(refused, seconds=5)
+    body = await eventually(refused)
     assert condition(body, "NamesAccepted") == ("False", reason, message)
     assert condition(body, "Established") == ("False", "NotAccepted", "not all names are accepted")
     assert (await api("GET", "/apis/example.com/v1/gadgets")).code == 404
@@ -135,7 +135,7 @@ async def test_a_watch_on_a_removed_resource_ends(api: Api, define: Callable[...
     await api.make(WIDGETS, widget())
     headers = {"accept": "application/json"}
     async with (
-        asyncio.timeout(5),
+        asyncio.timeout(30),
         api.transport.stream("GET", WIDGETS, query={"watch": "true"}, headers=headers) as stream,
     ):
         lines = stream.lines()
@@ -161,7 +161,7 @@ async def test_an_instance_with_a_finalizer_holds_the_definition(
         body = (await api("GET", f"{CRDS}/{NAME}")).body
         return body if one["metadata"].get("deletionTimestamp") else None
 
-    body = await eventually(waiting, seconds=5)
+    body = await eventually(waiting)
     created = await api("POST", WIDGETS, widget("two"))
     groups = (await api("GET", "/apis/example.com/v1")).body
     patch = {"metadata": {"finalizers": None}}
@@ -204,7 +204,7 @@ async def test_a_changed_schema_holds_at_once_and_what_is_stored_is_pruned(
         answer = await api("GET", f"{WIDGETS}/one")
         return answer.code == 200 and answer.body["spec"] == {"color": "red"}
 
-    await eventually(pruned, seconds=5)
+    await eventually(pruned)
     assert (await api("POST", WIDGETS, widget("two", color="mauve", size=3))).code == 201
 
 
@@ -221,7 +221,7 @@ async def test_an_unserved_version_is_gone_and_comes_back(api: Api, define: Call
         async def answers(code: int = code) -> bool:
             return (await api("GET", path)).code == code
 
-        await eventually(answers, seconds=5)
+        await eventually(answers)
 
 
 async def test_groups_of_the_project_want_an_approval(api: Api) -> None:

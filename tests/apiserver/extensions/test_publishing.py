@@ -82,7 +82,7 @@ async def test_removal_leaves_discovery(api: Api, define: Define) -> None:
     async def missing() -> bool:
         return (await api("GET", "/apis/example.com")).code == 404
 
-    await eventually(missing, seconds=5)
+    await eventually(missing)
     assert (await api("GET", V3)).code == 404
     assert "apis/example.com/v1" not in (await api("GET", "/openapi/v3")).body["paths"]
 

@@ -44,7 +44,7 @@ async def dangling(api: Api, name: str, status: str) -> dict[str, Any]:
         found = (body.get("status") or {}).get("conditions") or ()
         return next((each for each in found if each["status"] == status), None)
 
-    return await eventually(told, seconds=5)
+    return await eventually(told)
 
 
 async def taken(server: ApiServer, uid: str) -> bool | None:
@@ -80,7 +80,7 @@ async def test_a_schema_without_its_level_says_so_and_is_passed_over(server: Api
     await api.make(f"{FLOWS}/prioritylevelconfigurations", level("later"))
     found = await dangling(api, "mine", "False")
     assert found["message"] == f'{ABOUT} "later" and it exists'
-    await eventually(lambda: taken(server, made["metadata"]["uid"]), seconds=5)
+    await eventually(lambda: taken(server, made["metadata"]["uid"]))
 
     await api("DELETE", f"{FLOWS}/prioritylevelconfigurations/later")
     await dangling(api, "mine", "True")
@@ -90,14 +90,14 @@ async def test_changes_of_schemas_are_followed(server: ApiServer, api: Api) -> N
     await api.make(f"{FLOWS}/prioritylevelconfigurations", level("mine"))
     first = await api.make(f"{FLOWS}/flowschemas", schema("first", "mine", 60))
     second = await api.make(f"{FLOWS}/flowschemas", schema("second", "mine", 70))
-    await eventually(lambda: taken(server, first["metadata"]["uid"]), seconds=5)
+    await eventually(lambda: taken(server, first["metadata"]["uid"]))
 
     path = f"{FLOWS}/flowschemas/second"
     await api("PATCH", path, {"spec": {"matchingPrecedence": 55}}, content_type=MERGE)
-    await eventually(lambda: taken(server, second["metadata"]["uid"]), seconds=5)
+    await eventually(lambda: taken(server, second["metadata"]["uid"]))
 
     await api("DELETE", path)
-    await eventually(lambda: taken(server, first["metadata"]["uid"]), seconds=5)
+    await eventually(lambda: taken(server, first["metadata"]["uid"]))
 
 
 async def test_a_status_changes_nothing_about_requests(server: ApiServer, api: Api) -> None:
@@ -129,7 +129,7 @@ async def test_seats_follow_shares(api: Api) -> None:
     async def more() -> bool | None:
         return await nominal() == 513 or None
 
-    assert await eventually(more, seconds=5)
+    assert await eventually(more)
 
 
 async def test_two_servers_agree_on_the_conditions(lasting: ApiServerConfig) -> None:
@@ -192,7 +192,7 @@ async def test_what_is_suggested_no_more_goes_if_it_was_kept_up_to_date(
             return (await api("GET", f"{FLOWS}/flowschemas/zzz")).code == 404 or None
 
         await clock.advance(FLOW_SECONDS + 1)
-        await eventually(gone, seconds=5)
+        await eventually(gone)
         found = await api("GET", f"{FLOWS}/flowschemas/outdated")
 
     assert found.code == (404 if kept else 200)
@@ -216,7 +216,7 @@ async def test_annotations_say_what_is_kept_up_to_date(config: ApiServerConfig) 
             # The mandatory one says so again.
             return None if name == "catch-all" and said == "false" else said
 
-        found = [await eventually(partial(noted, name), seconds=5) for name in names]
+        found = [await eventually(partial(noted, name)) for name in names]
         changed = (await api("GET", f"{FLOWS}/flowschemas/global-default")).body["spec"]
 
     # The first is mandatory, the second was never changed, the third was.

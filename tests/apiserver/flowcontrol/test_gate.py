@@ -65,7 +65,7 @@ async def narrow(server: ApiServer, **limits: int) -> None:
         found = (await plain("GET", MAPS)).headers.get("x-kubernetes-pf-flowschema-uid")
         return found == made["metadata"]["uid"] or None
 
-    await eventually(taken, seconds=5)
+    await eventually(taken)
 
 
 async def numbers(server: ApiServer, name: str) -> dict[tuple[str, ...], float]:
@@ -118,7 +118,7 @@ async def test_requests_wait_for_a_seat_and_then_run(config: ApiServerConfig) ->
         await narrow(server, queues=1, length=10)
         async with asyncio.TaskGroup() as tasks, stalled(server.app, Stalled()):
             waiting = [tasks.create_task(api("POST", MAPS, configmap(name))) for name in "ab"]
-            await eventually(lambda: queued(server, 2), seconds=5)
+            await eventually(lambda: queued(server, 2))
             held = await numbers(server, "current_inqueue_requests")
             assert not any(task.done() for task in waiting)
         made = [await task for task in waiting]
@@ -163,7 +163,7 @@ async def test_who_hangs_up_while_waiting_gives_up_the_place(config: ApiServerCo
         first, second = Stalled(), Stalled()
         async with stalled(server.app, first, second):
             second.hang_up.set()
-            await eventually(lambda: queued(server, 0), seconds=5)
+            await eventually(lambda: queued(server, 0))
             first.hang_up.set()
             served = await api("GET", PODS)
         rejected = await numbers(server, "rejected_requests_total")
@@ -196,7 +196,7 @@ async def test_what_a_client_sends_while_it_waits_is_not_lost(config: ApiServerC
         ]
         async with stalled(server.app, first, second):
             first.hang_up.set()
-            await eventually(lambda: _made(api), seconds=5)
+            await eventually(lambda: _made(api))
 
     assert second.answer["status"] == 201
 
@@ -212,7 +212,7 @@ async def test_a_watch_takes_a_seat_only_until_it_has_begun(config: ApiServerCon
         async with api.transport.stream("GET", MAPS, query={"watch": "1"}) as stream:
             lines = stream.lines()
             await anext(lines)
-            served = await eventually(lambda: _served(api), seconds=5)
+            served = await eventually(lambda: _served(api))
             execution = await numbers(server, "request_execution_seconds_count")
 
     assert served
@@ -317,7 +317,7 @@ async def test_writes_know_how_many_watches_there_are(config: ApiServerConfig, w
             async with api.transport.stream("GET", MAPS, query={"watch": "1"}):
                 await api("POST", MAPS, configmap("a"))
                 during = await numbers(server, "watch_count_samples_sum")
-        await eventually(lambda: _forgotten(server), seconds=5)
+        await eventually(lambda: _forgotten(server))
         await api("POST", MAPS, configmap("b"))
         after = await numbers(server, "watch_count_samples_sum")
 
@@ -326,7 +326,7 @@ async def test_writes_know_how_many_watches_there_are(config: ApiServerConfig, w
 
 
 async def _hang_up_when_queued(server: ApiServer, holding: Stalled) -> None:
-    await eventually(lambda: queued(server, 1), seconds=5)
+    await eventually(lambda: queued(server, 1))
     holding.hang_up.set()
 
 
@@ -344,7 +344,7 @@ async def test_of_what_a_client_sends_while_it_waits_only_so_much_is_read(config
         large.parts = [dict(part) for _ in range(5)]
         async with stalled(server.app, Stalled()), asyncio.TaskGroup() as tasks:
             waiting = tasks.create_task(large.send_to(server.app))
-            await eventually(lambda: queued(server, 1), seconds=5)
+            await eventually(lambda: queued(server, 1))
             left = len(large.parts)
             waiting.cancel()
 

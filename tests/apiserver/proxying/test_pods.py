@@ -147,7 +147,7 @@ async def test_bodies_stream_both_ways(api: Api, client: Client) -> None:
             f"POST {WEB}/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n"
             "Transfer-Encoding: chunked\r\n\r\n".encode()
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             for piece in (b"one", b"two"):
                 writer.write(b"3\r\n" + piece + b"\r\n")
                 await reader.readuntil(piece.upper())
@@ -170,7 +170,7 @@ async def test_a_client_that_leaves_ends_the_backend_request(api: Api, client: C
         assert await got.content.readexactly(5) == b"begun"
         got.close()
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await left.wait()
 
 
@@ -182,7 +182,7 @@ async def test_a_client_that_leaves_while_it_sends_ends_the_backend_request(api:
             begun.set()
         left.set()
 
-    async with running(app) as port, asyncio.timeout(5):
+    async with running(app) as port, asyncio.timeout(30):
         await make_pod(api, port)
         _, writer = await asyncio.open_connection("127.0.0.1", client.port)
         head = f"PUT {WEB}/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\nContent-Length: 10"

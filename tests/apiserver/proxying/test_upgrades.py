@@ -48,7 +48,7 @@ async def test_any_protocol_and_bytes_sent_early(api: Api, client: Client) -> No
         while data := await reader.read(100):
             writer.write(data.upper())
 
-    async with raw(backend) as port, asyncio.timeout(5):
+    async with raw(backend) as port, asyncio.timeout(30):
         await make_pod(api, port)
         reader, writer = await ask(client, "shout")
         writer.write(b"early")
@@ -72,7 +72,7 @@ async def test_refusal_of_the_backend_is_passed_on(api: Api, client: Client) -> 
         writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nnope")
         await reader.read()
 
-    async with raw(backend) as port, asyncio.timeout(5):
+    async with raw(backend) as port, asyncio.timeout(30):
         await make_pod(api, port)
         reader, _ = await ask(client, "shout")
 
@@ -94,7 +94,7 @@ async def test_backend_that_does_not_upgrade(api: Api, client: Client, said: byt
         await reader.readuntil(b"\r\n\r\n")
         writer.write(said)
 
-    async with raw(backend) as port, asyncio.timeout(5):
+    async with raw(backend) as port, asyncio.timeout(30):
         await make_pod(api, port)
         reader, writer = await ask(client, "shout")
         text = await reader.read()
@@ -108,7 +108,7 @@ async def test_backend_that_is_not_there(api: Api, client: Client) -> None:
     async with raw(lambda reader, writer: asyncio.sleep(0)) as port:
         pass
     await make_pod(api, port)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         reader, _ = await ask(client, "shout")
         text = await reader.read()
 
@@ -125,7 +125,7 @@ async def test_a_client_that_leaves_ends_the_backend_connection(api: Api, client
         await reader.read()  # never answers; returns when the proxy hangs up
         ended.set()
 
-    async with raw(backend) as port, asyncio.timeout(5):
+    async with raw(backend) as port, asyncio.timeout(30):
         await make_pod(api, port)
         _, writer = await ask(client, "shout")
         await begun.wait()

@@ -309,7 +309,7 @@ async def test_watch_without_a_revision_begins_with_the_present(cluster: Cluster
 async def test_watch_wakes_up_for_each_change(cluster: Cluster) -> None:
     watcher = await cluster.pods.watch()
     seen = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         for name in "abc":
             await cluster.put(name)
             seen += [event async for event in first_batch(watcher)]

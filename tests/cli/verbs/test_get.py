@@ -101,7 +101,7 @@ class Watching:
             lines = [line.split() for line in self._shown.splitlines()]
             return [line[: len(row)] for line, row in zip(lines, rows, strict=False)] == list(rows)
 
-        await eventually(found, seconds=5)
+        await eventually(found)
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ async def test_keys_come_one_by_one_and_reading_never_blocks() -> None:
     ours, theirs = pty.openpty()
     try:
         with terminal.raw_mode(theirs):
-            async with asyncio.timeout(5), aclosing(terminal.chunks(theirs)) as chunks:  # type: ignore[type-var]
+            async with asyncio.timeout(30), aclosing(terminal.chunks(theirs)) as chunks:  # type: ignore[type-var]
                 for key in (b"a", b"\x03", b"\r"):
                     os.write(ours, key)
                     assert await anext(chunks) == key
@@ -48,7 +48,7 @@ async def test_size_is_told_first_and_after_every_change() -> None:
     ours, theirs = pty.openpty()
     try:
         termios.tcsetwinsize(theirs, (20, 80))
-        async with asyncio.timeout(5), aclosing(terminal.sizes(theirs)) as sizes:  # type: ignore[type-var]
+        async with asyncio.timeout(30), aclosing(terminal.sizes(theirs)) as sizes:  # type: ignore[type-var]
             assert tuple(await anext(sizes)) == (80, 20)
             termios.tcsetwinsize(theirs, (30, 90))
             os.kill(os.getpid(), signal.SIGWINCH)

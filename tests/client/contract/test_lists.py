@@ -47,7 +47,7 @@ class Watcher:
             self._events.put_nowait(event)
 
     async def next(self) -> tuple[str, str]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             event = await self._events.get()
         assert event.object is not None
         return event.type, event.object.metadata.name
