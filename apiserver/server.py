@@ -40,6 +40,8 @@ from .auth.authorization import ALWAYS_ALLOW, Configured, Makers
 from .auth.authorization import RBAC as RBAC_MODE
 from .auth.authorizationmetrics import AttemptMetrics, AuthorizationMetrics
 from .auth.authorizer import Authorizer
+from .auth.impersonation import Impersonation
+from .auth.impersonationmetrics import ImpersonationMetrics
 from .auth.nodeauthorizer.authorizer import NodeAuthorizer
 from .auth.nodeauthorizer.graph import Graph
 from .auth.rbac.authorizer import RBAC
@@ -358,6 +360,7 @@ class ApiServer:
             scheme=self._scheme,
             authenticator=self._authentication.authenticator,
             authorizer=self._authorizer,
+            impersonation=Impersonation(self._authorizer, ImpersonationMetrics(self._metrics), self._clock),
             attempts=AttemptMetrics(self._metrics),
             metrics=RequestMetrics(self._metrics),
             clock=self._clock,

@@ -44,6 +44,12 @@ class ResponseStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     code: int = 0
 
 
+class AuthenticationMetadata(msgspec.Struct, frozen=True, rename="camel"):
+    """How the request came by its identity."""
+
+    impersonation_constraint: str
+
+
 class Event(msgspec.Struct, rename="camel", omit_defaults=True):
     """`request_object` and `response_object` are JSON of one line."""
 
@@ -56,6 +62,7 @@ class Event(msgspec.Struct, rename="camel", omit_defaults=True):
     verb: str
     user: UserInfo
     impersonated_user: UserInfo | None = None
+    authentication_metadata: AuthenticationMetadata | None = None
     source_ips: Sequence[str] = msgspec.field(default=(), name="sourceIPs")
     user_agent: str = ""
     object_ref: ObjectReference | None = None

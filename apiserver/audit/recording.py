@@ -19,7 +19,7 @@ from kplane.api.scheme import ResourceInfo
 
 from ..auth.authorizer import Verdict
 from ..auth.user import User
-from .event import Event, ObjectReference, ResponseStatus, info_of
+from .event import AuthenticationMetadata, Event, ObjectReference, ResponseStatus, info_of
 from .policy import Level, Rule, Stage
 
 PATCH = "patch.webhook.admission.k8s.io/"
@@ -70,8 +70,11 @@ class Recording:
         else:
             self.annotate(_REASON, "internal error")
 
-    def impersonated(self, user: User) -> None:
+    def impersonated(self, user: User, constraint: str) -> None:
+        """`constraint`: the verb that allowed it, if it was one for certain requests."""
         self.event.impersonated_user = info_of(user)
+        if constraint:
+            self.event.authentication_metadata = AuthenticationMetadata(constraint)
 
     def requested(self, obj: Object, row: ResourceInfo | None) -> None:
         """The object of the request's body, as it was decoded; `row` is None for options, which name no

@@ -2,38 +2,35 @@
 
     Impersonate-User, Impersonate-Group (repeatable), Impersonate-Uid, Impersonate-Extra-<key> (repeatable)
 
-Source: apiserver `pkg/endpoints/filters/impersonation.go`.
+There are several ways to be allowed it (impersonationmodes.py): the constrained ones of KEP-5284, for certain
+users and certain requests; and the one from before, for everything that the other user may do.
+
+Source: apiserver `pkg/endpoints/filters/impersonation`. Unlike there, no verdict is kept, and so a right that
+was taken away is gone at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
 from urllib.parse import unquote
 
-from kplane.api.errors import InternalError
+from kplane.api.clock import Clock
+from kplane.api.errors import BadRequest, Forbidden
 
-from .authorizer import Attributes, Authorizer, refusal
-from .serviceaccounts import names
-from .user import ANONYMOUS_NAME, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User
+from .authorizer import Attributes, Authorizer
+from .impersonationmetrics import ImpersonationMetrics
+from .impersonationmodes import MODES, Impersonated, Mode, Wanted
 
 PREFIX = b"impersonate-"
 _USER, _GROUP, _UID, _EXTRA = (PREFIX + part for part in (b"user", b"group", b"uid", b"extra-"))
-_GROUP_NAME = "authentication.k8s.io"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Who the request wants to be."""
-
-    name: str
-    uid: str
-    groups: tuple[str, ...]
-    extra: dict[str, tuple[str, ...]]
+_MALFORMED = re.compile(r"%(?![0-9a-f]{2})")
+_REMEMBERED = 10_000
 
 
 def wanted(headers: Sequence[tuple[bytes, bytes]]) -> Wanted | None:
-    """None: the request acts as who it is. Raises InternalError for parts without a user."""
+    """None: the request acts as who it is. Raises BadRequest for parts without a user."""
     found: dict[bytes, list[str]] = {}
     for name, value in headers:
         if name.lower().startswith(PREFIX):
@@ -45,72 +42,75 @@ def wanted(headers: Sequence[tuple[bytes, bytes]]) -> Wanted | None:
     extra: dict[str, tuple[str, ...]] = {}
     for header, values in found.items():
         if header.startswith(_EXTRA):
-            key = unquote(header.removeprefix(_EXTRA).decode("latin-1")).lower()
+            key = _unescaped(header.removeprefix(_EXTRA).decode("latin-1"))
             extra[key] = (*extra.get(key, ()), *values)
     asked = Wanted(user, uid, groups, extra)
     if not user and (groups or extra or uid):
-        raise InternalError(f"requested {_listed(asked)} without impersonating a user")
+        raise BadRequest(f"requested {_printed(asked)} without impersonating a user name")
     return asked if user else None
 
 
-async def impersonated(user: User, asked: Wanted, authorizer: Authorizer) -> User:
-    """The user that the request acts as. Raises Forbidden."""
-    for part in _parts(user, asked):
-        verdict = await authorizer.authorize(part)
-        if not verdict.allowed:
-            raise refusal(part, verdict.reason)
-    return User(asked.name, asked.uid, _groups(asked), asked.extra)
+def _unescaped(key: str) -> str:
+    """A key in percent encoding; one that is not is taken as it stands."""
+    return key if _MALFORMED.search(key) else unquote(key)
 
 
-def _parts(user: User, asked: Wanted) -> Iterator[Attributes]:
-    """What must be allowed, one question each."""
-    account = names.split_username(asked.name)
-    if account is not None:
-        yield _question(user, "serviceaccounts", account[1], namespace=account[0])
-    else:
-        yield _question(user, "users", asked.name)
-    for group in asked.groups:
-        yield _question(user, "groups", group)
-    for key, values in asked.extra.items():
-        for value in values:
-            yield _question(user, "userextras", value, group=_GROUP_NAME, subresource=key)
-    if asked.uid:
-        yield _question(user, "uids", asked.uid, group=_GROUP_NAME)
+class Impersonation:
+    """Asks in each mode that applies, and remembers which one a user was let through by: they will use it
+    again, and what they are told when they are refused is told from there."""
+
+    def __init__(self, authorizer: Authorizer, metrics: ImpersonationMetrics, clock: Clock) -> None:
+        self._modes = [Mode(made, authorizer, metrics, clock) for made in MODES]
+        self._metrics = metrics
+        self._clock = clock
+        self._last: OrderedDict[str, Mode] = OrderedDict()
+
+    async def impersonated(self, asked: Wanted, request: Attributes) -> Impersonated:
+        """The user that the request acts as; `request` is about the user who makes it. Raises Forbidden."""
+        began = self._clock.monotonic()
+        try:
+            mode, made = await self._first(asked, request)
+        except Forbidden:
+            self._metrics.ended("failed", self._clock.monotonic() - began)
+            raise
+        self._remember(request.user.name, mode)
+        self._metrics.ended(mode.name, self._clock.monotonic() - began)
+        return made
+
+    async def _first(self, asked: Wanted, request: Attributes) -> tuple[Mode, Impersonated]:
+        last = self._last.get(request.user.name)
+        modes = self._modes if last is None else [last, *(mode for mode in self._modes if mode is not last)]
+        refused: Forbidden | None = None
+        for mode in modes:
+            try:
+                made = await mode.impersonated(asked, request)
+            except Forbidden as error:
+                refused = refused or error
+                continue
+            if made is not None:
+                return mode, made
+        assert refused is not None  # The mode of before applies to everything.
+        raise refused
+
+    def _remember(self, user: str, mode: Mode) -> None:
+        self._last[user] = mode
+        self._last.move_to_end(user)
+        if len(self._last) > _REMEMBERED:
+            self._last.popitem(last=False)
 
 
-def _question(
-    user: User, resource: str, name: str, *, namespace: str = "", group: str = "", subresource: str = ""
-) -> Attributes:
-    return Attributes(
-        user,
-        "impersonate",
-        group=group,
-        version="v1",
-        resource=resource,
-        subresource=subresource,
-        namespace=namespace,
-        name=name,
-    )
+def _printed(asked: Wanted) -> str:
+    """As Go prints its structure."""
+    groups = f"[]string{{{', '.join(map(_quoted, asked.groups))}}}" if asked.groups else "[]string(nil)"
+    extra = "map[string][]string(nil)"
+    if asked.extra:
+        entries = (
+            f"{_quoted(key)}:[]string{{{', '.join(map(_quoted, asked.extra[key]))}}}"
+            for key in sorted(asked.extra)
+        )
+        extra = f"map[string][]string{{{', '.join(entries)}}}"
+    return f'&user.DefaultInfo{{Name:"", UID:{_quoted(asked.uid)}, Groups:{groups}, Extra:{extra}}}'
 
 
-def _groups(asked: Wanted) -> tuple[str, ...]:
-    groups = asked.groups
-    account = names.split_username(asked.name)
-    if account is not None and not groups:
-        groups = names.groups(account[0])
-    if asked.name == ANONYMOUS_NAME:
-        return groups if UNAUTHENTICATED_GROUP in groups else (*groups, UNAUTHENTICATED_GROUP)
-    if {AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP} & set(groups):
-        return groups
-    return (*groups, AUTHENTICATED_GROUP)
-
-
-def _listed(asked: Wanted) -> str:
-    """As upstream prints its object references."""
-    version = f"{_GROUP_NAME}/v1"
-    parts = [f"{{Group  {name}    }}" for name in asked.groups]
-    for key, values in asked.extra.items():
-        parts += [f"{{UserExtra  {value}  {version}  {key}}}" for value in values]
-    if asked.uid:
-        parts.append(f"{{UID  {asked.uid}  {version}  }}")
-    return f"[{' '.join(parts)}]"
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

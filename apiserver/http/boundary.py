@@ -20,11 +20,11 @@ from kplane.api.scheme import Scheme
 from kplane.runtime.serving import peer_certificate
 
 from ..audit.auditor import Auditor
-from ..auth import impersonation
 from ..auth.authenticator import Authenticator
 from ..auth.authorizationmetrics import AttemptMetrics
 from ..auth.authorizer import Authorizer, attributes_of, refusal
 from ..auth.identity import Credentials, Notes
+from ..auth.impersonation import Impersonation, wanted
 from ..auth.user import ANONYMOUS, User
 from ..flowcontrol.gate import Gate, NoRoom, Seat
 from ..storage.store import StoreError
@@ -64,12 +64,14 @@ class Boundary:
         gate: Gate,
         timeout: float,
         refuses_strangers: bool,
+        impersonation: Impersonation,
         auditor: Auditor | None = None,
     ) -> None:
         self._app = app
         self._scheme = scheme
         self._authenticator = authenticator
         self._authorizer = authorizer
+        self._impersonation = impersonation
         self._attempts = attempts
         self._metrics = metrics
         self._clock = clock
@@ -168,10 +170,11 @@ class Boundary:
         if self._auditor is not None:
             long_running = _is_long_running(call.info)
             await self._auditor.begin(call, reply.audit_id, reply.notes, long_running=long_running)
-        if (asked := impersonation.wanted(call.scope["headers"])) is not None:
-            user = call.user = await impersonation.impersonated(user, asked, self._authorizer)
+        if (asked := wanted(call.scope["headers"])) is not None:
+            made = await self._impersonation.impersonated(asked, attributes_of(user, call.info))
+            user = call.user = made.user
             if call.audit is not None:
-                call.audit.impersonated(user)
+                call.audit.impersonated(user, made.constraint)
         await self._authorize(user, call)
 
     async def _authorize(self, user: User, call: Call) -> None:

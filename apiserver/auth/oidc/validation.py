@@ -5,16 +5,15 @@ Source: apiserver `pkg/apis/apiserver/validation`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from kplane.api import names
 from kplane.api.cel import Program
 from kplane.api.field import FieldError, Path
 
+from ..extrakeys import domain_prefixed
 from ..remote import trusting
 from .configuration import (
     AuthenticationConfiguration,
@@ -44,8 +43,6 @@ MATCH_ANY = "MatchAny"
 
 _BOTH = "claim and expression can't both be set"
 _UNPREFIXED = "prefix is required when claim is set. It can be set to an empty string to disable prefixing"
-_HTTP_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+").fullmatch
-_HTTP_PATH_FAULT = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')"
 _UNVERIFIED = (
     "claims.email_verified must be used in claimMappings.username.expression or"
     " claimMappings.extra[*].valueExpression or claimValidationRules[*].expression when claims.email is used"
@@ -295,23 +292,9 @@ def _audiences(issuer: Issuer, path: Path, policy: Path) -> Iterator[FieldError]
 
 
 def _extra_key(key: str, path: Path) -> Iterator[FieldError]:
-    yield from _domain_prefixed(key, path)
+    yield from domain_prefixed(key, path)
     if key != key.lower():
         yield path.invalid(key, "must be lowercase")
     domain = key.split("/", 1)[0] if "/" in key else ""
     if any(domain == name or domain.endswith(f".{name}") for name in ("kubernetes.io", "k8s.io")):
         yield path.invalid(key, "k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use")
-
-
-def _domain_prefixed(key: str, path: Path) -> Iterator[FieldError]:
-    if not key:
-        yield path.required()
-        return
-    domain, _, rest = key.partition("/")
-    if not domain or not rest:
-        yield path.invalid(key, 'must be a domain-prefixed path (such as "acme.io/foo")')
-        return
-    for fault in names.dns_subdomain(domain):
-        yield path.invalid(domain, fault)
-    if not _HTTP_PATH(rest):
-        yield path.invalid(rest, _HTTP_PATH_FAULT)

@@ -207,7 +207,7 @@ async def test_a_watch_has_an_event_when_its_answer_starts(serve: Serve) -> None
     async with serve(METADATA) as audited:
         await audited.api.make(MAPS, configmap())
         await audited.api.events(MAPS, 1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(events := [e for e in audited.events(uri=MAPS) if e["verb"] == "watch"]) < 3:
                 await asyncio.sleep(0)
 
@@ -232,6 +232,7 @@ async def test_whoever_is_impersonated_is_recorded_beside_who_asks(serve: Serve)
 
     assert event["user"]["username"] == "admin"
     assert event["impersonatedUser"] == {"username": "jane", "groups": ["devs", "system:authenticated"]}
+    assert event["authenticationMetadata"] == {"impersonationConstraint": "impersonate:user-info"}
 
 
 async def test_a_forbidden_request_is_recorded_with_the_decision(serve: Serve) -> None:

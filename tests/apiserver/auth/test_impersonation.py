@@ -6,10 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from kplane.api.errors import Forbidden, InternalError
+from kplane.api.clock import SystemClock
+from kplane.api.errors import Forbidden
 from kplane.apiserver.auth.authorizer import ALLOW, NO_OPINION, Attributes, Verdict
-from kplane.apiserver.auth.impersonation import impersonated, wanted
+from kplane.apiserver.auth.impersonation import Impersonation, wanted
+from kplane.apiserver.auth.impersonationmetrics import ImpersonationMetrics
+from kplane.apiserver.auth.impersonationmodes import Wanted
 from kplane.apiserver.auth.user import User
 
 from ..conftest import Api
@@ -29,6 +33,41 @@ class Only:
     async def authorize(self, attributes: Attributes) -> Verdict:
         asked = (attributes.resource, attributes.name)
         return ALLOW if attributes.verb == "impersonate" and asked in self._allowed else NO_OPINION
+
+    async def rules(self, user: User, namespace: str) -> Any:
+        raise NotImplementedError
+
+    async def catch_up(self) -> bool:
+        return True
+
+
+async def impersonated(user: User, asked: Wanted, authorizer: Any) -> User:
+    """By the mode of before: nobody holds a constrained right, and the last mode that worked was this one."""
+    made = Impersonation(authorizer, ImpersonationMetrics(CollectorRegistry()), SystemClock())
+    acting = await made.impersonated(asked, Attributes(user, "get", resource="pods"))
+    assert acting.constraint == ""
+    return acting.user
+
+
+async def refused_by_the_former_mode(user: User, asked: Wanted, allowed: Only, then: Only) -> str:
+    """What a user is told who was let through before."""
+    authorizer = Changing(allowed)
+    made = Impersonation(authorizer, ImpersonationMetrics(CollectorRegistry()), SystemClock())
+    await made.impersonated(asked, Attributes(user, "get", resource="pods"))
+    authorizer.now = then
+    with pytest.raises(Forbidden) as refused:
+        await made.impersonated(asked, Attributes(user, "get", resource="pods"))
+    return refused.value.message
+
+
+class Changing:
+    """An authorizer whose policy is replaced."""
+
+    def __init__(self, now: Only) -> None:
+        self.now = now
+
+    async def authorize(self, attributes: Attributes) -> Verdict:
+        return await self.now.authorize(attributes)
 
     async def rules(self, user: User, namespace: str) -> Any:
         raise NotImplementedError
@@ -149,30 +188,62 @@ async def test_each_part_must_be_allowed(missing: tuple[str, str], message: str)
     assert asked is not None
 
     assert (await impersonated(BOB, asked, Only(*parts))).name == "ann"
-    with pytest.raises(Forbidden) as refused:
-        await impersonated(BOB, asked, Only(*(parts - {missing})))
-    assert refused.value.message == message
+    assert await refused_by_the_former_mode(BOB, asked, Only(*parts), Only(*(parts - {missing}))) == message
 
 
 async def test_a_service_account_is_asked_for_in_its_namespace() -> None:
     asked = wanted([(b"impersonate-user", b"system:serviceaccount:ns:robot")])
     assert asked is not None
 
-    with pytest.raises(Forbidden, match=r'resource "serviceaccounts" in API group "" in the namespace "ns"'):
-        await impersonated(BOB, asked, Only(("users", "system:serviceaccount:ns:robot")))
+    said = await refused_by_the_former_mode(
+        BOB, asked, Only(("serviceaccounts", "robot")), Only(("users", "system:serviceaccount:ns:robot"))
+    )
+    assert 'resource "serviceaccounts" in API group "" in the namespace "ns"' in said
 
 
-@pytest.mark.parametrize("header", [b"impersonate-group", b"impersonate-uid", b"impersonate-extra-x"])
-def test_parts_without_a_user_are_an_error(header: bytes) -> None:
-    with pytest.raises(InternalError, match="without impersonating a user"):
-        wanted([(header, b"x")])
+@pytest.mark.parametrize(
+    ("header", "printed"),
+    [
+        ("Impersonate-Group", 'Name:"", UID:"", Groups:[]string{"x"}, Extra:map[string][]string(nil)'),
+        ("Impersonate-Uid", 'Name:"", UID:"x", Groups:[]string(nil), Extra:map[string][]string(nil)'),
+        (
+            "Impersonate-Extra-A",
+            'Name:"", UID:"", Groups:[]string(nil), Extra:map[string][]string{"a":[]string{"x"}}',
+        ),
+    ],
+)
+async def test_parts_without_a_user_are_an_error(api: Api, header: str, printed: str) -> None:
+    code, body = await whoami(api, {header: "x"})
+
+    assert (code, body["reason"]) == (400, "BadRequest")
+    assert body["message"] == f"requested &user.DefaultInfo{{{printed}}} without impersonating a user name"
+
+
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [
+        (b"impersonate-extra-Acme.io%2fScope", "acme.io/scope"),
+        (b"impersonate-extra-%41", "A"),
+        (b"impersonate-extra-a%2", "a%2"),
+        (b"impersonate-extra-a%2f%zz", "a%2f%zz"),
+    ],
+)
+def test_keys_of_extra_are_in_percent_encoding(header: bytes, key: str) -> None:
+    asked = wanted([(b"impersonate-user", b"ann"), (header, b"x")])
+
+    assert asked is not None
+    assert asked.extra == {key: ("x",)}
 
 
 async def test_a_stranger_cannot_act_as_anybody(api: Api, server: Any) -> None:
     code, body = await whoami(Api(server.app, ""), {"Impersonate-User": "ann"})
 
     assert code == 403
-    assert 'User "system:anonymous" cannot impersonate resource "users"' in body["message"]
+    assert body["message"] == (
+        'selfsubjectreviews.authentication.k8s.io is forbidden: User "system:anonymous" cannot'
+        ' impersonate-on:user-info:create resource "selfsubjectreviews" in API group "authentication.k8s.io"'
+        " at the cluster scope"
+    )
 
 
 async def test_who_is_acted_as_is_judged_and_not_who_acts(api: Api) -> None:
