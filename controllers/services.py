@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from kplane.api.resource import Key
 from kplane.api.types import Pod, Service
@@ -47,6 +48,24 @@ def addresses(pod: Pod) -> list[str]:
     """The Pod's addresses, of all families."""
     status = pod.status
     return [entry.ip for entry in status.pod_ips] or ([status.pod_ip] if status.pod_ip else [])
+
+
+def parse_ip(text: str) -> IPv4Address | IPv6Address | None:
+    """An address in whatever form older API servers let in; None for what is none.
+
+    Numbers of an IPv4 address may begin with zeros, and one that is written as IPv6 belongs to IPv4.
+    """
+    if "%" in text:
+        return None
+    if ":" not in text:
+        text = ".".join(part.lstrip("0") or part[:1] for part in text.split("."))
+    try:
+        parsed = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        return parsed.ipv4_mapped
+    return parsed
 
 
 def family(address: str) -> str:

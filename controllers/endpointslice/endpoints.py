@@ -8,7 +8,7 @@ from typing import TypeAlias
 from kplane.api.types import Node, Pod, Service
 from kplane.api.types.discovery import Endpoint, EndpointConditions, EndpointPort, ObjectReference
 
-from ..services import addresses, belongs, family, hostname, is_headless, target_port
+from ..services import addresses, belongs, family, hostname, is_headless, parse_ip, target_port
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
@@ -50,7 +50,7 @@ def endpoint_of(service: Service, pod: Pod, node: Node | None, address_type: str
     terminating = pod.metadata.deletion_timestamp is not None
     ready = service.spec.publish_not_ready_addresses or (pod.ready and not terminating)
     return Endpoint(
-        addresses=tuple(address for address in addresses(pod) if family(address) == address_type),
+        addresses=addresses_of(pod, address_type),
         conditions=EndpointConditions(ready=ready, serving=pod.ready, terminating=terminating),
         hostname=hostname(pod, service) or None,
         node_name=pod.spec.node_name or None,
@@ -59,6 +59,12 @@ def endpoint_of(service: Service, pod: Pod, node: Node | None, address_type: str
         ),
         zone=(node.metadata.labels.get(ZONE_LABEL) or None) if node else None,
     )
+
+
+def addresses_of(pod: Pod, address_type: str) -> tuple[str, ...]:
+    """The Pod's addresses of a family, in the one form that the API takes today."""
+    parsed = [found for text in addresses(pod) if (found := parse_ip(text)) is not None]
+    return tuple(str(found) for found in parsed if f"IPv{found.version}" == address_type)
 
 
 def address_types(service: Service) -> list[str]:

@@ -19,7 +19,7 @@ from kplane.api.types.discovery import Endpoint
 
 from .endpoints import Desired, Ports
 
-Identity: TypeAlias = tuple[tuple[str, ...], str, str]
+Identity: TypeAlias = tuple[tuple[str, ...], str, str, str]
 
 
 @dataclass
@@ -89,7 +89,8 @@ def _pack_ports(
 def identity(endpoint: Endpoint) -> Identity:
     """What makes it the same endpoint, whatever its conditions."""
     target = endpoint.target_ref
-    return endpoint.addresses, target.namespace if target else "", target.name if target else ""
+    who = (target.namespace, target.name) if target else ("", "")
+    return endpoint.addresses, endpoint.hostname or "", *who
 
 
 def _without_hints(endpoint: Endpoint) -> Endpoint:

@@ -118,6 +118,53 @@ async def test_what_cannot_be_mirrored_is_told(cluster: FakeCluster) -> None:
     ]
 
 
+async def test_addresses_are_written_in_the_form_that_the_api_takes(cluster: FakeCluster) -> None:
+    cluster.load(make_service(selector=None))
+    cluster.load(endpoints("010.0.0.1", "FD00:0:0::0A", "::ffff:10.0.0.2", "fe80::1%eth0", "10.0.0"))
+    run(cluster)
+    await cluster.settle()
+    assert shown(cluster) == {"IPv4": {"10.0.0.1": True, "10.0.0.2": True}, "IPv6": {"fd00::a": True}}
+
+
+async def test_subsets_with_the_same_ports_share_a_slice_that_is_never_too_large(
+    cluster: FakeCluster,
+) -> None:
+    cluster.load(make_service(selector=None))
+    both = endpoints("10.0.0.1", "10.0.0.2")
+    both["subsets"] += endpoints("10.0.0.3", "10.0.0.4")["subsets"]
+    cluster.load(both)
+    run(cluster, most=3)
+    await cluster.settle()
+    assert len(shown(cluster)["IPv4"]) == 3
+
+
+async def test_an_address_that_is_named_twice_is_shown_once_as_it_is_named_last(cluster: FakeCluster) -> None:
+    cluster.load(make_service(selector=None), endpoints("10.0.0.1", unready=("10.0.0.1",)))
+    run(cluster)
+    await cluster.settle()
+    assert shown(cluster) == {"IPv4": {"10.0.0.1": False}}
+
+
+async def test_slices_change_hands_when_endpoints_are_made_anew(cluster: FakeCluster) -> None:
+    cluster.load(make_service(selector=None), endpoints("10.0.0.1"))
+    run(cluster)
+    await cluster.settle()
+    again = endpoints("10.0.0.1")
+    again["metadata"]["uid"] = "another"
+    cluster.load(again)
+    await cluster.settle()
+    (entry,) = cluster.list(EndpointSlice)
+    assert entry.metadata.controller is not None
+    assert entry.metadata.controller.uid == "another"
+
+
+async def test_no_slice_shows_subsets_without_addresses(cluster: FakeCluster) -> None:
+    cluster.load(make_service(selector=None), endpoints())
+    run(cluster)
+    await cluster.settle()
+    assert not cluster.list(EndpointSlice)
+
+
 async def test_a_slice_that_was_tampered_with_is_put_right(cluster: FakeCluster) -> None:
     cluster.load(make_service(selector=None), endpoints("10.0.0.1"))
     run(cluster)

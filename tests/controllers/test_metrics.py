@@ -11,9 +11,10 @@ from prometheus_client import REGISTRY, generate_latest
 from kplane.api.clock import rfc3339
 from kplane.api.errors import InternalError
 from kplane.api.resource import Key, Object
-from kplane.api.types import Job, Pod, Service
+from kplane.api.types import Endpoints, Job, Pod, Service
 from kplane.controllers.cronjob import CronJobController
 from kplane.controllers.endpointslice import EndpointSliceController
+from kplane.controllers.endpointslicemirroring import EndpointSliceMirroringController
 from kplane.controllers.horizontalpodautoscaler.controller import HorizontalPodAutoscalerController
 from kplane.controllers.horizontalpodautoscaler.monitor import Outcome
 from kplane.controllers.job import JobController
@@ -211,6 +212,41 @@ async def test_services_are_counted_by_their_traffic_distribution(
     assert [number() for number in changed.values()] == [1, 1, 1]
 
 
+async def test_mirroring_is_counted(cluster: FakeCluster, grown: Callable[..., Grown]) -> None:
+    prefix = "endpoint_slice_mirroring_controller_"
+    steps = [
+        grown(f"{prefix}{name}_per_sync_sum")
+        for name in ("endpoints_added", "endpoints_updated", "endpoints_removed", "addresses_skipped")
+    ]
+    changes = [grown(f"{prefix}changes", operation=verb) for verb in ("create", "update", "delete")]
+    took = grown(f"{prefix}endpoints_sync_duration_count")
+
+    def written(ready: str, unready: str) -> Object:
+        subset = {
+            "addresses": [{"ip": ready}, {"ip": "nonsense"}],
+            "notReadyAddresses": [{"ip": unready}],
+            "ports": [{"port": 80, "protocol": "TCP"}],
+        }
+        return make_object("v1", "Endpoints", "web", "default", subsets=[subset])
+
+    cluster.load(make_service(selector=None), written("10.0.0.1", "10.0.0.2"))
+    run(cluster, EndpointSliceMirroringController)
+    await cluster.settle()
+    sizes = [value(f"{prefix}{name}") for name in ("endpoints_desired", "num_endpoint_slices")]
+
+    cluster.load(written("10.0.0.2", "10.0.0.3"))
+    await cluster.settle()
+    cluster.delete(Endpoints, Key("default", "web"))
+    await cluster.settle()
+
+    assert sizes == [2, 1]
+    assert [step() for step in steps[:3]] == [3, 1, 1]
+    assert steps[3]() >= 2
+    assert [change() for change in changes] == [1, 1, 1]
+    assert took() >= 3
+    assert value(f"{prefix}desired_endpoint_slices") == 0
+
+
 async def test_volumes_and_claims_are_counted_as_they_are_now(cluster: FakeCluster) -> None:
     mine = {"namespace": "default", "storage_class": "slow", "volume_attributes_class": "gold"}
     cluster.load(
@@ -280,6 +316,8 @@ async def test_a_look_at_an_autoscaler_that_comes_to_nothing_is_counted(
 
 
 NAMES = """
+attach_detach_controller_attachdetach_controller_forced_detaches
+attachdetach_controller_total_volumes
 cronjob_controller_job_creation_skew_duration_seconds
 dynamic_resource_allocation_resource_claims
 dynamic_resource_allocation_resourceclaim_creates_total
@@ -292,6 +330,15 @@ endpoint_slice_controller_endpointslices_changed_per_sync
 endpoint_slice_controller_num_endpoint_slices
 endpoint_slice_controller_services_count_by_traffic_distribution
 endpoint_slice_controller_syncs
+endpoint_slice_mirroring_controller_addresses_skipped_per_sync
+endpoint_slice_mirroring_controller_changes
+endpoint_slice_mirroring_controller_desired_endpoint_slices
+endpoint_slice_mirroring_controller_endpoints_added_per_sync
+endpoint_slice_mirroring_controller_endpoints_desired
+endpoint_slice_mirroring_controller_endpoints_removed_per_sync
+endpoint_slice_mirroring_controller_endpoints_sync_duration
+endpoint_slice_mirroring_controller_endpoints_updated_per_sync
+endpoint_slice_mirroring_controller_num_endpoint_slices
 ephemeral_volume_controller_create_failures_total
 ephemeral_volume_controller_create_total
 garbagecollector_controller_resources_sync_error_total

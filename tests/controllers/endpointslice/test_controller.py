@@ -132,6 +132,16 @@ async def test_both_families_have_slices_of_their_own(cluster: FakeCluster) -> N
     }
 
 
+async def test_addresses_of_pods_are_written_in_the_form_that_the_api_takes(cluster: FakeCluster) -> None:
+    body = pod(1)
+    body["status"]["podIPs"] = [{"ip": "010.0.0.1"}, {"ip": "FD00:0:0::0A"}]
+    cluster.load(NODE, make_service(ipFamilies=["IPv4", "IPv6"]), body)
+
+    found = await slices_of(cluster)
+
+    assert {(entry.endpoints or ())[0].addresses for entry in found} == {("10.0.0.1",), ("fd00::a",)}
+
+
 @pytest.mark.parametrize(
     "service",
     [

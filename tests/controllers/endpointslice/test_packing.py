@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from msgspec import structs
 
 from kplane.api.types import EndpointSlice
 from kplane.api.types.discovery import Endpoint, EndpointConditions, EndpointPort, ObjectReference
@@ -103,6 +104,15 @@ def test_an_endpoint_that_is_in_two_slices_stays_in_one() -> None:
     packing = pack({HTTP: endpoints(1, 2)}, slices, LABELS, 3)
 
     assert (written(packing), deleted(packing)) == ({}, ["b"])
+
+
+def test_a_pod_that_was_made_anew_keeps_its_place() -> None:
+    anew = structs.replace(endpoint(1), target_ref=ObjectReference(kind="Pod", uid="another"))
+
+    packing = pack({HTTP: [anew, endpoint(2)]}, [existing("a", endpoints(1, 2))], LABELS, 3)
+
+    assert written(packing) == {"a": ["10.0.0.1", "10.0.0.2"]}
+    assert packing.write[0].endpoints == [anew, endpoint(2)]
 
 
 def test_a_slice_over_a_lowered_maximum_is_split() -> None:

@@ -1,4 +1,4 @@
-"""Hints, from a Service's field to the rules of a node: server, controllers and proxy with their own rights."""
+"""Hints, from a Service's field to a node's rules: server, controllers and proxy with their own rights."""
 
 from __future__ import annotations
 
