@@ -69,6 +69,9 @@ class Config:
     node_cidr_mask_size_ipv4: int = 0
     node_cidr_mask_size_ipv6: int = 0
     mirroring_max_endpoints_per_subset: int = 1000
+    disable_force_detach_on_timeout: bool = False
+    """Whether a volume stays at an unhealthy Node that holds it, however long that lasts."""
+    enable_dynamic_provisioning: bool = True
     resource_quota_sync_period: float = 300
     """Seconds between two counts of a quota."""
     hpa_sync_period: float = 15
@@ -149,6 +152,14 @@ def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
     add("--unhealthy-zone-threshold", type=float, default=0.55, help="share of lost nodes of such a zone")
     add("--large-cluster-size-threshold", type=int, default=50, help="zones up to this lose no nodes then")
     add("--terminated-pod-gc-threshold", type=int, default=12500, help="finished Pods to keep; 0 for all")
+    add(
+        "--disable-force-detach-on-timeout", type=flag_bool, nargs="?", const=True, default=False,
+        help="never take a volume from a node that holds it, unless that is out of service",
+    )  # fmt: skip
+    add(
+        "--enable-dynamic-provisioning", type=flag_bool, nargs="?", const=True, default=True,
+        help="ask provisioners for volumes",
+    )  # fmt: skip
     add("--resource-quota-sync-period", type=_seconds, default=300.0, help="time between two counts")
     hpa = "horizontal-pod-autoscaler"
     add(f"--{hpa}-sync-period", dest="hpa_sync_period", type=_seconds, default=15.0)

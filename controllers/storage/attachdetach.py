@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kplane.api.errors import AlreadyExists, ApiError, Conflict, NotFound
@@ -22,8 +22,11 @@ from kplane.api.types.storage import CSIDriver, PersistentVolume, PersistentVolu
 from kplane.client.controller import Context
 from kplane.client.workqueue import Requeue
 
+from ..config import Config
 from ..nodes import OUT_OF_SERVICE, has_taint, index_by_node, is_ready, pods_on
 from ..status import guarded
+from .attachevents import AttachEvents
+from .attachmetrics import COLLECTOR, FORCED
 from .use import claims_of, index_by_claim, users
 
 log = logging.getLogger(__name__)
@@ -34,10 +37,6 @@ FORCE_SECONDS = 360.0
 """Time after which a volume is taken from an unhealthy Node that still holds it."""
 
 BY_NODE, BY_VOLUME = "attached to node", "attachments of volume"
-MULTI_ATTACH = (
-    'Multi-Attach error for volume "{}" Volume is already exclusively attached to one node and can\'t be '
-    "attached to another"
-)
 
 
 def unique_name(volume: PersistentVolume) -> str:
@@ -56,6 +55,14 @@ def attachment_name(volume: PersistentVolume, node: str) -> str:
 def shareable(volume: PersistentVolume) -> bool:
     """Whether several Nodes may have it at a time."""
     return not {"ReadWriteMany", "ReadOnlyMany"}.isdisjoint(volume.spec.access_modes)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A volume, and the Pods of one Node that want it."""
+
+    volume: PersistentVolume
+    pods: list[Pod]
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,11 @@ class AttachDetachController:
     name = "persistentvolume-attach-detach-controller"
 
     def __init__(self, ctx: Context) -> None:
-        self._client, self._clock, self._events, self._queue = ctx.client, ctx.clock, ctx.events, ctx.queue
+        self._client, self._clock, self._queue = ctx.client, ctx.clock, ctx.queue
+        self._options: Config = ctx.options or Config()
+        self._events = AttachEvents(ctx.events, ctx.clock)
+        self._last_in_use: dict[str, tuple[str, ...]] = {}
+        """Node that is gone -> what its kubelet held, as it said last."""
         self._held_since: dict[str, float] = {}
         """Attachment -> since when it is unwanted and held."""
         self._given: dict[str, str] = {}
@@ -136,7 +147,9 @@ class AttachDetachController:
         index_by_claim(self._pods)
         self._attachments.add_index(BY_NODE, lambda entry: [entry.spec.node_name])
         self._attachments.add_index(BY_VOLUME, lambda entry: [entry.spec.source.persistent_volume_name or ""])
+        COLLECTOR.watch(self._desired, self._actual)
         self._nodes.on_change(self._node_changed)
+        self._drivers.on_change(self._driver_changed)
         self._pods.on_change(self._pod_changed)
         self._claims.on_change(self._claim_changed)
         self._attachments.on_change(self._attachment_changed)
@@ -146,8 +159,18 @@ class AttachDetachController:
             self._queue.add(Key("", node))
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        if old is not None and new is None:
+            self._last_in_use[old.metadata.name] = old.status.volumes_in_use
+        elif new is not None:
+            self._last_in_use.pop(new.metadata.name, None)
         if old is None or new is None or _seen(old) != _seen(new):
             self._queue.wake(old, new)
+
+    def _driver_changed(self, old: CSIDriver | None, new: CSIDriver | None) -> None:
+        """What did not have to be attached may have to be, or the other way round."""
+        if old is None or new is None or old.spec != new.spec:
+            for node in self._nodes.list():
+                self._queue.add(node.key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         for pod in (old, new):
@@ -165,6 +188,7 @@ class AttachDetachController:
         self._wake(changed.spec.node_name)
         if new is None:
             self._held_since.pop(changed.metadata.name, None)
+            self._events.forget(changed.metadata.name)
             volume = changed.spec.source.persistent_volume_name or ""
             if self._given.get(volume) == changed.spec.node_name:
                 del self._given[volume]
@@ -186,34 +210,78 @@ class AttachDetachController:
         if node is not None and node.metadata.annotations.get(MANAGED) != "true":
             return None
         wanted = self._wanted(key.name) if node is not None else {}
+        in_use = self._in_use(key.name, node, there)
         todo = plan(
-            {name: volume for name, (volume, _) in wanted.items()}, there, self._elsewhere(key.name),
-            frozenset(node.status.volumes_in_use if node is not None else (e.name for e in there)),
+            {name: entry.volume for name, entry in wanted.items()}, there, self._elsewhere(key.name), in_use,
             self._forced(node, there),
         )  # fmt: skip
         try:
             await self._carry_out(key.name, node, todo, wanted)
+            for entry in there:
+                if entry.attachment in todo.detach:
+                    await self._detach(entry.attachment, held=entry.name in in_use, node=node)
         except Conflict:
             return Requeue(0.01)  # Kubelets write their status all the time: judge it again.
-        return self._wait(todo)
+        if node is None and not self._there(key.name):
+            self._last_in_use.pop(key.name, None)
+        return self._wait(todo, self._pending(there, wanted))
+
+    def _in_use(self, name: str, node: Node | None, there: Sequence[Attached]) -> frozenset[str]:
+        """What the kubelet holds. Of a Node that was gone before we came, anything may be held."""
+        if node is not None:
+            return frozenset(node.status.volumes_in_use)
+        return frozenset(self._last_in_use.get(name, tuple(entry.name for entry in there)))
+
+    def _pending(self, there: Sequence[Attached], wanted: Mapping[str, Wanted]) -> float | None:
+        """Seconds until an attacher that says nothing has to be told of."""
+        waits = []
+        for entry in there:
+            found = wanted.get(entry.attachment.spec.source.persistent_volume_name or "")
+            if found is not None and entry.attachment.metadata.deletion_timestamp is None:
+                waits.append(self._events.pending(entry.attachment, found.volume, found.pods))
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _there(self, node: str) -> list[Attached]:
         entries = self._attachments.by_index(BY_NODE, node)
         names = [(entry, entry.spec.source.persistent_volume_name or "") for entry in entries]
         return [Attached(entry, self._volumes.get(Key("", name))) for entry, name in names if name]
 
-    def _wanted(self, node: str) -> dict[str, tuple[PersistentVolume, Pod]]:
-        """Volumes of the Pods that run there or will, each with one of these."""
-        found: dict[str, tuple[PersistentVolume, Pod]] = {}
+    def _wanted(self, node: str) -> dict[str, Wanted]:
+        """By name: the volumes of the Pods that run there or will."""
+        found: dict[str, Wanted] = {}
         for pod in pods_on(self._pods, node):
             for key in claims_of(pod) if not pod.terminal else ():
-                claim = self._claims.get(key)
-                if claim is None or claim.status.phase != "Bound":
-                    continue
-                volume = self._volumes.get(Key("", claim.spec.volume_name))
+                volume = self._volume_of(key)
                 if volume is not None and self._attachable(volume):
-                    found.setdefault(volume.metadata.name, (volume, pod))
+                    found.setdefault(volume.metadata.name, Wanted(volume, [])).pods.append(pod)
         return found
+
+    def _volume_of(self, key: Key) -> PersistentVolume | None:
+        """The volume of a bound claim."""
+        claim = self._claims.get(key)
+        if claim is None or claim.status.phase != "Bound":
+            return None
+        return self._volumes.get(Key("", claim.spec.volume_name))
+
+    def _holders(self, volume: PersistentVolume, node: str) -> Sequence[Pod]:
+        """The Pods for which other Nodes have the volume."""
+        entries = self._attachments.by_index(BY_VOLUME, volume.metadata.name)
+        owners = {entry.spec.node_name for entry in entries} | {self._given.get(volume.metadata.name, "")}
+        ref = volume.spec.claim_ref
+        pods = users(self._pods, Key(ref.namespace, ref.name)) if ref is not None else ()
+        return [pod for pod in pods if pod.spec.node_name in owners - {node, ""} and not pod.terminal]
+
+    def _desired(self) -> Iterator[PersistentVolume]:
+        """A volume for each Node that should have it."""
+        for node in self._nodes.list():
+            if node.metadata.annotations.get(MANAGED) == "true":
+                yield from (entry.volume for entry in self._wanted(node.metadata.name).values())
+
+    def _actual(self) -> Iterator[PersistentVolume]:
+        for entry in self._attachments.list():
+            volume = self._volumes.get(Key("", entry.spec.source.persistent_volume_name or ""))
+            if volume is not None and entry.status.attached:
+                yield volume
 
     def _attachable(self, volume: PersistentVolume) -> bool:
         if volume.spec.csi is None:
@@ -235,21 +303,22 @@ class AttachDetachController:
             return frozenset(names)
         if node is not None and is_ready(node):
             return frozenset()
+        if self._options.disable_force_detach_on_timeout:
+            return frozenset()
         now = self._clock.monotonic()
         return frozenset(name for name in names if now - self._held_since.get(name, now) >= FORCE_SECONDS)
 
     async def _carry_out(
-        self, name: str, node: Node | None, todo: Plan, wanted: Mapping[str, tuple[PersistentVolume, Pod]]
+        self, name: str, node: Node | None, todo: Plan, wanted: Mapping[str, Wanted]
     ) -> None:
         for volume in todo.refused:
-            text = MULTI_ATTACH.format(volume.metadata.name)
-            self._events.event(wanted[volume.metadata.name][1], "Warning", "FailedAttachVolume", text)
+            pods = wanted[volume.metadata.name].pods
+            self._events.refused(volume, name, pods, self._holders(volume, name))
         for volume in todo.attach:
+            self._events.accepted(volume, name)
             await self._attach(volume, name)
         if node is not None:
             await self._show(node, todo.shown, wanted)
-        for entry in todo.detach:
-            await self._detach(entry)
 
     async def _attach(self, volume: PersistentVolume, node: str) -> None:
         assert volume.spec.csi is not None
@@ -276,16 +345,17 @@ class AttachDetachController:
             raise
         log.info("attaching volume=%s node=%s", volume.metadata.name, node)
 
-    async def _detach(self, entry: VolumeAttachment) -> None:
+    async def _detach(self, entry: VolumeAttachment, *, held: bool, node: Node | None) -> None:
         try:
             await self._client.delete(VolumeAttachment, entry.metadata.name, uid=entry.metadata.uid)
         except NotFound:
             return
         log.info("detaching attachment=%s node=%s", entry.metadata.name, entry.spec.node_name)
+        if held:
+            tainted = node is not None and has_taint(node, OUT_OF_SERVICE)
+            FORCED["out-of-service" if tainted else "timeout"] += 1
 
-    async def _show(
-        self, node: Node, shown: Sequence[str], wanted: Mapping[str, tuple[PersistentVolume, Pod]]
-    ) -> None:
+    async def _show(self, node: Node, shown: Sequence[str], wanted: Mapping[str, Wanted]) -> None:
         before = [entry.name for entry in node.status.volumes_attached]
         others = [name for name in before if not name.startswith(PREFIX)]
         after = [*others, *shown]
@@ -297,20 +367,20 @@ class AttachDetachController:
             await self._client.patch(Node, node.metadata.name, "", body, subresource="status")
         except NotFound:
             return
-        for volume, pod in wanted.values():
-            if unique_name(volume) in shown and unique_name(volume) not in before:
-                text = f'AttachVolume.Attach succeeded for volume "{volume.metadata.name}" '
-                self._events.event(pod, "Normal", "SuccessfulAttachVolume", text)
+        for entry in wanted.values():
+            if unique_name(entry.volume) in shown and unique_name(entry.volume) not in before:
+                self._events.attached(entry.volume, entry.pods)
 
-    def _wait(self, todo: Plan) -> Requeue | None:
-        """Until the first of those that are held has been so for long enough."""
+    def _wait(self, todo: Plan, pending: float | None) -> Requeue | None:
+        """Until the first of those that are held has been so for long enough, or an attacher is late."""
         now = self._clock.monotonic()
         for entry in todo.held:
             self._held_since.setdefault(entry.metadata.name, now)
-        if not todo.held:
-            return None
-        first = min(self._held_since[entry.metadata.name] for entry in todo.held)
-        return Requeue(max(first + FORCE_SECONDS - now, 1.0))
+        waits = [] if pending is None else [pending]
+        if todo.held and not self._options.disable_force_detach_on_timeout:
+            first = min(self._held_since[entry.metadata.name] for entry in todo.held)
+            waits.append(max(first + FORCE_SECONDS - now, 1.0))
+        return Requeue(min(waits)) if waits else None
 
 
 def _seen(node: Node) -> tuple[object, ...]:
