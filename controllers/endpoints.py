@@ -4,7 +4,8 @@ Reads: Services, Pods and Endpoints, from informer caches.
 Writes: the Endpoints of Services that have a selector.
 Elsewhere: EndpointSlices (endpointslice/).
 
-Invariant: at most 1,000 addresses in one object; beyond that it is cut and says so.
+Invariant: at most 1,000 addresses in one object; beyond that it is cut and says so. Endpoints go with their
+Service, whoever made them; those that never had one stay, until this controller is started anew.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 import msgspec
@@ -23,9 +25,11 @@ from kplane.api.resource import Key, Object
 from kplane.api.types import Endpoints, Pod, Service
 from kplane.api.types.core import EndpointAddress, EndpointSubset, SubsetPort
 from kplane.api.types.discovery import ObjectReference
+from kplane.api.types.meta import ObjectMeta
 from kplane.client.controller import Context
 from kplane.client.workqueue import Requeue
 
+from .batches import namespace_is_terminating
 from .latest import Latest
 from .services import (
     HEADLESS_LABEL,
@@ -46,6 +50,9 @@ from .status import guarded
 log = logging.getLogger(__name__)
 
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
+TRUNCATED = "truncated"
+LEADER = "control-plane.alpha.kubernetes.io/leader"
+"""Marks Endpoints that are records of leaders, and never had a Service."""
 MANAGED_BY_LABEL = "endpoints.kubernetes.io/managed-by"
 MANAGER = "endpoint-controller"
 CAPACITY = 1000
@@ -70,9 +77,9 @@ def subsets_of(service: Service, pods: Iterable[Pod]) -> list[EndpointSubset]:
 
 def _address(service: Service, pod: Pod) -> EndpointAddress | None:
     """The Pod's address of the Service's first family."""
-    families = service.spec.ip_families
+    wanted = _family(service, pod)
     for ip in addresses(pod):
-        if not families or family(ip) == families[0]:
+        if family(ip) == wanted:
             reference = ObjectReference(
                 kind="Pod", namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid
             )
@@ -83,6 +90,13 @@ def _address(service: Service, pod: Pod) -> EndpointAddress | None:
                 target_ref=reference,
             )
     return None
+
+
+def _family(service: Service, pod: Pod) -> str:
+    """Older API servers do not tell a Service's families."""
+    if service.spec.ip_families:
+        return service.spec.ip_families[0]
+    return family(addresses(pod)[0] if is_headless(service) else service.spec.cluster_ip)
 
 
 def _ports(service: Service, pod: Pod) -> list[SubsetPort | None]:
@@ -189,8 +203,24 @@ class EndpointsController:
         self._latest = Latest(self._endpoints)
         self._pace = Pace(ctx.clock)
         self._trigger_times = TriggerTimes()
+        self._doomed: set[Key] = set()
+        """Endpoints that go, if they have no Service by the time they are looked at."""
+        self._services.on_change(self._service_changed)
         Wakeups(ctx.queue, self._services, self._pods)
+        self._starting = True
+        self._endpoints.on_change(self._endpoints_changed)
+        self._starting = False
         self._endpoints.on_change(ctx.queue.wake)
+
+    def _service_changed(self, old: Service | None, new: Service | None) -> None:
+        if old is not None and new is None:
+            self._doomed.add(old.key)
+
+    def _endpoints_changed(self, old: Endpoints | None, new: Endpoints | None) -> None:
+        """Those that are there at the start may have lost their Service while nobody looked."""
+        first = self._starting or not self._endpoints.synced
+        if first and new is not None and LEADER not in new.metadata.annotations:
+            self._doomed.add(new.key)
 
     async def reconcile(self, key: Key) -> Requeue | None:
         """Take one step towards the spec. Safe to repeat at any time."""
@@ -199,8 +229,9 @@ class EndpointsController:
         if service is None:
             self._trigger_times.forget(key)
             self._pace.forget(key)
-            await self._delete_ours(current)
+            await self._delete(key, current)
             return None
+        self._doomed.discard(key)
         if not has_endpoints(service):
             return None
         if (wait := self._pace.wait(key)) > 0:
@@ -214,12 +245,14 @@ class EndpointsController:
             self._pace.wrote(key, sum(len(entry.addresses or ()) for entry in cut))
         return None
 
-    async def _delete_ours(self, current: Endpoints | None) -> None:
-        """Endpoints that this controller made outlive their Service by no ownerReference."""
-        if current is None or current.metadata.labels.get(MANAGED_BY_LABEL) != MANAGER:
-            return
-        meta = current.metadata
-        await self._client.delete(Endpoints, meta.name, meta.namespace, uid=meta.uid)
+    async def _delete(self, key: Key, current: Endpoints | None) -> None:
+        """No ownerReference makes Endpoints go with their Service."""
+        if current is not None:
+            meta = current.metadata
+            if key in self._doomed or meta.labels.get(MANAGED_BY_LABEL) == MANAGER:
+                with suppress(NotFound):
+                    await self._client.delete(Endpoints, meta.name, meta.namespace, uid=meta.uid)
+        self._doomed.discard(key)
 
     async def _write(
         self,
@@ -230,7 +263,7 @@ class EndpointsController:
         *,
         over_capacity: bool,
     ) -> None:
-        annotations = {TRIGGER_TIME: time, OVER_CAPACITY: "truncated" if over_capacity else None}
+        annotations = {TRIGGER_TIME: time, OVER_CAPACITY: TRUNCATED if over_capacity else None}
         body: Object = {
             "metadata": {"labels": _labels(service), "annotations": annotations},
             "subsets": [_subset_body(subset) for subset in subsets] or None,
@@ -246,6 +279,8 @@ class EndpointsController:
                 patch = guarded(meta, body)
                 self._latest.wrote(await self._client.patch(Endpoints, meta.name, meta.namespace, patch))
         except ApiError as error:
+            if current is None and namespace_is_terminating(error):
+                return
             self._latest.forget(service.key)
             self._tell_failure(service, current, error)
             raise
@@ -265,7 +300,10 @@ class EndpointsController:
         key = f"{service.metadata.namespace}/{service.metadata.name}"
         if current is None:
             message = f"Failed to create endpoint for service {key}: {error}"
-            self._events.event(service, "Warning", "FailedToCreateEndpoint", message)
+            about = Endpoints(
+                metadata=ObjectMeta(name=service.metadata.name, namespace=service.metadata.namespace)
+            )
+            self._events.event(about, "Warning", "FailedToCreateEndpoint", message)
         elif not isinstance(error, NotFound):
             message = f"Failed to update endpoint {key}: {error}"
             self._events.event(current, "Warning", "FailedToUpdateEndpoint", message)
@@ -281,8 +319,8 @@ def _labels(service: Service) -> dict[str, str]:
 def _differs(
     current: Endpoints, service: Service, subsets: Sequence[EndpointSubset], *, over_capacity: bool
 ) -> bool:
-    marked = current.metadata.annotations.get(OVER_CAPACITY) == "truncated"
-    if marked != over_capacity or current.metadata.labels != _labels(service):
+    mark = current.metadata.annotations.get(OVER_CAPACITY)
+    if mark != (TRUNCATED if over_capacity else None) or current.metadata.labels != _labels(service):
         return True
     have = [_subset_body(subset) for subset in current.subsets or ()]
     return have != [_subset_body(subset) for subset in subsets]

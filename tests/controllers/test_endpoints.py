@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from kplane.api.clock import Entropy
-from kplane.api.errors import Conflict, InternalError
+from kplane.api.errors import Conflict, Forbidden, InternalError
 from kplane.api.resource import Key, Object
 from kplane.api.types import Endpoints, Pod, Service
 from kplane.api.types.core import EndpointAddress, EndpointSubset
 from kplane.controllers.endpoints import EndpointsController, truncated
 from kplane.testing.cluster import FakeCluster
-from kplane.testing.objects import make_pod, make_service
+from kplane.testing.objects import make_object, make_pod, make_service
 
 KEY = Key("default", "web")
 
@@ -94,6 +94,125 @@ async def test_endpoints_go_with_their_service(cluster: FakeCluster) -> None:
     cluster.delete(Service, KEY)
     await cluster.settle()
 
+    assert cluster.get(Endpoints, KEY) is None
+
+
+def by_hand(name: str, **metadata: Any) -> Object:
+    subsets = [{"addresses": [{"ip": "10.0.0.9"}], "ports": [{"port": 80}]}]
+    return make_object("v1", "Endpoints", name, "default", subsets=subsets, **metadata)
+
+
+async def test_endpoints_made_by_hand_go_with_their_service_too(cluster: FakeCluster) -> None:
+    cluster.load(make_service(selector=None))
+    run(cluster)
+    await cluster.settle()
+    cluster.load(by_hand("web"), by_hand("lonely"))
+    await cluster.settle()
+    before = cluster.get(Endpoints, KEY)
+
+    cluster.delete(Service, KEY)
+    await cluster.settle()
+
+    assert before is not None
+    assert [found.metadata.name for found in cluster.list(Endpoints)] == ["lonely"]
+
+
+async def test_endpoints_whose_service_went_unseen_go_at_the_start(cluster: FakeCluster) -> None:
+    leader = {"control-plane.alpha.kubernetes.io/leader": "{}"}
+    cluster.load(make_service(selector=None), by_hand("web"), by_hand("lost"))
+    cluster.load(by_hand("scheduler", annotations=leader))
+
+    run(cluster)
+    await cluster.settle()
+
+    assert [found.metadata.name for found in cluster.list(Endpoints)] == ["scheduler", "web"]
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        pytest.param(make_service(cluster_ip="fd00::10"), "fd00::1", id="of-its-address"),
+        pytest.param(make_service(cluster_ip="None"), "10.0.0.1", id="of-the-pods-first-address"),
+        pytest.param(make_service(ipFamilies=["IPv6", "IPv4"]), "fd00::1", id="first-of-its-families"),
+    ],
+)
+async def test_addresses_are_of_the_services_first_family(
+    cluster: FakeCluster, service: Object, expected: str
+) -> None:
+    body = pod(1)
+    body["status"]["podIPs"] = [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]
+    cluster.load(service, body)
+
+    found = await reconciled(cluster)
+
+    assert found is not None
+    assert [address["ip"] for address in found["subsets"][0]["addresses"]] == [expected]
+
+
+async def test_a_mark_that_says_nothing_true_is_removed(cluster: FakeCluster) -> None:
+    cluster.load(make_service(), pod(1))
+    run(cluster)
+    await cluster.settle()
+    mark = {"metadata": {"annotations": {"endpoints.kubernetes.io/over-capacity": "warning"}}}
+
+    await cluster.client().patch(Endpoints, "web", "default", mark)
+    await cluster.advance(1)
+
+    found = cluster.get(Endpoints, KEY)
+    assert found is not None
+    assert "endpoints.kubernetes.io/over-capacity" not in found.metadata.annotations
+
+
+@pytest.mark.slow
+async def test_too_many_addresses_are_cut_and_that_is_marked(cluster: FakeCluster) -> None:
+    many = [
+        make_pod(f"web-{n}", node="n", ready=True, ip=f"10.0.{n // 250}.{n % 250 + 1}") for n in range(1001)
+    ]
+    cluster.load(make_service(), *many)
+
+    found = await reconciled(cluster)
+
+    assert found is not None
+    assert found["metadata"]["annotations"]["endpoints.kubernetes.io/over-capacity"] == "truncated"
+    assert len(found["subsets"][0]["addresses"]) == 1000
+
+
+@pytest.mark.parametrize(
+    ("exists", "reason", "message"),
+    [
+        pytest.param(
+            False, "FailedToCreateEndpoint", "Failed to create endpoint for service default/web: broken",
+            id="create",
+        ),
+        pytest.param(
+            True, "FailedToUpdateEndpoint", "Failed to update endpoint default/web: broken", id="update"
+        ),
+    ],
+)  # fmt: skip
+async def test_failures_are_told_about_the_endpoints(
+    cluster: FakeCluster, exists: bool, reason: str, message: str
+) -> None:
+    cluster.load(make_service(), pod(1), *([by_hand("web")] if exists else []))
+    cluster.faults.fail_next(InternalError("broken"), times=1, plural="endpoints")
+
+    run(cluster)
+    await cluster.settle()
+
+    (event,) = cluster.events()
+    assert (event.type, event.reason, event.message) == ("Warning", reason, message)
+    assert (event.involved_object.kind, event.involved_object.name) == ("Endpoints", "web")
+
+
+async def test_a_namespace_that_goes_away_is_no_failure(cluster: FakeCluster) -> None:
+    cluster.load(make_service(), pod(1))
+    causes = [{"reason": "NamespaceTerminating", "message": "namespace default is being terminated"}]
+    error = Forbidden("forbidden", details={"causes": causes})
+    cluster.faults.fail_next(error, times=1, plural="endpoints")
+
+    run(cluster)
+    await cluster.advance(600)
+
+    assert cluster.events() == []
     assert cluster.get(Endpoints, KEY) is None
 
 
