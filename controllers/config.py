@@ -69,6 +69,10 @@ class Config:
     node_cidr_mask_size_ipv4: int = 0
     node_cidr_mask_size_ipv6: int = 0
     mirroring_max_endpoints_per_subset: int = 1000
+    endpoint_updates_batch_period: float = 0
+    """Seconds for which changes of Pods are gathered before Endpoints are written."""
+    endpointslice_updates_batch_period: float = 0
+    mirroring_endpointslice_updates_batch_period: float = 0
     disable_force_detach_on_timeout: bool = False
     """Whether a volume stays at an unhealthy Node that holds it, however long that lasts."""
     enable_dynamic_provisioning: bool = True

@@ -30,6 +30,7 @@ from kplane.client.controller import Context
 from kplane.client.workqueue import Requeue
 
 from .batches import namespace_is_terminating
+from .config import Config
 from .latest import Latest
 from .services import (
     HEADLESS_LABEL,
@@ -195,6 +196,7 @@ class EndpointsController:
     name = "endpoints-controller"
 
     def __init__(self, ctx: Context) -> None:
+        options: Config = ctx.options or Config()
         self._client = ctx.client
         self._events = ctx.events
         self._services = ctx.informer(Service)
@@ -206,7 +208,7 @@ class EndpointsController:
         self._doomed: set[Key] = set()
         """Endpoints that go, if they have no Service by the time they are looked at."""
         self._services.on_change(self._service_changed)
-        Wakeups(ctx.queue, self._services, self._pods)
+        Wakeups(ctx.queue, self._services, self._pods, options.endpoint_updates_batch_period)
         self._starting = True
         self._endpoints.on_change(self._endpoints_changed)
         self._starting = False

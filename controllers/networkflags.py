@@ -9,7 +9,7 @@ from argparse import ArgumentParser
 from ipaddress import ip_network
 from typing import Any
 
-from kplane.runtime.process import Fatal, flag_bool
+from kplane.runtime.process import Fatal, flag_bool, flag_duration
 
 from .nodeipam.ranges import Network
 
@@ -26,6 +26,12 @@ def add_flags(parser: ArgumentParser) -> None:
     add("--node-cidr-mask-size-ipv4", type=int, default=0)
     add("--node-cidr-mask-size-ipv6", type=int, default=0)
     add("--mirroring-max-endpoints-per-subset", type=int, default=1000)
+    for what, text in (
+        ("endpoint", "time for which changes of Pods are gathered before Endpoints are written"),
+        ("endpointslice", "the same for EndpointSlices"),
+        ("mirroring-endpointslice", "the same for EndpointSlices that mirror Endpoints"),
+    ):
+        add(f"--{what}-updates-batch-period", type=flag_duration, default=0.0, help=text)
 
 
 def settle(options: dict[str, Any]) -> None:

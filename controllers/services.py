@@ -91,10 +91,16 @@ def hostname(pod: Pod, service: Service) -> str:
 
 
 class Wakeups:
-    """Wakes Services whose Pods change; each controller of endpoints has one."""
+    """Wakes Services whose Pods change; each controller of endpoints has one.
 
-    def __init__(self, queue: WorkQueue, services: Informer[Service], pods: Informer[Pod]) -> None:
+    Changes of Pods are gathered for `period` seconds, so that many of them cost one look.
+    """
+
+    def __init__(
+        self, queue: WorkQueue, services: Informer[Service], pods: Informer[Pod], period: float = 0
+    ) -> None:
         self._queue = queue
+        self._period = period
         self._services = services
         services.on_change(queue.wake)
         pods.on_change(self._pod_changed)
@@ -115,7 +121,7 @@ class Wakeups:
     def _wake(self, namespace: str, pods: Sequence[Pod]) -> None:
         for service in self._services.list(namespace):
             if has_endpoints(service) and selected(service, pods):
-                self._queue.add(service.key)
+                self._queue.add_after(service.key, self._period)
 
 
 def _looks_same(old: Pod, new: Pod) -> bool:

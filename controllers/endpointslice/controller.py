@@ -102,14 +102,16 @@ class EndpointSliceController:
         self._nodes_changed = True
         self._waiting: dict[Key, set[str]] = {}
         """Services, and the unknown nodes of their Pods."""
-        self._wakeups = Wakeups(ctx.queue, self._services, self._pods)
+        self._period = options.endpointslice_updates_batch_period
+        self._wakeups = Wakeups(ctx.queue, self._services, self._pods, self._period)
         self._nodes.on_change(self._node_changed)
         self._slices.on_change(self._slice_changed)
 
     def _slice_changed(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
         for entry in (old, new):
             if entry is not None and _service_keys(entry):
-                self._queue.add(Key(entry.metadata.namespace, entry.metadata.labels[SERVICE_LABEL]))
+                key = Key(entry.metadata.namespace, entry.metadata.labels[SERVICE_LABEL])
+                self._queue.add_after(key, self._period)
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if (zones.weight(old) if old else None) != (zones.weight(new) if new else None):

@@ -47,6 +47,7 @@ class EndpointSliceMirroringController:
         options: Config = ctx.options or Config()
         self._client, self._events, self._queue, self._clock = ctx.client, ctx.events, ctx.queue, ctx.clock
         self._most = options.mirroring_max_endpoints_per_subset
+        self._period = options.mirroring_endpointslice_updates_batch_period
         self._endpoints = ctx.informer(Endpoints)
         self._services = ctx.informer(Service)
         self._slices = ctx.informer(EndpointSlice)
@@ -69,7 +70,8 @@ class EndpointSliceMirroringController:
     def _slice_changed(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
         for entry in (old, new):
             if entry is not None and _service_keys(entry):
-                self._queue.add(Key(entry.metadata.namespace, entry.metadata.labels[SERVICE_LABEL]))
+                key = Key(entry.metadata.namespace, entry.metadata.labels[SERVICE_LABEL])
+                self._queue.add_after(key, self._period)
 
     async def reconcile(self, key: Key) -> Requeue | None:
         """Take one step towards the spec. Safe to repeat at any time."""

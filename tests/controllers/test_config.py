@@ -41,6 +41,21 @@ def test_flags_are_read() -> None:
     assert config.workers["deployment-controller"] == 9
 
 
+def test_periods_in_which_endpoints_are_gathered_are_read() -> None:
+    config = parse(
+        [
+            "--endpoint-updates-batch-period=500ms", "--endpointslice-updates-batch-period=2s",
+            "--mirroring-endpointslice-updates-batch-period=1m",
+        ],
+        KNOWN,
+    )  # fmt: skip
+
+    assert config.endpoint_updates_batch_period == 0.5
+    assert config.endpointslice_updates_batch_period == 2
+    assert config.mirroring_endpointslice_updates_batch_period == 60
+    assert parse([], KNOWN).endpointslice_updates_batch_period == 0
+
+
 @pytest.mark.parametrize(
     ("flag", "enabled"),
     [

@@ -11,6 +11,7 @@ from kplane.api.errors import Conflict, Forbidden, InternalError
 from kplane.api.resource import Key, Object
 from kplane.api.types import Endpoints, Pod, Service
 from kplane.api.types.core import EndpointAddress, EndpointSubset
+from kplane.controllers.config import Config
 from kplane.controllers.endpoints import EndpointsController, truncated
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.objects import make_object, make_pod, make_service
@@ -236,6 +237,20 @@ async def test_endpoints_that_the_cache_does_not_show_yet_are_not_created_again(
 
     assert _count(cluster) == 1
     assert cluster.events() == []
+
+
+async def test_changes_of_pods_are_gathered_where_told(cluster: FakeCluster) -> None:
+    cluster.load(make_service())
+    context = cluster.context("endpoints-controller", options=Config(endpoint_updates_batch_period=5))
+    cluster.start(context.queue.run(EndpointsController(context).reconcile))
+    await cluster.settle()
+    seen = []
+    for number in (1, 2, 3):
+        cluster.load(pod(number))
+        await cluster.advance(2)
+        seen.append(_count(cluster))
+
+    assert seen == [0, 0, 3]
 
 
 async def test_many_addresses_are_not_written_at_every_change(cluster: FakeCluster) -> None:

@@ -279,6 +279,19 @@ async def test_the_first_slices_count_from_the_making_of_their_service(cluster: 
     assert cluster.list(EndpointSlice)[0].metadata.annotations[name] == "2026-01-01T00:00:05Z"
 
 
+async def test_changes_of_pods_are_gathered_where_told(cluster: FakeCluster) -> None:
+    cluster.load(NODE, make_service())
+    run(cluster, Config(endpointslice_updates_batch_period=5))
+    await cluster.advance(6)
+    seen = []
+    for number in (1, 2, 3):
+        cluster.load(pod(number))
+        await cluster.advance(2)
+        seen.append(len(cluster.list(EndpointSlice)[0].endpoints or ()))
+
+    assert seen == [0, 0, 3]
+
+
 async def test_slices_are_not_created_twice_while_the_cache_lags(cluster: FakeCluster) -> None:
     cluster.load(NODE, make_service(), pod(1))
     controller = EndpointSliceController(cluster.context())
