@@ -230,3 +230,43 @@ async def test_conditions_that_others_set_stay(api: Api, core: str, apps: str) -
     await api.patch(path, {"spec": {"replicas": 2}})
     done = await api.until(path, lambda found: complete(found) and condition(found, "Available"))
     assert condition(done, "StatusPatched") == "True"
+
+
+async def test_sets_that_are_left_behind_are_found_by_the_next_deployment(
+    api: Api, core: str, apps: str
+) -> None:
+    await api.make(f"{apps}/deployments", workload("web"))
+    await api.until(f"{apps}/deployments/web", complete)
+    (before,) = await api.items(f"{apps}/replicasets")
+
+    await api.delete(f"{apps}/deployments/web", propagationPolicy="Orphan")
+    await api.until_gone(f"{apps}/deployments/web")
+    (left,) = await api.items(f"{apps}/replicasets")
+    assert "ownerReferences" not in left["metadata"]
+
+    await api.make(f"{apps}/deployments", workload("again"))
+    done = await api.until(f"{apps}/deployments/again", complete)
+    (found,) = await api.items(f"{apps}/replicasets")
+    assert found["metadata"]["uid"] == before["metadata"]["uid"]
+    assert found["metadata"]["ownerReferences"][0]["uid"] == done["metadata"]["uid"]
+    assert revision(done) == "1"
+
+
+async def test_changes_in_quick_succession_end_with_the_last(api: Api, core: str, apps: str) -> None:
+    path = f"{apps}/deployments/web"
+    await api.make(f"{apps}/deployments", workload("web", 4, revisionHistoryLimit=1))
+
+    for number in range(2, 8):
+        await api.patch(path, image(f"web:{number}"))
+        await api.patch(path, {"spec": {"replicas": 3 + number % 3, "paused": number == 5}}, MERGE)
+    await api.patch(path, {"spec": {"paused": False}}, MERGE)
+
+    done = await api.until(path, complete)
+    found = await api.until_listed(f"{apps}/replicasets", lambda each: len(each) == 2)
+    assert {_image(each): each["spec"]["replicas"] for each in found}["web:7"] == done["spec"]["replicas"]
+    assert max(int(revision(each)) for each in found) == int(revision(done))
+
+
+def _image(found: Any) -> str:
+    name: str = found["spec"]["template"]["spec"]["containers"][0]["image"]
+    return name
