@@ -16,11 +16,13 @@ from kplane.client.workqueue import Requeue
 
 from .batches import namespace_is_terminating
 from .config import Config
+from .publishing import Attempts
 from .status import guarded
 
 log = logging.getLogger(__name__)
 
 CONFIG_MAP = "kube-root-ca.crt"
+ATTEMPTS = Attempts("root_ca_cert_publisher", "Number of namespace syncs happened in root ca cert publisher.")
 DESCRIPTION = {
     "kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver when "
     "using internal endpoints such as the internal service IP or kubernetes.default.svc. "
@@ -34,6 +36,7 @@ class RootCAPublisher:
     def __init__(self, ctx: Context) -> None:
         options: Config = ctx.options or Config()
         self._client = ctx.client
+        self._clock = ctx.clock
         self._queue = ctx.queue
         self._data = {"ca.crt": options.root_ca_file.read_text()} if options.root_ca_file else None
         self._namespaces = ctx.informer(Namespace)
@@ -48,9 +51,14 @@ class RootCAPublisher:
 
     async def reconcile(self, key: Key) -> Requeue | None:
         """`key` is a namespace's. Safe to repeat at any time."""
+        with ATTEMPTS.attempt(self._clock):
+            await self._publish(key)
+        return None
+
+    async def _publish(self, key: Key) -> None:
         namespace = self._namespaces.get(key)
         if self._data is None or namespace is None or namespace.metadata.deletion_timestamp:
-            return None
+            return
         current = self._maps.get(Key(key.name, CONFIG_MAP))
         if current is None:
             await self._create(key.name)
@@ -58,7 +66,6 @@ class RootCAPublisher:
             data: Object = dict.fromkeys(current.data) | self._data
             body = {"metadata": {"annotations": DESCRIPTION}, "data": data}
             await self._client.patch(ConfigMap, CONFIG_MAP, key.name, guarded(current.metadata, body))
-        return None
 
     async def _create(self, namespace: str) -> None:
         metadata = {"name": CONFIG_MAP, "namespace": namespace, "annotations": DESCRIPTION}

@@ -18,6 +18,7 @@ from kplane.client.controller import Context
 from kplane.client.workqueue import Requeue
 
 from .config import Config
+from .publishing import Attempts
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,9 @@ BUNDLES = Resource(
     "certificates.k8s.io", "v1", "clustertrustbundles", "ClusterTrustBundle", False, PartialObjectMetadata
 )
 ALL = Key("", "all")
+ATTEMPTS = Attempts(
+    "clustertrustbundle_publisher", "Number of syncs that occurred in cluster trust bundle publisher."
+)
 
 
 def bundle_name(signer: str, bundle: bytes) -> str:
@@ -37,7 +41,7 @@ class TrustBundlePublisher:
 
     def __init__(self, ctx: Context) -> None:
         options: Config = ctx.options
-        self._client = ctx.client
+        self._client, self._clock = ctx.client, ctx.clock
         self._bundle = options.root_ca_file.read_bytes() if options.root_ca_file is not None else b""
         self._name = bundle_name(SIGNER, self._bundle)
         self._bundles = ctx.informer(BUNDLES, field_selector=f"spec.signerName={SIGNER}")
@@ -46,15 +50,18 @@ class TrustBundlePublisher:
 
     async def reconcile(self, key: Key) -> Requeue | None:
         """The present bundle, then no other. Safe to repeat at any time."""
-        if not self._bundle:
-            return None
+        if self._bundle:
+            with ATTEMPTS.attempt(self._clock):
+                await self._replace()
+        return None
+
+    async def _replace(self) -> None:
         present = [found.metadata.name for found in self._bundles.list()]
         if self._name not in present:
             await self._publish()
         for name in present:
             if name != self._name:
                 await self._remove(name)
-        return None
 
     async def _publish(self) -> None:
         body = {

@@ -84,11 +84,9 @@ class Authority:
             .not_valid_after(min(until, self.certificate.not_valid_after_utc))
             .add_extension(_key_usage(usages), critical=True)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.certificate.public_key()),  # type: ignore[arg-type]
-                critical=False,
-            )
         )
+        if (identifier := self._identifier()) is not None:
+            builder = builder.add_extension(identifier, critical=False)
         extended = sorted({_EXTENDED_USAGES[use] for use in usages if use in _EXTENDED_USAGES}, key=_dotted)
         if extended:
             builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
@@ -102,6 +100,14 @@ class Authority:
         except (ValueError, TypeError) as error:
             raise CannotSign(f"failed to sign certificate: {error}") from error
         return signed.public_bytes(serialization.Encoding.PEM)
+
+    def _identifier(self) -> x509.AuthorityKeyIdentifier | None:
+        """By the name that the authority's own certificate gives to its key: whoever made it chose how."""
+        try:
+            found = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+        except x509.ExtensionNotFound:
+            return None
+        return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(found.value)
 
 
 class AuthorityFiles:

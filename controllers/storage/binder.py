@@ -14,19 +14,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from kplane.api.errors import Conflict, NotFound
+from kplane.api.errors import ApiError, Conflict, NotFound
 from kplane.api.resource import Key, Object
 from kplane.api.types import Pod
 from kplane.api.types.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from kplane.client.controller import Context
 from kplane.client.workqueue import Requeue, Terminal
 
+from ..config import Config
 from ..latest import Latest
 from ..status import guarded
 from . import binding, matching
 from .binding import Ask, Bind, ClaimStep, Lose, Mismatch, Phase, Provision, Unbind, VolumeStep, Wait
 from .matching import BIND_COMPLETED, BOUND_BY_CONTROLLER
-from .metrics import COLLECTOR
+from .metrics import COLLECTOR, DEFAULTED, NOT_DEFAULTED
 from .use import claims_of, index_by_claim, users
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class VolumeBinder:
 
     def __init__(self, ctx: Context) -> None:
         self._client, self._events, self._queue = ctx.client, ctx.events, ctx.queue
+        self._options: Config = ctx.options or Config()
         self._claims = ctx.informer(PersistentVolumeClaim)
         self._volumes = ctx.informer(PersistentVolume)
         self._classes = ctx.informer(StorageClass)
@@ -131,7 +133,9 @@ class VolumeBinder:
             # A default class that came later than the claim: another step follows from it.
             chosen = default_class(self._classes.list())
             if chosen is not None:
-                await self._patch_claim(claim, {"spec": {"storageClassName": chosen.metadata.name}})
+                DEFAULTED.inc()
+                with NOT_DEFAULTED.count_exceptions(ApiError):
+                    await self._patch_claim(claim, {"spec": {"storageClassName": chosen.metadata.name}})
                 return
         await self._take_claim_step(claim, step)
 
@@ -169,6 +173,8 @@ class VolumeBinder:
             await self._provision(claim, step.provisioner)
 
     async def _provision(self, claim: PersistentVolumeClaim, provisioner: str) -> None:
+        if not self._options.enable_dynamic_provisioning:
+            return
         wanted = dict.fromkeys(binding.PROVISIONERS, provisioner)
         if not wanted.items() <= claim.metadata.annotations.items():
             claim = await self._patch_claim(claim, {"metadata": {"annotations": wanted}})

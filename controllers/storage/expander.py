@@ -17,6 +17,7 @@ from .binding import MIGRATED, PROVISIONED_BY
 from .matching import size
 
 RESIZER = "volume.kubernetes.io/storage-resizer"
+MIGRATED_TOLD = "CSI migration enabled for {}; waiting for external resizer to expand the pvc"
 TOLD = "waiting for an external controller to expand this PVC"
 
 
@@ -53,13 +54,15 @@ class VolumeExpander:
         ref = volume.spec.claim_ref
         if ref is None or ref.uid != claim.metadata.uid:
             return None
-        await self._name_resizer(claim, volume)
-        self._events.event(claim, "Normal", "ExternalExpanding", TOLD)
+        plugin = volume.metadata.annotations.get(PROVISIONED_BY, "")
+        text = MIGRATED_TOLD.format(plugin) if plugin in MIGRATED else TOLD
+        self._events.event(claim, "Normal", "ExternalExpanding", text)
+        if plugin in MIGRATED:
+            await self._name_resizer(claim, MIGRATED[plugin])
         return None
 
-    async def _name_resizer(self, claim: PersistentVolumeClaim, volume: PersistentVolume) -> None:
-        resizer = MIGRATED.get(volume.metadata.annotations.get(PROVISIONED_BY, ""))
-        if resizer is None or claim.metadata.annotations.get(RESIZER) == resizer:
+    async def _name_resizer(self, claim: PersistentVolumeClaim, resizer: str) -> None:
+        if claim.metadata.annotations.get(RESIZER) == resizer:
             return
         body = guarded(claim.metadata, {"metadata": {"annotations": {RESIZER: resizer}}})
         try:

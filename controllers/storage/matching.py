@@ -35,6 +35,8 @@ def is_reserved_for(volume: PersistentVolume, claim: PersistentVolumeClaim) -> b
 
 def mismatch(volume: PersistentVolume, claim: PersistentVolumeClaim) -> str:
     """Why a claim cannot have the volume that it asks for by name; empty if it can."""
+    if volume.metadata.deletion_timestamp is not None:
+        return f'the volume is marked for deletion "{volume.metadata.name}"'
     if size(claim.spec.resources.requests) > size(volume.spec.capacity):
         return "requested PV is too small"
     if claim.storage_class != volume.storage_class:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter as Tally
 from collections.abc import Iterator, Sequence
 
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, Counter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from kplane.api.types.storage import PersistentVolume, PersistentVolumeClaim
 from kplane.client.informer import Informer
+
+DEFAULTED = Counter(
+    "retroactive_storageclass_total",
+    "Total number of retroactive StorageClass assignments to persistent volume claim",
+)
+NOT_DEFAULTED = Counter(
+    "retroactive_storageclass_errors_total",
+    "Total number of failed retroactive StorageClass assignments to persistent volume claim",
+)
 
 
 def plugin_name(volume: PersistentVolume) -> str:
@@ -26,7 +35,7 @@ def plugin_name(volume: PersistentVolume) -> str:
 
 
 def _family(
-    name: str, text: str, labels: Sequence[str], counted: Counter[tuple[str, ...]]
+    name: str, text: str, labels: Sequence[str], counted: Tally[tuple[str, ...]]
 ) -> GaugeMetricFamily:
     family = GaugeMetricFamily(f"pv_collector_{name}", text, labels=labels)
     for values, number in counted.items():
@@ -35,17 +44,17 @@ def _family(
 
 
 def _volume_families(volumes: Sequence[PersistentVolume]) -> Iterator[GaugeMetricFamily]:
-    total = Counter((plugin_name(volume), volume.spec.volume_mode) for volume in volumes)
+    total = Tally((plugin_name(volume), volume.spec.volume_mode) for volume in volumes)
     bound = [volume for volume in volumes if volume.status.phase == "Bound"]
     free = [volume for volume in volumes if volume.status.phase != "Bound"]
     yield _family(
         "total_pv_count", "Gauge measuring total number of persistent volumes",
-        ["plugin_name", "volume_mode"], Counter(total),
+        ["plugin_name", "volume_mode"], Tally(total),
     )  # fmt: skip
     for kind, chosen in (("bound", bound), ("unbound", free)):
         yield _family(
             f"{kind}_pv_count", f"Gauge measuring number of persistent volume currently {kind}",
-            ["storage_class"], Counter((volume.storage_class,) for volume in chosen),
+            ["storage_class"], Tally((volume.storage_class,) for volume in chosen),
         )  # fmt: skip
 
 
@@ -55,7 +64,7 @@ def _claim_families(claims: Sequence[PersistentVolumeClaim]) -> Iterator[GaugeMe
         yield _family(
             f"{kind}_pvc_count", f"Gauge measuring number of persistent volume claim currently {kind}",
             ["namespace", "storage_class", "volume_attributes_class"],
-            Counter(
+            Tally(
                 (claim.key.namespace, claim.storage_class, claim.spec.volume_attributes_class_name or "")
                 for claim in chosen
             ),

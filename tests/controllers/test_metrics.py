@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY, generate_latest
@@ -12,6 +13,7 @@ from kplane.api.clock import rfc3339
 from kplane.api.errors import InternalError
 from kplane.api.resource import Key, Object
 from kplane.api.types import Endpoints, Job, Pod, Service
+from kplane.controllers.config import Config
 from kplane.controllers.cronjob import CronJobController
 from kplane.controllers.endpointslice import EndpointSliceController
 from kplane.controllers.endpointslicemirroring import EndpointSliceMirroringController
@@ -20,13 +22,14 @@ from kplane.controllers.horizontalpodautoscaler.monitor import Outcome
 from kplane.controllers.job import JobController
 from kplane.controllers.registry import CONTROLLERS
 from kplane.controllers.replicaset import ReplicaSetController
+from kplane.controllers.root_ca import RootCAPublisher
 from kplane.controllers.storage.binder import VolumeBinder
 from kplane.controllers.storage.ephemeral import EphemeralVolumeController
 from kplane.controllers.ttl_after_finished import TTLAfterFinishedController
 from kplane.testing.batch import make_cronjob, make_job
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.objects import make_node, make_object, make_pod, make_pods, make_replicaset, make_service
-from kplane.testing.storage import make_claim, make_volume
+from kplane.testing.storage import make_claim, make_storage_class, make_volume
 
 Grown = Callable[..., float]
 
@@ -289,6 +292,33 @@ async def test_how_late_a_finished_job_goes_is_observed(
     assert gone() == 1
 
 
+async def test_attempts_to_publish_the_authority_are_counted_by_their_answer(
+    cluster: FakeCluster, grown: Callable[..., Grown], tmp_path: Path
+) -> None:
+    done, failed = (grown("root_ca_cert_publisher_sync_total", code=code) for code in ("200", "500"))
+    authority = tmp_path / "ca.crt"
+    authority.write_text("an authority")
+    cluster.load(make_object("v1", "Namespace", "web"))
+    publisher = RootCAPublisher(cluster.context(options=Config(root_ca_file=authority)))
+    cluster.faults.fail_next(InternalError("broken"), times=1, plural="configmaps")
+    with pytest.raises(InternalError):
+        await publisher.reconcile(Key("", "web"))
+    await publisher.reconcile(Key("", "web"))
+    assert (done(), failed()) == (1, 1)
+
+
+async def test_claims_that_get_a_class_afterwards_are_counted(
+    cluster: FakeCluster, grown: Callable[..., Grown]
+) -> None:
+    given, failed = (grown(f"retroactive_storageclass_{end}") for end in ("total", "errors_total"))
+    cluster.load(make_claim(storage_class=None), make_storage_class(default=True))
+    cluster.faults.fail_next(InternalError("broken"), times=1, plural="persistentvolumeclaims")
+    run(cluster, VolumeBinder)
+    await cluster.advance(5)
+    assert given() >= 1
+    assert failed() == 1
+
+
 @pytest.mark.parametrize(
     ("outcome", "action"),
     [
@@ -296,6 +326,7 @@ async def test_how_late_a_finished_job_goes_is_observed(
         pytest.param(Outcome(4, 2), "scale_down", id="fewer"),
         pytest.param(Outcome(2, 2), "none", id="as-many"),
         pytest.param(Outcome(2, 4, "internal"), "none", id="failed"),
+        pytest.param(Outcome(2, 4, "internal", scaled=True), "scale_up", id="more-though-some-of-it-failed"),
     ],
 )
 def test_a_look_at_an_autoscaler_is_named_after_what_came_of_it(outcome: Outcome, action: str) -> None:
@@ -318,6 +349,8 @@ async def test_a_look_at_an_autoscaler_that_comes_to_nothing_is_counted(
 NAMES = """
 attach_detach_controller_attachdetach_controller_forced_detaches
 attachdetach_controller_total_volumes
+clustertrustbundle_publisher_sync_duration_seconds
+clustertrustbundle_publisher_sync_total
 cronjob_controller_job_creation_skew_duration_seconds
 dynamic_resource_allocation_resource_claims
 dynamic_resource_allocation_resourceclaim_creates_total
@@ -362,6 +395,10 @@ pv_collector_total_pv_count
 pv_collector_unbound_pv_count
 pv_collector_unbound_pvc_count
 replicaset_controller_sorting_deletion_age_ratio
+retroactive_storageclass_errors_total
+retroactive_storageclass_total
+root_ca_cert_publisher_sync_duration_seconds
+root_ca_cert_publisher_sync_total
 taint_eviction_controller_pod_deletion_duration_seconds
 taint_eviction_controller_pod_deletions_total
 ttl_after_finished_controller_job_deletion_duration_seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kplane.api.resource import Key, Object
+from kplane.controllers.certificates.authority import Authority
 from kplane.controllers.certificates.request import SigningRequest
 from kplane.controllers.certificates.signing import (
     CLIENT,
@@ -68,6 +72,28 @@ async def test_a_serving_certificate_keeps_its_names(cluster: FakeCluster, tmp_p
     names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["worker"]
     assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == ["192.0.2.7"]
+
+
+@pytest.mark.parametrize("named", [b"\x01" * 20, None])
+async def test_the_authority_is_named_as_its_own_certificate_names_it(
+    cluster: FakeCluster, tmp_path: Path, named: bytes | None
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca")])
+    now = cluster.clock.now()
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=999))
+    if named is not None:
+        builder = builder.add_extension(x509.SubjectKeyIdentifier(named), critical=False)
+    made = builder.sign(key, hashes.SHA256())
+    signed = Authority(made, key).sign(asked(), ["client auth"], timedelta(hours=1), now)
+
+    extensions = x509.load_pem_x509_certificate(signed).extensions
+    found = [entry.value for entry in extensions if isinstance(entry.value, x509.AuthorityKeyIdentifier)]
+    assert [entry.key_identifier for entry in found] == ([named] if named else [])
+
+
+def asked() -> x509.CertificateSigningRequest:
+    return x509.load_pem_x509_csr(base64.b64decode(make_request()["spec"]["request"]))
 
 
 @pytest.mark.parametrize(

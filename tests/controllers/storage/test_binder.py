@@ -10,6 +10,7 @@ from kplane.api.clock import Entropy
 from kplane.api.errors import Conflict, InternalError, Timeout, TooManyRequests
 from kplane.api.resource import Key, Object
 from kplane.api.types.storage import PersistentVolume, PersistentVolumeClaim
+from kplane.controllers.config import Config
 from kplane.controllers.storage.binder import VolumeBinder
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.objects import make_pod
@@ -166,6 +167,14 @@ async def test_a_volume_asked_for_by_name_has_to_suit(
     assert ("VolumeMismatch", f'Cannot bind to requested volume "disk": {why}') in told(cluster)
 
 
+async def test_a_volume_asked_for_by_name_that_is_going_is_not_taken(cluster: FakeCluster) -> None:
+    disk = make_volume(finalizers=["x"])
+    disk["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    await settled(cluster, make_claim(volumeName="disk"), disk)
+    why = 'Cannot bind to requested volume "disk": the volume is marked for deletion "disk"'
+    assert ("VolumeMismatch", why) in told(cluster)
+
+
 async def test_a_volume_asked_for_by_name_is_bound_and_stays_the_users_choice(cluster: FakeCluster) -> None:
     await settled(cluster, make_claim(volumeName="disk"), make_volume(), make_volume("small", size="1Gi"))
     found = claim(cluster)
@@ -203,6 +212,15 @@ async def test_an_external_provisioner_is_asked(cluster: FakeCluster) -> None:
     cluster.load(provisioned)
     await cluster.advance(1)
     assert claim(cluster).status.phase == "Bound"
+
+
+async def test_no_provisioner_is_asked_where_that_is_switched_off(cluster: FakeCluster) -> None:
+    cluster.load(make_claim(storage_class="fast"), make_storage_class())
+    context = cluster.context(options=Config(enable_dynamic_provisioning=False))
+    cluster.start(context.queue.run(VolumeBinder(context).reconcile))
+    await cluster.advance(1)
+    assert claim(cluster).metadata.annotations == {}
+    assert told(cluster) == []
 
 
 @pytest.mark.parametrize(

@@ -50,3 +50,7 @@ async def test_the_driver_that_took_over_is_named(cluster: FakeCluster) -> None:
     found = cluster.get(PersistentVolumeClaim, Key("default", "data"))
     assert found is not None
     assert found.metadata.annotations[RESIZER] == "ebs.csi.aws.com"
+    (event,) = cluster.events()
+    assert event.message == (
+        "CSI migration enabled for kubernetes.io/aws-ebs; waiting for external resizer to expand the pvc"
+    )
