@@ -52,7 +52,7 @@ PATCHED: Mapping[str, str] = {
     "cronjob-controller": "jobs",
     "daemon-set-controller": "pods controllerrevisions",
     "deployment-controller": "replicasets",
-    "device-taint-eviction-controller": "pods/status",
+    "device-taint-eviction-controller": "pods/status devicetaintrules/status",
     "disruption-controller": "pods/status",
     "expand-controller": "persistentvolumes persistentvolumeclaims/status",
     "generic-garbage-collector": "*",

@@ -16,6 +16,7 @@ from .clusterroleaggregation import ClusterRoleAggregationController
 from .cronjob import CronJobController
 from .daemonset import DaemonSetController
 from .deployment import DeploymentController
+from .devicetainteviction import DeviceTaintEvictionController
 from .disruption import DisruptionController
 from .endpoints import EndpointsController
 from .endpointslice import EndpointSliceController
@@ -76,6 +77,12 @@ CONTROLLERS: Mapping[str, Entry] = {
     "cronjob-controller": Entry(CronJobController, "cronjob", "concurrent-cron-job-syncs", 5),
     "daemonset-controller": Entry(DaemonSetController, "daemonset", "concurrent-daemonset-syncs", 2),
     "deployment-controller": Entry(DeploymentController, "deployment", "concurrent-deployment-syncs", 5),
+    "device-taint-eviction-controller": Entry(
+        DeviceTaintEvictionController,
+        "device-taint-eviction-controller",
+        "concurrent-device-taint-eviction-syncs",
+        10,
+    ),
     "disruption-controller": Entry(DisruptionController, "disruption", "", 1, "controllermanager"),
     "endpoints-controller": Entry(
         EndpointsController, "endpoint", "concurrent-endpoint-syncs", 5, "endpoint-controller"

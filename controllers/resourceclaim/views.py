@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from kplane.api.resource import Object, Resource
+from kplane.api.resource import Resource
 from kplane.api.types import View
 from kplane.api.types.meta import Part
 
@@ -40,8 +40,33 @@ class ClaimSpec(Part, frozen=True):
         return any(request.exactly and request.exactly.admin_access for request in self.devices.requests)
 
 
+class Toleration(Part, frozen=True):
+    """Of taints of devices."""
+
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+    toleration_seconds: int | None = None
+
+
+class AllocatedDevice(Part, frozen=True):
+    driver: str
+    pool: str
+    device: str
+    tolerations: tuple[Toleration, ...] = ()
+
+
+class AllocatedDevices(Part, frozen=True):
+    results: tuple[AllocatedDevice, ...] = ()
+
+
+class Allocation(Part, frozen=True):
+    devices: AllocatedDevices = AllocatedDevices()
+
+
 class ClaimStatus(Part, frozen=True):
-    allocation: Object | None = None
+    allocation: Allocation | None = None
     reserved_for: tuple[Consumer, ...] = ()
 
 

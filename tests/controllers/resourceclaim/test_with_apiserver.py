@@ -23,6 +23,7 @@ from kplane.apiserver.server import ApiServer
 from kplane.client.rest import Client
 from kplane.client.transport_asgi import AsgiTransport
 from kplane.controllers.config import Config
+from kplane.controllers.devicetainteviction.views import DeviceTaintRule
 from kplane.controllers.manager import Manager
 from kplane.controllers.resourceclaim.plan import FINALIZER
 from kplane.controllers.resourceclaim.views import TEMPLATES, ResourceClaim
@@ -32,7 +33,12 @@ from kplane.runtime import pki
 from kplane.testing.devices import ALLOCATED, make_device_spec
 from kplane.testing.waiting import eventually
 
-NAMES = ("resourceclaim", "volumeattributesclass-protection", "storage-version-migrator")
+NAMES = (
+    "resourceclaim",
+    "device-taint-eviction",
+    "volumeattributesclass-protection",
+    "storage-version-migrator",
+)
 
 
 @pytest.fixture
@@ -101,6 +107,43 @@ async def test_a_claim_comes_with_its_pod_and_goes_with_its_end(admin: Client) -
 
     assert await eventually(gone)
     assert (await admin.get(Pod, "web", "default")).status.phase == "Succeeded"
+
+
+@pytest.mark.slow
+async def test_a_pod_goes_when_its_device_is_tainted_and_the_rule_tells(admin: Client) -> None:
+    uses: Object = {"name": "device", "resourceClaimName": "gpu"}
+    pod: Object = {
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {
+            "nodeName": "node-1",
+            "containers": [{"name": "web", "image": "web:1"}],
+            "resourceClaims": [uses],
+        },
+    }
+    await admin.create(
+        ResourceClaim, {"metadata": {"name": "gpu", "namespace": "default"}, "spec": make_device_spec()}
+    )
+    made = await admin.create(Pod, pod)
+    us = {"resource": "pods", "name": "web", "uid": made.metadata.uid}
+    status = {"status": {"allocation": ALLOCATED, "reservedFor": [us]}}
+    await admin.patch(ResourceClaim, "gpu", "default", status, subresource="status")
+    taint = {"key": "example.com/broken", "effect": "None"}
+    spec = {"deviceSelector": {"driver": "gpu.example.com"}, "taint": taint}
+    await admin.create(DeviceTaintRule, {"metadata": {"name": "broken"}, "spec": spec})
+
+    async def told() -> str | None:
+        rule = await admin.get(DeviceTaintRule, "broken")
+        found = condition(rule.status.conditions, "EvictionInProgress")
+        return found.message if found else None
+
+    async def condemned() -> str | None:
+        found = await admin.get(Pod, "web", "default")
+        why = condition(found.status.conditions, "DisruptionTarget")
+        return why.reason if why is not None and found.metadata.deletion_timestamp is not None else None
+
+    assert "1 pod would be evicted in 1 namespace" in (await eventually(told) or "")
+    await admin.patch(DeviceTaintRule, "broken", "", {"spec": {"taint": taint | {"effect": "NoExecute"}}})
+    assert await eventually(condemned) == "DeletionByDeviceTaintManager"
 
 
 @pytest.mark.slow

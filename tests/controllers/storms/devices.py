@@ -1,4 +1,5 @@
-"""Stories of devices: each Pod has one claim of its own, and what finished Pods held is free again."""
+"""Stories of devices: each Pod has one claim of its own, what finished Pods held is free again, and who uses
+a broken device goes."""
 
 from __future__ import annotations
 
@@ -6,10 +7,19 @@ from typing import Any
 
 from kplane.api.resource import Key, Object
 from kplane.api.types import Pod
+from kplane.api.types.meta import condition
+from kplane.controllers.devicetainteviction.status import KIND
+from kplane.controllers.devicetainteviction.views import DeviceTaintRule
 from kplane.controllers.resourceclaim.plan import FINALIZER, POD_CLAIM
 from kplane.controllers.resourceclaim.views import ResourceClaim
 from kplane.testing.cluster import FakeCluster
-from kplane.testing.devices import ALLOCATED, make_claim_template, make_resource_claim
+from kplane.testing.devices import (
+    ALLOCATED,
+    make_claim_template,
+    make_resource_claim,
+    make_resource_slice,
+    make_taint_rule,
+)
 from kplane.testing.objects import make_pod
 
 from .scenario import Scenario
@@ -95,4 +105,43 @@ CLAIMS = Scenario(
     expected=([("", [], False), ("late", ["late"], True)], 1),
 )
 
-STORIES = {"claims of devices": CLAIMS}
+
+def _tainted() -> list[Object]:
+    """Two Pods with a device each; one of the devices is to break."""
+    spared = [{"key": "example.com/broken", "operator": "Exists", "effect": "NoExecute"}]
+    here, there = _pod("here", SHARED), _pod("there", _named("other"))
+    return [
+        here,
+        there,
+        make_resource_claim("shared", allocated=True, reserved_for=[here]),
+        make_resource_claim("other", allocated=True, reserved_for=[there], tolerations=spared),
+        make_resource_slice(),
+    ]
+
+
+def _named(claim: str) -> Object:
+    return {"name": "gpu", "resourceClaimName": claim}
+
+
+def _break(cluster: FakeCluster, step: int) -> None:
+    if step == 2:
+        cluster.load(make_taint_rule())
+    for pod in cluster.list(Pod):
+        if pod.metadata.deletion_timestamp is not None:
+            cluster.delete(Pod, pod.key)
+
+
+def _told(cluster: FakeCluster) -> Any:
+    said = [condition(rule.status.conditions, KIND) for rule in cluster.list(DeviceTaintRule)]
+    return {pod.metadata.name for pod in cluster.list(Pod)}, [found and found.status for found in said]
+
+
+TAINTS = Scenario(
+    controllers=["device-taint-eviction-controller"],
+    objects=_tainted,
+    world=_break,
+    outcome=_told,
+    expected=({"there"}, ["False"]),
+)
+
+STORIES = {"claims of devices": CLAIMS, "devices that break": TAINTS}

@@ -111,6 +111,8 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         rule(READ, "resource.k8s.io", "resourceslices"),
         rule(READ, "resource.k8s.io", "deviceclasses"),
         EVENTS,
+        rule("update patch", "resource.k8s.io", "devicetaintrules/status"),
+        rule(READ, "resource.k8s.io", "devicetaintrules"),
     ),
     "generic-garbage-collector": (rule("get list watch patch update delete", "*", "*"), EVENTS),
     "horizontal-pod-autoscaler": (
