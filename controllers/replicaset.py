@@ -212,11 +212,12 @@ class ReplicaSetController:
 
     async def _delete(self, key: Key, rs: ReplicaSet, pod: Pod) -> None:
         try:
-            await self._writes.delete(key, pod)
+            deleted = await self._writes.delete(key, pod)
         except ApiError as error:
             self._events.event(rs, "Warning", "FailedDelete", f"Error deleting: {error}")
             raise
-        self._events.event(rs, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
+        if deleted:
+            self._events.event(rs, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
 
     async def _write_status(
         self, rs: ReplicaSet, pods: Sequence[Pod], terminating: int, failure: ApiError | None

@@ -160,11 +160,12 @@ class DaemonSetController:
 
     async def _delete(self, ds: DaemonSet, pod: Pod) -> None:
         try:
-            await self._writes.delete(ds.key, pod)
+            deleted = await self._writes.delete(ds.key, pod)
         except ApiError as error:
             self._events.event(ds, "Warning", "FailedDelete", f"Error deleting: {error}")
             raise
-        self._events.event(ds, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
+        if deleted:
+            self._events.event(ds, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
 
     async def _write_status(self, fleet: Fleet, collisions: int | None) -> None:
         ds, status = fleet.ds, new_status(fleet, collisions)

@@ -196,6 +196,7 @@ class DeploymentController:
         deployment = rollout.deployment
         body = new_set_body(deployment, rollout.sets)
         name = body["metadata"]["name"]
+        created = None
         try:
             new = await self._client.create(ReplicaSet, body)
         except AlreadyExists:
@@ -204,11 +205,11 @@ class DeploymentController:
             await self._tell_failed_creation(rollout, name, error)
             raise
         else:
+            created = ("NewReplicaSetCreated", f'Created new replica set "{name}"')
             log.info("created set key=%s set=%s replicas=%d", deployment.key, name, new.spec.replicas)
             if new.spec.replicas:
                 message = f"Scaled up replica set {name} from 0 to {new.spec.replicas}"
                 self._events.event(deployment, "Normal", "ScalingReplicaSet", message)
-        created = ("NewReplicaSetCreated", f'Created new replica set "{name}"')
         number = new.metadata.annotations.get(history.REVISION, "")
         rollout.sets, rollout.new = [*rollout.sets, new], new
         await self._show_revision(rollout, number, created)

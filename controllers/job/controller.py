@@ -229,14 +229,15 @@ class JobController:
 
     async def _delete_one(self, key: Key, job: Job, pod: Pod, step: Step) -> None:
         try:
-            await self._writes.delete(key, pod)
+            deleted = await self._writes.delete(key, pod)
         except ApiError as error:
             self._events.event(job, "Warning", "FailedDelete", f"Error deleting: {error}")
             raise
         step.active -= 1
         step.ready -= pod.ready
         step.terminating += 1
-        self._events.event(job, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
+        if deleted:
+            self._events.event(job, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
 
     def _show_suspension(self, found: Assessment) -> None:
         job, state, now = found.job, found.state, found.now

@@ -159,11 +159,12 @@ class StatefulSetController:
 
     async def _delete(self, sts: StatefulSet, pod: Pod) -> None:
         try:
-            await self._writes.delete(sts.key, pod)
+            deleted = await self._writes.delete(sts.key, pod)
         except ApiError as error:
             self._tell(sts, "delete", pod.metadata.name, error)
             raise
-        self._tell(sts, "delete", pod.metadata.name, None)
+        if deleted:
+            self._tell(sts, "delete", pod.metadata.name, None)
 
     def _tell(self, sts: StatefulSet, verb: str, pod: str, error: ApiError | None) -> None:
         what = f"{verb} Pod {pod} in StatefulSet {sts.metadata.name}"

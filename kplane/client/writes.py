@@ -72,14 +72,17 @@ class TrackedWrites(Generic[T]):
         self._remember(owner, lambda: self._shows(key, uid_of(child)) or self._reached(revision))
         return child
 
-    async def delete(self, owner: Key, child: Any) -> None:
-        """Delete with a uid precondition; an object that is gone already counts as deleted."""
-        key, uid = key_of(child), uid_of(child)
+    async def delete(self, owner: Key, child: Any) -> bool:
+        """Delete with a uid precondition. An object that is gone already is no failure; whether it was there
+        is the answer."""
+        key, uid, there = key_of(child), uid_of(child), False
         # Conflict: another object has taken its name, so the one we meant is gone. The cache still shows it,
         # and must not be counted from until it does not.
         with suppress(NotFound, Conflict):
             await self._client.delete(self._children.resource, key.name, key.namespace, uid=uid)
+            there = True
         self._remember(owner, lambda: not self._shows(key, uid) or self._deleting(key))
+        return there
 
     def forget(self, owner: Key) -> None:
         """The owner is gone."""

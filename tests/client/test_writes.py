@@ -65,7 +65,7 @@ async def test_create_of_what_came_and_went_is_settled(
 async def test_delete_is_unsettled_until_the_cache_shows_it(
     cluster: FakeCluster, pods: Informer[Pod], writes: TrackedWrites[Pod], name: str
 ) -> None:
-    await writes.delete(OWNER, pods.get(Key("default", name)))
+    assert await writes.delete(OWNER, pods.get(Key("default", name)))
 
     assert writes.unsettled(OWNER) is not None
     await catch_up(cluster)
@@ -90,7 +90,7 @@ async def test_delete_of_what_is_gone_is_no_failure(
     cached = pods.get(Key("default", "old"))
     cluster.delete(Pod, Key("default", "old"))
 
-    await writes.delete(OWNER, cached)
+    assert not await writes.delete(OWNER, cached)
 
     assert writes.unsettled(OWNER) is not None
     await catch_up(cluster)

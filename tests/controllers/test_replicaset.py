@@ -84,6 +84,18 @@ async def test_creation_and_deletion_are_told_as_events(cluster: FakeCluster) ->
     }
 
 
+async def test_nobody_is_told_that_a_pod_was_deleted_which_had_gone(cluster: FakeCluster) -> None:
+    rs = make_replicaset(replicas=0)
+    cluster.load(rs, *make_pods(1, owner=rs))
+    controller = ReplicaSetController(cluster.context())
+    cluster.hold_watches()
+    cluster.delete(Pod, pods(cluster)[0].key)
+
+    await controller.reconcile(KEY)
+
+    assert cluster.events() == []
+
+
 async def test_own_pods_are_not_created_twice_while_the_cache_lags(cluster: FakeCluster) -> None:
     cluster.load(make_replicaset(replicas=3))
     controller = ReplicaSetController(cluster.context())
