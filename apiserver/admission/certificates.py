@@ -4,15 +4,12 @@ approve, sign or attest for a signer, and that nobody asks for a client certific
 
 from __future__ import annotations
 
-import base64
-import binascii
-
-from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from kplane.api.resource import Object
 
 from ..auth.user import MASTERS_GROUP
+from ..registry.certificates import read_request
 from .chain import Attributes, Operation, on
 from .context import AdmissionContext, refused
 
@@ -89,11 +86,14 @@ class CertificateSubjectRestriction:
 
 def organisations(request: str) -> list[str]:
     """The groups that a base64 PEM request asks for. Raises ValueError."""
-    try:
-        found = x509.load_pem_x509_csr(base64.b64decode(request, validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise ValueError("PEM block type must be CERTIFICATE REQUEST") from error
-    return [str(entry.value) for entry in found.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+    subject = read_request(request).subject
+    return [str(entry.value) for entry in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+
+
+def common_name(request: str) -> str:
+    """The user that a base64 PEM request asks for: the last one, as Go reads it. Raises ValueError."""
+    found = read_request(request).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[-1].value) if found else ""
 
 
 async def may(context: AdmissionContext, attributes: Attributes, verb: str, signer: str) -> bool:

@@ -10,8 +10,11 @@ from collections.abc import Iterator, Mapping
 from kplane.api.errors import not_found
 from kplane.api.resource import Object
 
+from .certificates import common_name
 from .chain import Attributes, Operation, Waiting, on
 from .context import AdmissionContext, refused
+from .nodeaudiences import NodeAudiences
+from .podreferences import needed_resource
 
 USER, GROUP = "system:node:", "system:nodes"
 MIRROR = "kubernetes.io/config.mirror"
@@ -26,6 +29,7 @@ OWN_LABELS = frozenset(
     }
 )  # fmt: skip
 OWN_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
+NODE_SIGNERS = ("kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet")
 CLAIM_STATUS = ("capacity", "conditions", "allocatedResourceStatuses", "allocatedResources")
 
 
@@ -36,6 +40,7 @@ class NodeRestriction:
     def __init__(self, context: AdmissionContext) -> None:
         self._pods = context.read("pods")
         self._nodes = context.read("nodes")
+        self._audiences = NodeAudiences(context)
 
     def admit(self, attributes: Attributes) -> Waiting:
         user = attributes.user
@@ -61,6 +66,10 @@ class NodeRestriction:
                 if _name(attributes) != node:
                     why = "can only access CSINode with the same name as the requesting node"
                     raise refused(attributes, why)
+            case ("resource.k8s.io", "resourceslices"):
+                _check_slice(attributes, node)
+            case ("certificates.k8s.io", "certificatesigningrequests"):
+                _check_request(attributes, node)
 
     async def _pod(self, attributes: Attributes, node: str) -> None:
         match attributes.subresource:
@@ -128,6 +137,7 @@ class NodeRestriction:
             )
         if pod["spec"].get("nodeName") != node:
             raise refused(attributes, "node requested token bound to a pod scheduled on a different node")
+        await self._audiences.check(attributes, pod)
 
 
 def _name(attributes: Attributes) -> str:
@@ -152,42 +162,8 @@ def _mirror_faults(pod: Object, node: str) -> Iterator[str]:
         yield f'node "{node}" can only create pods with a controller owner reference set to itself'
     if owner.get("blockOwnerDeletion"):
         yield f'node "{node}" must not set blockOwnerDeletion on an owner reference'
-    if spec.get("serviceAccountName"):
-        yield f'node "{node}" can not create pods that reference a service account'
-    for kind, plural in (("secret", "secrets"), ("configMap", "configmaps")):
-        if _refers(spec, kind):
-            yield f'node "{node}" can not create pods that reference {plural}'
-    for volume in spec.get("volumes") or []:
-        if any(source.get("clusterTrustBundle") for source in _sources(volume)):
-            yield f'node "{node}" can not create pods that reference clustertrustbundles'
-        if volume.get("persistentVolumeClaim"):
-            yield f'node "{node}" can not create pods that reference persistentvolumeclaims'
-
-
-def _sources(volume: Object) -> list[Object]:
-    found: list[Object] = (volume.get("projected") or {}).get("sources") or []
-    return found
-
-
-def _refers(spec: Object, kind: str) -> bool:
-    """Whether a pod refers to secrets or config maps anywhere."""
-    if kind == "secret" and spec.get("imagePullSecrets"):
-        return True
-    for volume in spec.get("volumes") or []:
-        if volume.get(kind) or any(source.get(kind) for source in _sources(volume)):
-            return True
-        if kind == "secret" and any(
-            isinstance(source, dict) and (source.get("secretRef") or source.get("nodePublishSecretRef"))
-            for source in volume.values()
-        ):
-            return True
-    containers = [one for field in ("initContainers", "containers") for one in spec.get(field) or []]
-    for container in containers:
-        if any(source.get(f"{kind}Ref") for source in container.get("envFrom") or []):
-            return True
-        if any((entry.get("valueFrom") or {}).get(f"{kind}KeyRef") for entry in container.get("env") or []):
-            return True
-    return False
+    if needed := needed_resource(pod):
+        yield f'node "{node}" can not create pods that reference {needed}'
 
 
 def _check_pod_status(attributes: Attributes, node: str) -> None:
@@ -203,6 +179,9 @@ def _check_pod_status(attributes: Attributes, node: str) -> None:
     claims = [(one.get("status") or {}).get("resourceClaimStatuses") or [] for one in (new, old)]
     if claims[0] != claims[1]:
         raise refused(attributes, f'node "{node}" cannot update resource claim statues')
+    extended = [(one.get("status") or {}).get("extendedResourceClaimStatus") for one in (new, old)]
+    if extended[0] != extended[1]:
+        raise refused(attributes, f'node "{node}" cannot update extended resource claim status')
 
 
 def _check_claim(attributes: Attributes, node: str) -> None:
@@ -284,3 +263,25 @@ def _check_lease(attributes: Attributes, node: str) -> None:
         raise refused(attributes, f'can only access leases in the "{LEASES}" system namespace')
     if _name(attributes) != node:
         raise refused(attributes, "can only access node lease with the same name as the requesting node")
+
+
+def _check_slice(attributes: Attributes, node: str) -> None:
+    """What the authoriser does not see: the object that is created, and each of many that are deleted."""
+    verb = {Operation.CREATE: "create", Operation.DELETE: "delete"}.get(attributes.operation)
+    found = (attributes.object if attributes.operation is Operation.CREATE else attributes.old) or {}
+    if verb and (found.get("spec") or {}).get("nodeName", "") != node:
+        why = f"can only {verb} ResourceSlice with the same NodeName as the requesting node"
+        raise refused(attributes, why)
+
+
+def _check_request(attributes: Attributes, node: str) -> None:
+    """A node asks for certificates of its own; what else is in them, the signers see to."""
+    spec = (attributes.object or {}).get("spec") or {}
+    if attributes.operation is not Operation.CREATE or spec.get("signerName") not in NODE_SIGNERS:
+        return
+    try:
+        name = common_name(spec.get("request", ""))
+    except ValueError as error:
+        raise refused(attributes, f"unable to parse csr: {error}") from error
+    if name != f"{USER}{node}":
+        raise refused(attributes, f"can only create a node CSR with CN={USER}{node}")

@@ -12,7 +12,7 @@ is asked afterwards, as ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -184,7 +184,7 @@ class Mode:
             for value in values:
                 await self._allow(self._question(user, "userextras", value, group=_GROUP, subresource=key))
 
-    def _groups(self, asked: Wanted) -> Sequence[str]:
+    def _groups(self, asked: Wanted) -> tuple[str, ...]:
         groups = asked.groups
         account = names.split_username(asked.name)
         if account is not None and not groups:

@@ -67,14 +67,18 @@ class TokenRequests:
     async def __call__(self, call: Call, row: ResourceInfo) -> Response:
         request = await read_object(call, TOKEN_REQUEST, "CreateOptions")
         key = Key(call.info.namespace, call.info.name)
-        _check_names(request, key)
+        _default(request)
         account = await self._read("serviceaccounts", key)
         now = self._clock.now()
-        self._complete(request, key, rfc3339(now))
+
+        def complete(request: Object) -> None:
+            _check_names(request, key)
+            self._complete(request, key, rfc3339(now))
+            if faults := list(_faults(request["spec"])):
+                raise invalid("TokenRequest", TOKEN_REQUEST.group, "", faults)
+
         author = replace(author_of(call, dry_run(call, "CreateOptions")), options=options_of(call))
-        await self._accounts.admit("token", TOKEN_REQUEST, request, key, author)
-        if faults := list(_faults(request["spec"])):
-            raise invalid("TokenRequest", TOKEN_REQUEST.group, "", faults)
+        await self._accounts.admit("token", TOKEN_REQUEST, request, key, author, complete=complete)
         bound = await self._bound(request["spec"].get("boundObjectRef"), key)
         wish = self._limited(call, request["spec"])
         claims = bound_claims(
@@ -94,13 +98,10 @@ class TokenRequests:
         return object_response(call, request, 201)
 
     def _complete(self, request: Object, key: Key, now: str) -> None:
-        meta, spec = request["metadata"], request.setdefault("spec", {})
+        meta, spec = request["metadata"], request["spec"]
         meta |= {"name": key.name, "namespace": key.namespace, "creationTimestamp": now}
         if not spec.get("audiences"):
             spec["audiences"] = list(self._settings.audiences)
-        if spec.get("expirationSeconds") is None:
-            spec["expirationSeconds"] = DEFAULT_EXPIRATION
-        spec.setdefault("boundObjectRef", None)
         request.pop("status", None)
 
     def _limited(self, call: Call, spec: Object) -> Wish:
@@ -144,6 +145,13 @@ class TokenRequests:
         if item is None:
             raise registry.missing(key.name)
         return codec.decode(item.wire)
+
+
+def _default(request: Object) -> None:
+    spec = request.setdefault("spec", {})
+    if spec.get("expirationSeconds") is None:
+        spec["expirationSeconds"] = DEFAULT_EXPIRATION
+    spec.setdefault("boundObjectRef", None)
 
 
 def _check_names(request: Object, key: Key) -> None:

@@ -236,14 +236,23 @@ def _blocks(data: bytes) -> Iterator[_Block]:
 
 def _request_fault(encoded: str) -> str:
     """Why this is no certificate request with a sound signature; empty if it is one."""
+    try:
+        sound = read_request(encoded).is_signature_valid
+    except ValueError as error:
+        return str(error)
+    return "" if sound else "x509: invalid signature"
+
+
+def read_request(encoded: str) -> x509.CertificateSigningRequest:
+    """The request in base64 PEM. Whoever judges it reads it here: two ways to find the block would be a way
+    around the judgement. Raises ValueError."""
     block = next(_blocks(_decoded(encoded)), None)
     if block is None or block.label != b"CERTIFICATE REQUEST":
-        return "PEM block type must be CERTIFICATE REQUEST"
+        raise ValueError("PEM block type must be CERTIFICATE REQUEST")
     try:
-        sound = x509.load_pem_x509_csr(block.whole).is_signature_valid
-    except (ValueError, TypeError):
-        return "x509: malformed certificate request"
-    return "" if sound else "x509: invalid signature"
+        return x509.load_pem_x509_csr(block.whole)
+    except (ValueError, TypeError) as error:
+        raise ValueError("x509: malformed certificate request") from error
 
 
 def _certificate_fault(encoded: str) -> str:

@@ -404,14 +404,17 @@ class Registry:
         author: Author,
         *,
         info: ResourceInfo | None = None,
+        complete: Callable[[Object], None] = lambda obj: None,
     ) -> None:
         """Admission of an order that is given to a subresource and not kept (Binding, Eviction,
         TokenRequest): plug-ins may change `obj` or refuse it. `info`: the resource it was sent to, where that
-        is another. Raises ApiError."""
+        is another. `complete` sees it when it changes no more, before those who only refuse. Raises
+        ApiError."""
         attributes = self._attributes(Operation.CREATE, key, obj, None, author, subresource)
         attributes.info, attributes.kind = info or self.info, kind
         attributes.default = unchanged
         await self._backing.admission.admit(attributes)
+        complete(obj)
         await self._backing.admission.validate(attributes)
 
     def _view_attributes(

@@ -39,13 +39,17 @@ def needed_by_pod(pod: Mapping[str, Any]) -> Iterator[Vertex]:
         return
     if account := spec.get("serviceAccountName"):
         yield "serviceaccounts", namespace, account
-    for kind, name in _names(spec):
+    for kind, name in named_by_spec(spec, meta["name"]):
         yield kind, namespace, name
-    for volume in spec.get("volumes") or ():
-        for kind, name in _of_volume(volume, meta["name"]):
-            yield kind, namespace, name
     for name in _claims(pod):
         yield "resourceclaims", namespace, name
+
+
+def named_by_spec(spec: Mapping[str, Any], pod: str) -> Iterator[tuple[str, str]]:
+    """Resource and name of the Secrets, ConfigMaps and claims to which containers and volumes refer."""
+    yield from _names(spec)
+    for volume in spec.get("volumes") or ():
+        yield from _of_volume(volume, pod)
 
 
 def _names(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

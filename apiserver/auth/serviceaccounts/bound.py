@@ -64,8 +64,10 @@ class BoundTokens:
         return (("authentication.k8s.io/stale-token", told),)
 
     def _count(self, bound: Bound) -> None:
-        stale = bound.warnafter is not None and self._clock.now().timestamp() > bound.warnafter
-        (self._metrics.stale if stale else self._metrics.valid).inc()
+        """Only of tokens that say from when on they are stale."""
+        if bound.warnafter:
+            stale = self._clock.now().timestamp() > bound.warnafter
+            (self._metrics.stale if stale else self._metrics.valid).inc()
 
     def _check_audiences(self, claims: Claims, asked: Audiences) -> Audiences:
         # A token that names nobody is meant for the API server.
@@ -91,24 +93,28 @@ class BoundTokens:
         account = await self._find("serviceaccounts", bound.namespace, bound.serviceaccount)
         if account is None:
             raise Refused(f'serviceaccounts "{bound.serviceaccount.name}" not found')
-        if self._is_gone(account):
-            raise Refused(f"ServiceAccount {bound.namespace}/{bound.serviceaccount.name} has been deleted")
         if account.metadata.uid != bound.serviceaccount.uid:
-            raise _replaced("ServiceAccount", account, bound.serviceaccount)
+            told = f"({account.metadata.uid}) does not match claim ({bound.serviceaccount.uid})"
+            raise Refused(f"service account UID {told}")
+        if self._is_gone(account):
+            raise Refused(f"service account {bound.namespace}/{bound.serviceaccount.name} has been deleted")
         if bound.secret is not None:
-            await self._check_bound("Secret", "secrets", bound.namespace, bound.secret)
+            await self._check_bound("secret", bound.namespace, bound.secret)
         if bound.pod is not None:
-            await self._check_bound("Pod", "pods", bound.namespace, bound.pod)
+            await self._check_bound("pod", bound.namespace, bound.pod)
         elif bound.node is not None:
             # Of a Pod's token the node is only said, not checked.
-            await self._check_bound("Node", "nodes", "", bound.node)
+            await self._check_bound("node", "", bound.node)
 
-    async def _check_bound(self, kind: str, plural: str, namespace: str, reference: Reference) -> None:
-        found = await self._find(plural, namespace, reference)
-        if found is None or self._is_gone(found):
+    async def _check_bound(self, kind: str, namespace: str, reference: Reference) -> None:
+        found = await self._find(f"{kind}s", namespace, reference)
+        if found is None:
             raise Refused(INVALIDATED)
         if found.metadata.uid != reference.uid:
-            raise _replaced(kind, found, reference)
+            told = f"({found.metadata.uid}) does not match service account {kind} ref claim ({reference.uid})"
+            raise Refused(f"{kind} UID {told}")
+        if self._is_gone(found):
+            raise Refused(INVALIDATED)
 
     async def _find(self, plural: str, namespace: str, reference: Reference) -> Bindable | None:
         return await read_bindable(self._read, plural, namespace, reference.name)
@@ -116,10 +122,6 @@ class BoundTokens:
     def _is_gone(self, found: Bindable) -> bool:
         deleted: datetime | None = found.metadata.deletion_timestamp
         return deleted is not None and deleted.astimezone(UTC) < self._clock.now() - LEEWAY
-
-
-def _replaced(kind: str, found: Bindable, reference: Reference) -> Refused:
-    return Refused(f"{kind} UID ({found.metadata.uid}) does not match claim ({reference.uid})")
 
 
 def _listed(audiences: Audiences) -> str:
