@@ -20,6 +20,7 @@ from kplane.api.errors import BadRequest, Invalid, invalid
 from kplane.api.field import Path
 from kplane.api.resource import Object
 from kplane.api.scheme import CustomVersion, ResourceInfo
+from kplane.api.sound import decode_sound
 
 from .call import Call
 from .negotiation import JSON, PROTOBUF, YAML, input_of, unsupported
@@ -72,9 +73,15 @@ async def read_object(call: Call, row: ResourceInfo, options_kind: str) -> Objec
     """The object in the body of a create or update of `row`'s kind."""
     body = await call.body()
     policy = field_validation(call, options_kind)
-    obj, repeated = _read(call, body, row.kind, row.definition, look=policy != "Ignore")
-    _check_kind(obj, row, body)
-    check_fields(call, obj, row, policy, repeated, body if _media_type(call) == JSON else b"")
+    is_json = _media_type(call) == JSON
+    obj = decode_sound(body, row.definition) if is_json and not row.custom else None
+    if obj is not None:
+        _check_kind(obj, row, body)
+        _complete(obj, row)
+    else:
+        obj, repeated = _read(call, body, row.kind, row.definition, look=policy != "Ignore")
+        _check_kind(obj, row, body)
+        check_fields(call, obj, row, policy, repeated, body if is_json else b"")
     if call.audit is not None:
         call.audit.requested(obj, row)
     return obj
@@ -140,6 +147,10 @@ def check_fields(
     if policy == "Warn":
         for text in faults:
             call.warn(text)
+    _complete(obj, row)
+
+
+def _complete(obj: Object, row: ResourceInfo) -> None:
     obj["kind"], obj["apiVersion"] = row.kind, row.api_version
     obj.setdefault("metadata", {})
 

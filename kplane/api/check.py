@@ -95,6 +95,14 @@ def check(obj: Object, node: Node) -> Checked:
     return checked
 
 
+def mended(value: Any, node: Node) -> Any:
+    """A value by itself, as `check` would leave it. Raises ValueError where it would report a fault."""
+    kept = [value]
+    if _rule(node).check(kept, 0, value):
+        raise ValueError(value)
+    return kept[0]
+
+
 def cannot_handle(kind: str, version: str, error: str) -> str:
     """The message of the 400 for a type error: `Pod in version "v1" cannot be handled as a Pod: …`."""
     return f'{kind} in version "{version}" cannot be handled as a {kind}: {error}'

@@ -28,6 +28,7 @@ __all__ = [
     "duplicate_keys",
     "duplicate_yaml_keys",
     "in_order_of",
+    "may_exceed",
     "unrecognized",
 ]
 
@@ -45,7 +46,7 @@ def decode_json(body: bytes) -> Object:
 
 def bound(value: Any, body: bytes) -> None:
     """Refuse what was decoded from `body` if it has too many parts. Raises DecodeError."""
-    if body.count(b"{") + body.count(b"[") <= MAX_CONTAINERS:
+    if not may_exceed(body):
         return
     # Brackets may stand inside of strings.
     found, waiting = 0, [value]
@@ -56,6 +57,11 @@ def bound(value: Any, body: bytes) -> None:
         found += 1
         if found > MAX_CONTAINERS:
             raise too_complex()
+
+
+def may_exceed(body: bytes) -> bool:
+    """Whether `bound` would have to look: each part has its bracket, which takes a byte."""
+    return len(body) > MAX_CONTAINERS and body.count(b"{") + body.count(b"[") > MAX_CONTAINERS
 
 
 def decode_yaml(body: bytes) -> Object:
