@@ -11,16 +11,18 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from kplane.api.clock import Entropy
@@ -50,6 +52,8 @@ class ServingConfig:
     """How long running requests may take to end when the server closes; then they are cancelled."""
     head_seconds: float = 32.0
     """How long a client may take to send the head of a request; upstream's `ReadHeaderTimeout`."""
+    idle_seconds: float = 90.0
+    """How long a connection stays open without a request."""
 
 
 def peer_certificate(scope: Scope) -> bytes | None:
@@ -91,41 +95,128 @@ _TOO_LARGE = (
 
 
 class _Joined:
-    """What one response is written to. Its head waits for the first part of the body: one record of TLS, one
-    system call and one packet instead of two of each. A head whose body is not there at once goes alone."""
+    """What the responses of a connection are written to. Their heads wait for the first part of the body: one
+    record of TLS, one system call and one packet instead of two of each. A head whose body is not there at
+    once goes alone."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._head: bytes | None = None
-        self._begun = False
+        self._head = b""
+        self.is_closing = transport.is_closing
+
+    def begin(self, head: bytes) -> None:
+        self._head = head
+        self._loop.call_soon(self._flush)
 
     def write(self, data: bytes) -> None:
-        if not self._begun:
-            self._begun = True
-            self._head = data
-            self._loop.call_soon(self._flush)
-        elif self._head is not None:
-            data, self._head = self._head + data, None
-            self._transport.write(data)
-        else:
-            self._transport.write(data)
+        if self._head:
+            data, self._head = self._head + data, b""
+        self._transport.write(data)
 
     def close(self) -> None:
         self._flush()
         self._transport.close()
 
     def _flush(self) -> None:
-        if self._head is not None:
-            head, self._head = self._head, None
+        if self._head:
+            head, self._head = self._head, b""
             self._transport.write(head)
+
+
+_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+_IN_NAMES = bytes({*range(33, 256)} - {*b'\x7f()<>@,;:[]={}\\"'})
+_IN_VALUES = bytes({9, *range(32, 256)} - {0x7F})
+
+
+@lru_cache(maxsize=512)
+def _lower(name: bytes) -> bytes:
+    """The name of a header as it is sent. Raises RuntimeError."""
+    if not name or name.translate(None, _IN_NAMES):
+        raise RuntimeError(f"invalid header name {name!r}")
+    return name.lower()
+
+
+class _Cycle(RequestResponseCycle):
+    """A request and its response, whose sending is our own: uvicorn's searches each header by itself for
+    characters that must not be there, which takes as long as all the rest."""
+
+    transport: _Joined  # type: ignore[assignment]
+
+    async def send(self, message: Any) -> None:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        kind = message["type"]
+        if kind == "http.response.start" and not self.response_started:
+            self._start(message["status"], message.get("headers", ()))
+        elif kind == "http.response.body" and self.response_started and not self.response_complete:
+            self._continue(message.get("body", b""), more=message.get("more_body", False))
+        else:
+            raise RuntimeError(f"unexpected ASGI message {kind}")
+
+    def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.response_started, self.waiting_for_100_continue = True, False
+        lines, closes = [STATUS_LINE[status]], False
+        for name, value in (*self.default_headers, *headers):
+            name = _lower(name)
+            if name in _FRAMING:
+                closes |= self._frame(name, value)
+            lines.append(b"%b: %b\r\n" % (name, value))
+        if not self.keep_alive and not closes:
+            lines.append(b"connection: close\r\n")
+        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in (204, 304):
+            self.chunked_encoding = True
+            lines.append(b"transfer-encoding: chunked\r\n")
+        lines.append(b"\r\n")
+        head = b"".join(lines)
+        # The only control characters are the ends of lines: no value becomes a header of its own.
+        if head.translate(None, _IN_VALUES) != b"\r\n" * len(lines):
+            raise RuntimeError("invalid header value")
+        self.transport.begin(head)
+
+    def _frame(self, name: bytes, value: bytes) -> bool:
+        """Take note of where the response ends; whether the header says that the connection does, too."""
+        value = value.lower()
+        if name == b"content-length" and self.chunked_encoding is None:
+            self.expected_content_length, self.chunked_encoding = int(value), False
+        elif name == b"transfer-encoding" and value == b"chunked":
+            self.expected_content_length, self.chunked_encoding = 0, True
+        elif name == b"connection" and b"close" in map(bytes.strip, value.split(b",")):
+            self.keep_alive = False
+            return True
+        return False
+
+    def _continue(self, body: bytes, *, more: bool) -> None:
+        if self.scope["method"] == "HEAD":
+            self.expected_content_length = 0
+        elif self.chunked_encoding:
+            chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            self.transport.write(chunk if more else chunk + b"0\r\n\r\n")
+        elif len(body) > self.expected_content_length:
+            raise RuntimeError("the response is longer than its content-length")
+        else:
+            self.expected_content_length -= len(body)
+            self.transport.write(body)
+        if not more:
+            self._finish()
+
+    def _finish(self) -> None:
+        if self.expected_content_length:
+            raise RuntimeError("the response is shorter than its content-length")
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
 
 
 class _Protocol(HttpToolsProtocol):
     """uvicorn's protocol with the two additions, bounds of size and time for the heads of requests, responses
     in one piece, and a Date header that is made when it is needed."""
 
-    head_seconds = ServingConfig.head_seconds
+    head_seconds, idle_seconds = ServingConfig.head_seconds, ServingConfig.idle_seconds
     _tls: dict[str, bytes | None] | None = None
     _hijack: Hijack | None = None
     _date_expires = 0.0
@@ -135,9 +226,12 @@ class _Protocol(HttpToolsProtocol):
     """Bytes of it so far."""
     _patience: asyncio.TimerHandle | None = None
     """Ends the connection if the head is not complete in time; most heads come at once and need none."""
+    _idle_since: float | None = None
+    """When the last response ended; None while there is a request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._joined = _Joined(transport, self.loop)
         self._patience = self.loop.call_later(self.head_seconds, transport.close)
         secured = transport.get_extra_info("ssl_object")
         if secured is not None:
@@ -146,6 +240,7 @@ class _Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()
 
     def _stop_waiting(self) -> None:
         if self._patience is not None:
@@ -158,8 +253,8 @@ class _Protocol(HttpToolsProtocol):
         extensions: dict[str, Any] = {"tls": self._tls} if self._tls else {}
         self.scope["extensions"] = extensions
         now = self.loop.time()
-        if now >= _Protocol._date_expires:
-            _Protocol._date_expires = now + 1
+        if now >= self._date_expires:
+            self._date_expires = now + 1
             self.server_state.default_headers[:] = [(b"date", formatdate(usegmt=True).encode())]
 
     def on_headers_complete(self) -> None:
@@ -170,17 +265,71 @@ class _Protocol(HttpToolsProtocol):
             self._hijack = Hijack(self)
             extensions: Any = self.scope["extensions"]
             extensions["hijack"] = self._hijack
-        super().on_headers_complete()
-        self.cycle.transport = _Joined(self.transport, self.loop)  # type: ignore[assignment]
-        if upgrade:
-            # The parser stops behind an upgrade request: this connection carries no other.
-            self.cycle.keep_alive = False
+        version = self.parser.get_http_version()
+        self._complete_scope(version)
+        before, self.cycle = self.cycle, self._make_cycle()
+        # The parser stops behind an upgrade request: this connection carries no other.
+        self.cycle.keep_alive = version != "1.0" and not upgrade and self.parser.should_keep_alive()
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _complete_scope(self, version: str) -> None:
+        url, scope = httptools.parse_url(self.url), self.scope
+        path = url.path.decode("ascii")
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+
+    def _make_cycle(self) -> _Cycle:
+        return _Cycle(
+            scope=self.scope,
+            transport=self._joined,  # type: ignore[arg-type]
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=True,
+            on_response=self.on_response_complete,
+        )
+
+    def on_response_complete(self) -> None:
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._expect_more(self.idle_seconds)
+
+    def _expect_more(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Requests leave the timer as it is, so that the connection may not have been idle for so long."""
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None:
+            return
+        left = self._idle_since + self.idle_seconds - self.loop.time()
+        if left > 0:
+            self._expect_more(left)
+        else:
+            super().timeout_keep_alive_handler()
 
     def data_received(self, data: bytes) -> None:
         if self._hijack is not None:
             self._hijack.feed(data)
             return
-        self._unset_keepalive_if_required()
+        self._idle_since = None
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgraded:
@@ -230,7 +379,7 @@ class Serving:
         self._config = config
         self._uvicorn = Config(
             app, lifespan="off", log_config=None, access_log=False, proxy_headers=False, server_header=False,
-            date_header=False, ws="none", timeout_keep_alive=90,
+            date_header=False, ws="none",
         )  # fmt: skip
         self._state = ServerState()
         self._tls = reloading_tls(config)
@@ -273,7 +422,7 @@ class Serving:
 
     def _protocol(self) -> asyncio.Protocol:
         protocol = _Protocol(self._uvicorn, self._state, {})
-        protocol.head_seconds = self._config.head_seconds
+        protocol.head_seconds, protocol.idle_seconds = self._config.head_seconds, self._config.idle_seconds
         return protocol
 
 

@@ -194,3 +194,125 @@ async def test_component_health(path: str, code: bytes, text: bytes) -> None:
 
     assert answer.split(b" ")[1] == code
     assert answer.endswith(text)
+
+
+async def answer_with(headers: list[tuple[bytes, bytes]], body: bytes, scope: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param((b"x-a", b"1\r\nx-b: 2"), id="line-end"),
+        pytest.param((b"x-a", b"1\x00"), id="NUL"),
+        pytest.param((b"x a", b"1"), id="space-in-name"),
+        pytest.param((b"x-a:", b"1"), id="colon-in-name"),
+        pytest.param((b"", b"1"), id="no-name"),
+    ],
+)
+async def test_a_header_that_would_be_another_is_not_sent(header: tuple[bytes, bytes]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answer_with([header, (b"content-length", b"0")], b"", scope, send)
+
+    async with Serving(app, ServingConfig("127.0.0.1", 0)) as server:
+        assert b"x-" not in await exchange(server.port, GET)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        pytest.param(
+            [(b"Content-Length", b"2")], b"content-length: 2\r\nconnection: close\r\n\r\nhi", id="length"
+        ),
+        pytest.param(
+            [], b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", id="chunked"
+        ),
+        pytest.param(
+            [(b"connection", b"x, Close"), (b"content-length", b"2")],
+            b"connection: x, Close\r\ncontent-length: 2\r\n\r\nhi",
+            id="closes-itself",
+        ),
+    ],
+)
+async def test_responses_are_framed(headers: list[tuple[bytes, bytes]], expected: bytes) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answer_with(headers, b"hi", scope, send)
+
+    async with Serving(app, ServingConfig("127.0.0.1", 0)) as server:
+        answer = await exchange(server.port, GET)
+
+    head, _, rest = answer.partition(b"date: ")
+    assert head == b"HTTP/1.1 200 OK\r\n"
+    assert rest.partition(b"GMT\r\n")[2] == expected
+
+
+async def test_a_body_of_another_length_than_announced_breaks_off() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answer_with([(b"content-length", b"3")], b"four", scope, send)
+
+    async with Serving(app, ServingConfig("127.0.0.1", 0)) as server:
+        answer = await exchange(server.port, GET.replace(b"Connection: close\r\n", b""))
+
+    assert b"four" not in answer
+
+
+async def test_head_has_no_body() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answer_with([(b"content-length", b"2")], b"hi", scope, send)
+
+    async with Serving(app, ServingConfig("127.0.0.1", 0)) as server:
+        answer = await exchange(server.port, GET.replace(b"GET", b"HEAD"))
+
+    assert answer.endswith(b"content-length: 2\r\nconnection: close\r\n\r\n")
+
+
+async def test_who_asks_before_sending_a_body_is_told_to_go_on() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body = (await receive())["body"]
+        await answer_with([(b"content-length", b"%d" % len(body))], body, scope, send)
+
+    async with Serving(app, ServingConfig("127.0.0.1", 0)) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"hi")
+        assert (await asyncio.wait_for(reader.readuntil(b"hi"), 5)).startswith(b"HTTP/1.1 200 OK\r\n")
+        writer.close()
+
+
+async def test_requests_that_do_not_wait_are_answered_in_order() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        path = scope["raw_path"]
+        await answer_with([(b"content-length", b"%d" % len(path))], path, scope, send)
+
+    several = b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(3))
+    async with Serving(app, ServingConfig("127.0.0.1", 0)) as server:
+        answer = await exchange(server.port, several + GET)
+
+    places = [answer.index(b"\r\n\r\n/%d" % number) for number in range(3)]
+    assert places == sorted(places)
+
+
+async def test_idle_connections_are_closed_and_busy_ones_are_not() -> None:
+    going_on = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/slow":
+            await going_on.wait()
+        await answer_with([(b"content-length", b"2")], b"hi", scope, send)
+
+    config = ServingConfig("127.0.0.1", 0, idle_seconds=0.05)
+    async with Serving(app, config) as server:
+        busy, idle = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
+        for _, writer in (busy, idle):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        for reader, _ in (busy, idle):
+            await asyncio.wait_for(reader.readuntil(b"hi"), 5)
+        busy[1].write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await asyncio.wait_for(idle[0].read(), 5) == b""
+        going_on.set()
+        assert await asyncio.wait_for(busy[0].readuntil(b"hi"), 5)
+        assert await asyncio.wait_for(busy[0].read(), 5) == b""
+        for _, writer in (busy, idle):
+            writer.close()
