@@ -178,6 +178,8 @@ class QueueSet:
         self._advance()
         request.state = State.DONE
         del self.running[request]
+        # It leads back here, and nobody looks at it any more.
+        request.subject = None
         queue, work = request.queue, request.work
         request.flow.counts.ended(request.seats)
         if queue is not None:

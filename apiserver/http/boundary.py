@@ -7,7 +7,6 @@ only one of the server that catches `Exception`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +28,8 @@ from ..auth.user import ANONYMOUS, User
 from ..flowcontrol.gate import Gate, NoRoom, Seat
 from ..storage.store import StoreError
 from .breakdowns import told
-from .call import Call, ClientGone, Receive, Scope, Send, attach
+from .call import Call, ClientGone, Receive, Scope, Send, attach, detach
+from .deadlines import Deadline, Deadlines
 from .metrics import RequestMetrics
 from .negotiation import PLAIN_JSON, Output
 from .output import render
@@ -77,7 +77,7 @@ class Boundary:
         self._clock = clock
         self._entropy = entropy
         self._gate = gate
-        self._timeout = timeout
+        self._deadlines = Deadlines(timeout)
         self._refuses_strangers = refuses_strangers
         self._auditor = auditor
 
@@ -107,6 +107,7 @@ class Boundary:
             )
             if reply.terminated:
                 self._metrics.terminated(info, known, reply.code)
+            detach(scope)
 
     def _enter(self, info: RequestInfo, known: bool, counted: bool) -> None:
         if counted:
@@ -128,8 +129,11 @@ class Boundary:
                 call.initialised = seat.leave
                 if seat.waits:
                     receive = call.receive = await self._wait(seat, call, receive)
-            async with asyncio.timeout(None if long_running else self._timeout) as call.deadline:
+            if long_running:
                 await self._app(call.scope, receive, reply.send)
+            else:
+                with Deadline(self._deadlines) as call.deadline:
+                    await self._app(call.scope, receive, reply.send)
         except NoRoom as error:
             reply.terminated = True
             await reply.fail(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -12,6 +11,7 @@ from kplane.api.errors import RequestEntityTooLarge
 from ..admission.chain import unrecorded
 from ..audit.recording import Recording
 from ..auth.user import User
+from .deadlines import Deadline
 from .negotiation import Output, output_of
 from .requestinfo import RequestInfo, parses_true
 from .warnings import Warnings
@@ -42,7 +42,7 @@ class Call:
     headers: dict[bytes, bytes]
     user: User
     warnings: Warnings = field(default_factory=Warnings)
-    deadline: asyncio.Timeout | None = None
+    deadline: Deadline | None = None
     """When the boundary gives up on the request."""
     audit: Recording | None = None
     """What the audit log will hold of the request; None where it holds nothing."""
@@ -58,8 +58,8 @@ class Call:
 
     def outlive_deadline(self) -> None:
         """The connection left HTTP: it lasts for as long as both sides want it."""
-        if self.deadline is not None and not self.deadline.expired():
-            self.deadline.reschedule(None)
+        if self.deadline is not None:
+            self.deadline.lift()
 
     def header(self, name: bytes) -> str:
         return self.headers.get(name, b"").decode("latin-1")
@@ -115,6 +115,11 @@ def too_large() -> RequestEntityTooLarge:
 
 def attach(scope: Scope, call: Call) -> None:
     scope[_KEY] = call
+
+
+def detach(scope: Scope) -> None:
+    """The request is over. Each would refer to the other, which only the cycle collector could undo."""
+    del scope[_KEY]
 
 
 def call_of(scope: Scope) -> Call:
