@@ -203,5 +203,14 @@ async def test_uses_are_counted_by_how_the_secret_came_about(accounts: Accounts)
     await accounts.code(token)
 
     assert (await count("legacy_tokens"), await count("legacy_auto_token_uses")) == ("2.0", "1.0")
+    # A token that does not say from when on it is stale is neither.
     await accounts.code(await accounts.token())
+    assert (await count("valid_tokens"), await count("stale_tokens")) == ("0.0", "0.0")
+    made = await accounts.make_pod()
+    bound = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": made["metadata"]["uid"]}
+    mounted = await accounts.token(expirationSeconds=3607, boundObjectRef=bound)
+    await accounts.code(mounted)
     assert (await count("valid_tokens"), await count("stale_tokens")) == ("1.0", "0.0")
+    accounts.clock.ahead = timedelta(hours=2)
+    await accounts.code(mounted)
+    assert (await count("valid_tokens"), await count("stale_tokens")) == ("1.0", "1.0")
