@@ -2,7 +2,7 @@
 
 Reads: Deployments, ReplicaSets and Pods, from informer caches.
 Writes: ReplicaSets (creation, size, annotations, deletion), Deployment status and revision annotation.
-Elsewhere: Pods (replicaset.py), rolling back (kubectl, by patching the template).
+Elsewhere: Pods (replicaset.py), rolling back (kubectl, by patching the template; rollback.py).
 
 Invariant: every write of an existing object carries the resourceVersion it was decided on; a stale cache
 makes a Conflict and a retry, never a wrong size.
@@ -28,7 +28,7 @@ from ..adoption import Adoption, adopters, controller_reference, selector_of
 from ..batches import attempt_all, namespace_is_terminating
 from ..latest import Latest
 from ..status import conditions_body, guarded
-from . import history, plan, status
+from . import history, plan, rollback, status
 from .plan import Scale
 from .template import HASH_LABEL, new_set, same_template, template_hash, with_hash
 
@@ -124,6 +124,10 @@ class DeploymentController:
         if deployment.metadata.deletion_timestamp:
             return await self._report(rollout, rolling=False)
         await self._show_pause(rollout)
+        number = rollback.asked(rollout.deployment)
+        if number is not None and not rollout.deployment.spec.paused:
+            await self._roll_back(rollout, number)
+            return None
         if rollout.deployment.spec.paused or plan.scaling_changed(deployment, rollout.sets):
             return await self._scale(rollout)
         if plan.is_rolling(deployment):
@@ -136,9 +140,19 @@ class DeploymentController:
         """Paused, or just resized: keep the proportions, start nothing new."""
         await self._keep_revision(rollout)
         await self._apply(rollout, plan.scaling(rollout.deployment, rollout.new, rollout.old))
-        if rollout.deployment.spec.paused:
+        if rollout.deployment.spec.paused and rollback.asked(rollout.deployment) is None:
             await self._clean_up(rollout)
         return await self._report(rollout, rolling=False)
+
+    async def _roll_back(self, rollout: Rollout, number: int) -> None:
+        """Change the template; the change wakes us to roll it out."""
+        await self._ensure_new(rollout)
+        deployment = rollout.deployment
+        found = rollback.outcome(deployment, number, rollout.sets)
+        meta, body = deployment.metadata, guarded(deployment.metadata, found.patch)
+        self._latest.wrote(await self._client.patch(Deployment, meta.name, meta.namespace, body))
+        log.info("rollback key=%s revision=%d reason=%s", deployment.key, number, found.reason)
+        self._events.event(deployment, found.kind, found.reason, found.message)
 
     async def _roll(self, rollout: Rollout) -> None:
         new = await self._ensure_new(rollout)

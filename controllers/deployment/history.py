@@ -1,7 +1,8 @@
 """Revisions: which template is the how-manieth, and how many old ones are kept. Plain functions.
 
 Owns: the annotations `deployment.kubernetes.io/*` of ReplicaSets, and the choice of sets to delete.
-Elsewhere: rolling back is kubectl's patch of the template; it shows here as a set that gets a new revision.
+Elsewhere: rolling back is a patch of the template (kubectl's, or by annotation: rollback.py); it shows here
+as a set that gets a new revision.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from .template import by_creation
 
 REVISION = "deployment.kubernetes.io/revision"
 HISTORY = "deployment.kubernetes.io/revision-history"
+ROLLBACK = "deprecated.deployment.rollback.to"
 HISTORY_CHARACTERS = 2000
 UNLIMITED = 2**31 - 1
 NOT_COPIED = frozenset(
@@ -24,7 +26,7 @@ NOT_COPIED = frozenset(
         HISTORY,
         DESIRED,
         MAXIMUM,
-        "deprecated.deployment.rollback.to",
+        ROLLBACK,
     }
 )
 """Annotations of a Deployment that its sets do not get."""
