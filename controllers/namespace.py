@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -35,6 +35,8 @@ GRACE = 5.0
 FINALIZER_WAIT = 15
 """Seconds within which finalizers of content are expected to be done."""
 POD_GRACE = 30
+PAGE = 500
+"""Objects that are listed at once."""
 FAILURE_WAIT = 10.0
 """Seconds after a failed pass. Not the queue's backoff, which grows to a quarter of an hour: a group that was
 unavailable for long would hold up namespaces for as long again."""
@@ -244,23 +246,37 @@ async def _empty_one(client: Client, namespace: str, served: Served, remains: Re
     resource = served.resource
     if "list" not in served.verbs:
         return
-    left = (await client.list(resource, namespace)).items
-    if not left:
+    if not (await client.list(resource, namespace, limit=1)).items:
         return
-    await _delete_content(client, namespace, served, left)
-    left = (await client.list(resource, namespace)).items
-    if not left:
+    await _delete_content(client, namespace, served)
+    count, wait, finalizers = 0, 0, Counter[str]()
+    async for page in _pages(client, resource, namespace):
+        count += len(page)
+        finalizers.update(name for entry in page for name in entry.metadata.finalizers)
+        if resource.plural == "pods" and not resource.group:
+            wait = max(wait, _pods_wait(page))
+    if not count:
         return
-    finalizers = Counter(name for entry in left for name in entry.metadata.finalizers)
-    remains.counts[f"{resource.plural}.{resource.group}"] = len(left)
+    remains.counts[f"{resource.plural}.{resource.group}"] = count
     remains.finalizers += finalizers
-    wait = FINALIZER_WAIT if finalizers else 0
-    if resource.plural == "pods" and not resource.group:
-        wait = max(wait, _pods_wait(left))
+    if finalizers:
+        wait = max(wait, FINALIZER_WAIT)
     remains.wait = max(remains.wait, wait)
     if not wait:
         what = f"{resource.group}/{resource.version}, Resource={resource.plural}"
         raise ContentRemains(f"unexpected items still remain in namespace: {namespace} for gvr: {what}")
+
+
+async def _pages(
+    client: Client, resource: Resource[PartialObjectMetadata], namespace: str
+) -> AsyncIterator[Sequence[PartialObjectMetadata]]:
+    """All objects, a part at a time: there may be very many of them, and nobody needs them whole."""
+    token = ""
+    while True:
+        page = await client.list(resource, namespace, limit=PAGE, continue_token=token)
+        yield page.items
+        if not (token := page.continue_token):
+            return
 
 
 def _pods_wait(pods: Sequence[PartialObjectMetadata]) -> int:
@@ -269,9 +285,7 @@ def _pods_wait(pods: Sequence[PartialObjectMetadata]) -> int:
     return max((POD_GRACE if grace is None else max(grace, 1) for grace in graces), default=0)
 
 
-async def _delete_content(
-    client: Client, namespace: str, served: Served, left: Sequence[PartialObjectMetadata]
-) -> None:
+async def _delete_content(client: Client, namespace: str, served: Served) -> None:
     options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
     if "deletecollection" in served.verbs:
         try:
@@ -280,9 +294,10 @@ async def _delete_content(
             pass  # Discovery was ahead of the server; one by one works everywhere.
         else:
             return
-    errors = await attempt_all(_delete_one(client, served.resource, entry) for entry in left)
-    if errors:
-        raise errors[0]
+    async for page in _pages(client, served.resource, namespace):
+        errors = await attempt_all(_delete_one(client, served.resource, entry) for entry in page)
+        if errors:
+            raise errors[0]
 
 
 async def _delete_one(

@@ -11,7 +11,7 @@ from kplane.api.errors import InternalError
 from kplane.api.resource import Key, Object
 from kplane.api.types import ConfigMap, Namespace, Pod, Secret
 from kplane.api.types.meta import condition
-from kplane.controllers.namespace import NamespaceController
+from kplane.controllers.namespace import PAGE, NamespaceController
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.objects import make_configmap, make_namespace, make_pod, make_secret
 
@@ -112,6 +112,23 @@ async def test_finalizers_of_content_are_shown_and_waited_for(discoverable: Any)
     )
     assert failure[:2] == ("False", "ContentDeleted")
     assert discoverable.get(Namespace, KEY) is None
+
+
+@pytest.mark.slow
+async def test_more_content_than_is_listed_at_once_is_counted(discoverable: Any) -> None:
+    discoverable.load(doomed(discoverable))
+    for number in range(PAGE + 1):
+        held = make_configmap(f"held-{number}", "doomed")
+        held["metadata"]["finalizers"] = ["example.com/hold"]
+        discoverable.load(held)
+    run(discoverable)
+
+    await discoverable.advance(6)
+
+    message = f"Some resources are remaining: configmaps. has {PAGE + 1} resource instances"
+    assert shown(discoverable, "NamespaceContentRemaining") == ("True", "SomeResourcesRemain", message)
+    waited_for = f"example.com/hold in {PAGE + 1} resource instances"
+    assert waited_for in shown(discoverable, "NamespaceFinalizersRemaining")[2]
 
 
 async def test_a_group_that_cannot_be_discovered_holds_up_the_end(discoverable: Any) -> None:
