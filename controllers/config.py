@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kplane.api.resource import Object
 from kplane.runtime.process import Fatal, FlagParser, flag_bool
 
 from . import networkflags
 from .aliases import full_name
 from .certificates import flags as signing
 from .nodeipam.ranges import Network
+from .storage import recyclerflags
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 
@@ -76,6 +78,13 @@ class Config:
     disable_force_detach_on_timeout: bool = False
     """Whether a volume stays at an unhealthy Node that holds it, however long that lasts."""
     enable_dynamic_provisioning: bool = True
+    pv_recycler_template_nfs: Object | None = None
+    """The Pod that empties such a volume; None for ours."""
+    pv_recycler_template_hostpath: Object | None = None
+    pv_recycler_minimum_timeout_nfs: int = 300
+    pv_recycler_minimum_timeout_hostpath: int = 60
+    pv_recycler_increment_timeout_nfs: int = 30
+    pv_recycler_timeout_increment_hostpath: int = 30
     resource_quota_sync_period: float = 300
     """Seconds between two counts of a quota."""
     hpa_sync_period: float = 15
@@ -109,6 +118,7 @@ def parse(argv: Sequence[str] | None, known: Mapping[str, tuple[str, int]]) -> C
         raise Fatal("the number of concurrent syncs must be at least 1")
     options["signing_files"] = signing.files(options)
     networkflags.settle(options)
+    recyclerflags.settle(options)
     if not 1 <= options["max_endpoints_per_slice"] <= 1000:
         raise Fatal("--max-endpoints-per-slice must be from 1 to 1000")
     return Config(controllers=chosen or ("*",), workers=workers, **options)
@@ -146,6 +156,7 @@ def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
     )  # fmt: skip
     signing.add_flags(parser)
     networkflags.add_flags(parser)
+    recyclerflags.add_flags(parser)
     add("--cluster-signing-duration", type=_seconds, default=365 * 24 * 3600.0, help="longest life it signs")
     add("--max-endpoints-per-slice", type=int, default=100)
     add("--node-monitor-period", type=_seconds, default=5.0, help="time between two looks at all nodes")

@@ -25,14 +25,17 @@ from ..config import Config
 from ..latest import Latest
 from ..status import guarded
 from . import binding, matching
-from .binding import Ask, Bind, ClaimStep, Lose, Mismatch, Phase, Provision, Unbind, VolumeStep, Wait
+from .binding import Ask, Bind, ClaimStep, Lose, Mismatch, Phase, Provision, Recycle, Unbind, VolumeStep, Wait
 from .matching import BIND_COMPLETED, BOUND_BY_CONTROLLER
 from .metrics import COLLECTOR, DEFAULTED, NOT_DEFAULTED
+from .recycler import RecycleFailed, Recycler, volume_of
 from .use import claims_of, index_by_claim, users
 
 log = logging.getLogger(__name__)
 
 CLASS_INDEX = "storage class"
+RECYCLE_SECONDS = 15.0
+"""Time until a volume that Pods still use is looked at again."""
 DEFAULT_CLASS = (
     "storageclass.kubernetes.io/is-default-class",
     "storageclass.beta.kubernetes.io/is-default-class",
@@ -63,6 +66,7 @@ class VolumeBinder:
         COLLECTOR.watch(self._volumes, self._claims)
         self._claims.add_index(CLASS_INDEX, _unbound_class)
         index_by_claim(self._pods)
+        self._recycler = Recycler(ctx.client, ctx.clock, self._options, self._pods)
         self._known_claims = Latest(self._claims)
         self._known_volumes = Latest(self._volumes)
         self._claims.on_change(self._claim_changed)
@@ -96,7 +100,10 @@ class VolumeBinder:
         self._wake_claims("")
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
-        """Claims that wait for a consumer say for whom."""
+        """Claims that wait for a consumer say for whom; Pods that empty volumes end."""
+        for pod in (old, new):
+            if pod is not None and (name := volume_of(pod)):
+                self._queue.add(Key("", name))
         if new is None or (old is not None and old.spec.node_name == new.spec.node_name):
             return
         for key in claims_of(new):
@@ -113,7 +120,7 @@ class VolumeBinder:
             if key.namespace:
                 await self._reconcile_claim(key)
             else:
-                await self._reconcile_volume(key)
+                return await self._reconcile_volume(key)
         except NotFound:
             return None  # It has just been deleted; the informer wakes whom that concerns.
         except Conflict:
@@ -219,12 +226,41 @@ class VolumeBinder:
             body["metadata"] = {"annotations": {BOUND_BY_CONTROLLER: "yes"}}
         return await self._patch_volume(volume, body)
 
-    async def _reconcile_volume(self, key: Key) -> None:
+    async def _reconcile_volume(self, key: Key) -> Requeue | None:
         volume = self._volume(key.name)
         if volume is None:
-            return
+            return None
         claim = await self._claim_of(volume)
-        await self._take_volume_step(volume, claim, binding.volume_step(volume, claim))
+        step = binding.volume_step(volume, claim)
+        if isinstance(step, Recycle):
+            return await self._recycle(volume)
+        await self._take_volume_step(volume, claim, step)
+        return None
+
+    async def _recycle(self, volume: PersistentVolume) -> Requeue | None:
+        """Empty the volume, unless Pods still use what it was."""
+        if left := self._recycler.wait(volume):
+            return Requeue(left)
+        ref = volume.spec.claim_ref
+        claim = Key(ref.namespace, ref.name) if ref is not None else Key("", "")
+        using = [] if self._claims.get(claim) else [
+            str(pod.key) for pod in users(self._pods, claim) if not pod.terminal
+        ]  # fmt: skip
+        if using:
+            text = f"Volume is used by pods: {','.join(sorted(using))}"
+            self._events.event(volume, "Normal", "VolumeFailedRecycle", text)
+            return Requeue(RECYCLE_SECONDS)
+        try:
+            progress = await self._recycler.step(volume)
+        except RecycleFailed as error:
+            await self._write_volume_phase(
+                volume, Phase("Failed", f"Recycle failed: {error}", "VolumeFailedRecycle")
+            )
+            return Requeue(self._recycler.wait(volume) or 1.0)
+        if progress.done:
+            self._events.event(volume, "Normal", "VolumeRecycled", "Volume recycled")
+            await self._unbind(volume, Unbind(forget=BOUND_BY_CONTROLLER in volume.metadata.annotations))
+        return None if progress.wait is None else Requeue(progress.wait)
 
     async def _claim_of(self, volume: PersistentVolume) -> PersistentVolumeClaim | None:
         """The very claim that the volume names."""

@@ -155,11 +155,16 @@ class Mismatch:
 
 
 @dataclass(frozen=True)
+class Recycle:
+    """The volume is to be emptied, and then to be had again."""
+
+
+@dataclass(frozen=True)
 class Ask:
     """The claim has to take the next step."""
 
 
-VolumeStep = Phase | Unbind | Mismatch | Ask | None
+VolumeStep = Phase | Unbind | Mismatch | Recycle | Ask | None
 
 
 def volume_step(volume: PersistentVolume, claim: PersistentVolumeClaim | None) -> VolumeStep:
@@ -191,6 +196,8 @@ def _released(volume: PersistentVolume) -> VolumeStep:
         why = _cannot_delete(volume)
         return Phase("Failed", why, "VolumeFailedDelete") if why else None
     if policy == "Recycle":
+        if volume.spec.nfs is not None or volume.spec.host_path is not None:
+            return Recycle()
         return Phase("Failed", "No recycler plugin found for the volume!", "VolumeFailedRecycle")
     text = "Volume has unrecognized PersistentVolumeReclaimPolicy"
     return Phase("Failed", text, "VolumeUnknownReclaimPolicy")

@@ -65,6 +65,10 @@ class PathSource(Part, frozen=True):
     path: str = ""
 
 
+class NFSSource(PathSource, frozen=True):
+    server: str = ""
+
+
 class VolumeNodeAffinity(Part, frozen=True):
     required: NodeSelector | None = None
 
@@ -81,7 +85,7 @@ class VolumeSpec(Part, frozen=True):
     csi: CSISource | None = None
     host_path: PathSource | None = None
     local: PathSource | None = None
-    nfs: PathSource | None = None
+    nfs: NFSSource | None = None
 
 
 class VolumeStatus(Part, frozen=True):
