@@ -30,6 +30,8 @@ class Fields:
         self._clock = clock
         self._subresources = {sub.name: sub for sub in subresources}
         self._status = frozenset(f"f:{name}" for sub in subresources for name in sub.owns)
+        self._resets: dict[str, Set[str]] = {}
+        """By subresource."""
 
     @cached_property
     def _versions(self) -> Versions:
@@ -72,5 +74,9 @@ class Fields:
         found = self._subresources.get(subresource)
         if found is None:
             return self._status
-        mine = {"metadata", *found.owns, *found.shares}
-        return {element for name, (element, _) in self._shape.steps.items() if name not in mine}
+        reset = self._resets.get(subresource)
+        if reset is None:
+            mine = {"metadata", *found.owns, *found.shares}
+            reset = {element for name, (element, _) in self._shape.steps.items() if name not in mine}
+            self._resets[subresource] = reset
+        return reset

@@ -22,7 +22,7 @@ class DuplicateItem(ValueError):
 
 def fields_of(shape: Shape, obj: Object) -> FieldSet:
     """The set that applying `obj` claims. Raises DuplicateItem and MissingKey."""
-    return _listed(shape, obj, members=False, strict=True)
+    return _listed(shape, obj)
 
 
 def compare(shape: Shape, old: Object, new: Object) -> Comparison:
@@ -49,38 +49,85 @@ def indexed(shape: Shape, items: Sequence[Any], *, strict: bool = False) -> dict
     return result
 
 
-def _listed(shape: Shape, value: Any, *, members: bool, strict: bool = False) -> FieldSet:
-    """Everything below `value`. With `members` also every inner node, as where a write adds it as a whole;
-    without, of these only items of lists and entries of maps."""
-    fields: FieldSet = {".": MEMBER} if members else {}
+def _listed(shape: Shape, value: Any) -> FieldSet:
+    """Everything below `value`; of the inner nodes only items of lists and entries of maps."""
+    fields: FieldSet = {}
     if shape.struct:
         steps = shape.steps
         for name, child in value.items():
-            if (step := steps.get(name)) is None:
-                continue
-            element, inner = step
-            if inner.leaf or not child:
-                fields[element] = MEMBER
-            else:
-                fields[element] = _listed(inner, child, members=members, strict=strict)
+            if (step := steps.get(name)) is not None:
+                element, inner = step
+                fields[element] = MEMBER if inner.leaf or not child else _listed(inner, child)
         return fields
     if shape.named:
         entries = {f"f:{name}": child for name, child in value.items()}
     else:
-        entries = indexed(shape, value, strict=strict)
+        entries = indexed(shape, value, strict=True)
     if shape.item.leaf:
-        return fields | dict.fromkeys(entries, MEMBER)
+        return dict.fromkeys(entries, MEMBER)
     for element, child in entries.items():
-        inner_fields = _listed(shape.item, child, members=members, strict=strict) if child else MEMBER
-        fields[element] = inner_fields if members or not inner_fields else {".": MEMBER} | inner_fields
+        inner_fields = _listed(shape.item, child) if child else MEMBER
+        fields[element] = {".": MEMBER} | inner_fields if inner_fields else MEMBER
     return fields
 
 
 def _whole(shape: Shape, value: Any) -> FieldSet:
-    return _listed(shape, value, members=True) if value and not shape.leaf else MEMBER
+    """What a write owns that adds `value` as a whole: everything in it, and every inner node."""
+    if not value or shape.leaf:
+        return MEMBER
+    if shape.struct:
+        return shape.flats.get(tuple(value)) or _whole_struct(shape, value)
+    fields: FieldSet = {".": MEMBER}
+    inner = shape.item
+    if shape.named:
+        for name, child in value.items():
+            fields[f"f:{name}"] = MEMBER if inner.leaf else _whole(inner, child)
+        return fields
+    for item in value:
+        try:
+            element = shape.element(item)
+        except MissingKey:
+            continue
+        fields[element] = MEMBER if inner.leaf else _whole(inner, item)
+    return fields
+
+
+def _whole_struct(shape: Shape, value: Object) -> FieldSet:
+    fields: FieldSet = {".": MEMBER}
+    steps, flat = shape.steps, True
+    for name, child in value.items():
+        if (step := steps.get(name)) is None:
+            continue
+        element, inner = step
+        if inner.leaf:
+            fields[element] = MEMBER
+        else:
+            flat = False
+            fields[element] = _whole(inner, child)
+    if flat and len(fields) == len(value) + 1:
+        shape.remember(tuple(value), fields)
+    return fields
+
+
+def _added(shape: Shape, new: Any, changed: FieldSet) -> None:
+    """What `_compare` finds where nothing was before."""
+    if shape.struct:
+        steps = shape.steps
+        for name, value in new.items():
+            if value is not None and (step := steps.get(name)) is not None:
+                changed[step[0]] = _whole(step[1], value)
+        return
+    inner = shape.item
+    entries = {f"f:{name}": value for name, value in new.items()} if shape.named else indexed(shape, new)
+    for element, value in entries.items():
+        if value is not None:
+            changed[element] = _whole(inner, value)
 
 
 def _compare(shape: Shape, old: Any, new: Any, changed: FieldSet, removed: FieldSet) -> None:
+    if not old:
+        _added(shape, new, changed)
+        return
     named = shape.named
     if not named:
         old, new = indexed(shape, old), indexed(shape, new)

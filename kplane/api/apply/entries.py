@@ -9,7 +9,6 @@ Invariant: no function changes an entry in place; objects may share them.
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from kplane.api.apply.fieldset import FieldSet, packed, union
@@ -39,8 +38,7 @@ class Identity(NamedTuple):
 Entries: TypeAlias = "dict[Identity, Entry]"
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(NamedTuple):
     """Who writes, through which endpoint, when (`2026-01-02T03:04:05Z`; empty where no time is recorded).
     `reset`: the top-level fields, as path elements, that this endpoint leaves as they are stored, so that
     writing them claims nothing."""
@@ -56,14 +54,18 @@ class Writer:
         return Identity(self.manager, operation, self.subresource, version)
 
     def entry(self, operation: str, fields: FieldSet, manager: str = "") -> Entry:
-        name = manager or self.manager
-        entry: Entry = {"manager": name} if name else {}
-        entry |= {"operation": operation, "apiVersion": self.api_version}
-        if self.time:
-            entry["time"] = self.time
-        entry |= {"fieldsType": "FieldsV1", "fieldsV1": fields}
-        if self.subresource:
-            entry["subresource"] = self.subresource
+        entry: Entry = {
+            "manager": manager or self.manager,
+            "operation": operation,
+            "apiVersion": self.api_version,
+            "time": self.time,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": fields,
+            "subresource": self.subresource,
+        }
+        for name in ("manager", "time", "subresource"):
+            if not entry[name]:
+                del entry[name]
         return entry
 
 
@@ -105,6 +107,8 @@ def listed(entries: Entries) -> list[Entry]:
 
 def claimed(fields: FieldSet, reset: AbstractSet[str]) -> FieldSet:
     """Without what nobody manages: the system's fields, and those that the endpoint resets."""
+    if not fields:
+        return fields
     result = {name: inner for name, inner in fields.items() if name not in _SYSTEM and name not in reset}
     if "f:metadata" in result:
         inner = result.pop("f:metadata")

@@ -40,6 +40,10 @@ def track(old: Object | None, new: Object, given: Any, writer: Writer, versions:
     """The entries of `new` after an ordinary write; `old` is None on creation, `given` is what the client
     sent as managedFields."""
     shape = _own(versions, writer)
+    if old is None and not given:
+        # Nobody else manages anything of a new object.
+        fields = claimed(compare(shape, shape.zero, new).changed, writer.reset)
+        return [writer.entry("Update", fields)] if fields else []
     entries = given_entries(given) if old is None else _known(old, given, writer)
     if old is not None and not entries:
         return []
@@ -62,7 +66,7 @@ def _known(old: Object, given: Any, writer: Writer) -> Entries:
     if given == [{}]:
         return {}
     stored = old["metadata"].get("managedFields")
-    if given != stored and not writer.subresource and (entries := given_entries(given)):
+    if not writer.subresource and given != stored and (entries := given_entries(given)):
         return entries
     return read_entries(stored)
 
@@ -72,18 +76,20 @@ def apply(live: Object | None, config: Object, writer: Writer, versions: Version
     Conflict, and BadRequest for a configuration whose lists are ambiguous."""
     shape = _own(versions, writer)
     wanted = _wanted(shape, config)
+    mine = claimed(wanted, writer.reset)
     before = live if live is not None else _blank(config)
     entries = _tracked(shape, live, writer)
     identity = writer.identity("Apply")
     last = entries.pop(identity, None)
     merged = merge(shape, before, config)
-    if last:
+    # Who lists what he listed before withdraws nothing.
+    if last and (last["fieldsV1"] != mine or last.get("apiVersion") != writer.api_version):
         merged = withdrawn(merged, last, wanted, entries, shape, writer, versions)
     changes = Changes(shape, before, merged, writer, versions)
     if not force:
         _refuse_conflicts(shape, before, _held(entries, changes), writer)
     entries = changes.rest(entries)
-    if mine := claimed(wanted, writer.reset):
+    if mine:
         entries[identity] = writer.entry("Apply", mine)
     merged["metadata"] = metadata = dict(merged["metadata"])
     if writer.manager == KUBECTL:

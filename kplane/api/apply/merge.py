@@ -14,7 +14,7 @@ from kplane.api.resource import Object
 
 def merge(shape: Shape, live: Any, config: Any) -> Any:
     """`config` over `live`; shares parts with both."""
-    if shape.leaf or type(live) is not type(config):
+    if shape.leaf or config is None or type(live) is not type(config):
         return config
     if shape.named:
         return _merge_fields(shape, live, config)

@@ -1,6 +1,7 @@
 """What a schema node is to apply: one value, a struct, a map, a list with keys, or a set.
 
-Invariant: shapes are compiled once per node, shared by everybody and never changed.
+Invariant: shapes are compiled once per node and shared by everybody; all that changes in them is what they
+remember.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from kplane.api.apply.fieldset import FieldSet
 from kplane.api.resource import Object
 from kplane.api.schema import META, Node, node
 
@@ -26,6 +28,11 @@ class Kind(Enum):
 
 
 Step: TypeAlias = "tuple[str, Shape]"
+
+KEPT = 128
+"""Elements, and sets, that a node remembers: what clients write repeats itself."""
+LONGEST_KEPT = 64
+"""Letters of a key whose element is remembered."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -45,7 +52,9 @@ class MissingKey(ValueError):
 class Shape:
     """One node. `steps`, of a struct: each field's name to its path element (`f:name`) and shape."""
 
-    __slots__ = ("item", "keys", "kind", "leaf", "named", "steps", "struct", "zero")
+    __slots__ = (
+        "_elements", "flats", "item", "keys", "kind", "leaf", "named", "steps", "struct", "zero",
+    )  # fmt: skip
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
@@ -60,6 +69,15 @@ class Shape:
         """Of a keyed list, sorted: the field, its text in a path element (`"name":`), its default."""
         self.zero: Object = {}
         """Of a struct, what of it exists in an object that nobody has written to."""
+        self.flats: dict[tuple[str, ...], FieldSet] = {}
+        """Of a struct, by the names of fields that are all leaves: what a write owns that adds these."""
+        self._elements: dict[str, str] = {}
+        """By the value of a single key."""
+
+    def remember(self, names: tuple[str, ...], fields: FieldSet) -> None:
+        """Keep an entry of `flats`."""
+        if len(self.flats) < KEPT:
+            self.flats[names] = fields
 
     def step(self, name: str) -> Step | None:
         """From a struct or a map to its field; None for a field that the schema does not know."""
@@ -69,6 +87,21 @@ class Shape:
         """The path element of a list's item: `k:{"name":"web"}` or `v:"text"`. Raises MissingKey."""
         if not self.keys:
             return f"v:{_encode(item).decode()}"
+        if len(self.keys) > 1:
+            return self._written(item)
+        value = item.get(self.keys[0][0])
+        if type(value) is not str:
+            return self._written(item)
+        known = self._elements.get(value)
+        if known is None:
+            known = self._written(item)
+            if len(value) <= LONGEST_KEPT:
+                if len(self._elements) >= KEPT:
+                    self._elements.clear()
+                self._elements[value] = known
+        return known
+
+    def _written(self, item: Any) -> str:
         texts = []
         for name, prefix, default in self.keys:
             value = item.get(name, default)

@@ -70,6 +70,12 @@ def test_creation_lists_every_field_as_upstream_does() -> None:
     }
 
 
+def test_null_may_be_applied_to_null() -> None:
+    live = deployment() | {"spec": {"template": None}}
+
+    assert applied(live, deployment() | {"spec": {"template": None}})["spec"] == {"template": None}
+
+
 def test_an_apply_claims_what_it_lists() -> None:
     config = with_containers({"name": "c", "ports": [{"containerPort": 80}], "command": ["a", "b"]})
     config["metadata"]["finalizers"] = ["x/y"]
