@@ -14,7 +14,7 @@ from kplane.client import kubeconfig
 from kplane.client.kubeconfig import Credentials
 from kplane.client.rest import connect
 from kplane.client.transport_https import HttpsTransport
-from kplane.runtime import logs, process
+from kplane.runtime import allocator, logs, process
 from kplane.runtime.health import component_app
 from kplane.runtime.process import Fatal
 from kplane.runtime.serving import Serving, ServingConfig
@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     async def start() -> None:
         config = parse(argv, worker_flags())
         logs.setup(config.verbosity)
+        allocator.keep_large_blocks_apart()
         await run(config)
 
     return process.run(NAME, start)
