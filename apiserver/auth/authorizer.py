@@ -112,9 +112,14 @@ def _field_terms(info: RequestInfo) -> tuple[Term, ...]:
     if not text:
         return ()
     try:
-        found = parse_fields(text).requirements
+        return field_terms(text)
     except SelectorError:
         return ()  # The request fails for it once it is allowed.
+
+
+def field_terms(text: str) -> tuple[Term, ...]:
+    """Those of a field selector. Raises SelectorError."""
+    found = parse_fields(text).requirements
     return tuple(Term(term.field, "In" if term.equal else "NotIn", (term.value,)) for term in found)
 
 
@@ -123,9 +128,14 @@ def _label_terms(info: RequestInfo) -> tuple[Term, ...]:
     if not text:
         return ()
     try:
-        found = parse_labels(text).requirements
+        return label_terms(text)
     except SelectorError:
         return ()
+
+
+def label_terms(text: str) -> tuple[Term, ...]:
+    """Those of a label selector. Raises SelectorError."""
+    found = parse_labels(text).requirements
     return tuple(
         Term(term.key, _OPERATORS[term.operator], tuple(sorted(term.values)))
         for term in found

@@ -5,14 +5,26 @@ Source: registry `authorization/{subjectaccessreview,…,rest}`, `pkg/apis/autho
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TypeAlias
 
+from kplane.api import names
 from kplane.api.errors import BadRequest, invalid
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
+from kplane.api.selectors import SelectorError
 
-from ..auth.authorizer import Attributes, Authorizer, Decision, Term, aggregate
+from ..auth.authorizer import (
+    Attributes,
+    Authorizer,
+    Decision,
+    Term,
+    aggregate,
+    field_terms,
+    label_terms,
+)
 from ..auth.user import User
 from .call import Call
 
@@ -63,14 +75,15 @@ class AccessReviews:
         return await self._decide(call.user, spec)
 
     async def _decide(self, user: User, spec: Object) -> Object:
-        verdict = await self._authorizer.authorize(_attributes(user, spec))
+        selecting = _selecting(spec.get("resourceAttributes") or {})
+        verdict = await self._authorizer.authorize(_attributes(user, spec, selecting))
         status: Object = {"allowed": verdict.allowed}
         if verdict.decision is Decision.DENY:
             status["denied"] = True
         if verdict.reason:
             status["reason"] = verdict.reason
-        if verdict.error:
-            status["evaluationError"] = verdict.error
+        if errors := [text for text in (verdict.error, *selecting.faults) if text]:
+            status["evaluationError"] = "; ".join(errors)
         return status
 
     async def _rules(self, review: Object, call: Call) -> Object:
@@ -91,7 +104,58 @@ def _subject(spec: Object) -> User:
     return User(spec.get("user", ""), spec.get("uid", ""), tuple(spec.get("groups") or ()), extra)
 
 
-def _attributes(user: User, spec: Object) -> Attributes:
+@dataclass(frozen=True)
+class _Selecting:
+    """What a question's selectors say; `faults` are told of those that cannot be understood."""
+
+    fields: Sequence[Term]
+    labels: Sequence[Term]
+    faults: Sequence[str]
+
+
+def _selecting(what: Object) -> _Selecting:
+    """What is not understood narrows nothing down."""
+    faults: list[str] = []
+    found: dict[str, tuple[Term, ...]] = {}
+    for name, parse, good in (
+        ("fieldSelector", field_terms, _is_field_term),
+        ("labelSelector", label_terms, _is_label_term),
+    ):
+        selector = what.get(name) or {}
+        listed = selector.get("requirements") or ()
+        terms = [_term(each) for each in listed if good(each)]
+        broken = len(terms) < len(listed)
+        if raw := selector.get("rawSelector"):
+            try:
+                terms = list(parse(raw))
+            except SelectorError:
+                broken = True
+        found[name] = tuple(terms)
+        if broken:
+            part = "partially " if terms else ""
+            faults.append(f"spec.resourceAttributes.{name} {part}ignored due to parse error")
+    return _Selecting(found["fieldSelector"], found["labelSelector"], faults)
+
+
+def _term(each: Object) -> Term:
+    return Term(each.get("key", ""), each["operator"], tuple(each.get("values") or ()))
+
+
+def _is_field_term(each: Object) -> bool:
+    return each.get("operator") in ("In", "NotIn") and len(each.get("values") or ()) == 1
+
+
+def _is_label_term(each: Object) -> bool:
+    values = each.get("values") or ()
+    fits = bool(values) is (each.get("operator") in ("In", "NotIn"))
+    faults = [
+        *names.qualified_name(each.get("key", "")),
+        *chain.from_iterable(map(names.label_value, values)),
+    ]
+    return each.get("operator") in _LABEL_OPERATORS and fits and not faults
+
+
+def _attributes(user: User, spec: Object, selecting: _Selecting) -> Attributes:
     if path := spec.get("nonResourceAttributes"):
         return Attributes(user, path.get("verb", ""), False, path=path.get("path", ""))
     what = spec["resourceAttributes"]
@@ -105,17 +169,8 @@ def _attributes(user: User, spec: Object) -> Attributes:
         what.get("subresource", ""),
         what.get("namespace", ""),
         what.get("name", ""),
-        fields=_terms(what.get("fieldSelector")),
-        labels=_terms(what.get("labelSelector")),
-    )
-
-
-def _terms(selector: Mapping[str, Any] | None) -> tuple[Term, ...]:
-    """Requirements that cannot be understood narrow nothing down."""
-    return tuple(
-        Term(each.get("key", ""), each["operator"], tuple(each.get("values") or ()))
-        for each in (selector or {}).get("requirements") or ()
-        if each.get("operator") in _LABEL_OPERATORS
+        fields=tuple(selecting.fields),
+        labels=tuple(selecting.labels),
     )
 
 
