@@ -18,7 +18,7 @@ from . import networkflags
 from .aliases import full_name
 from .certificates import flags as signing
 from .nodeipam.ranges import Network
-from .storage import recyclerflags
+from .storage import flags as storageflags
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 
@@ -78,6 +78,8 @@ class Config:
     disable_force_detach_on_timeout: bool = False
     """Whether a volume stays at an unhealthy Node that holds it, however long that lasts."""
     enable_dynamic_provisioning: bool = True
+    pvclaimbinder_sync_period: float = 15
+    """Seconds after which what waits is looked at, and told of, again."""
     pv_recycler_template_nfs: Object | None = None
     """The Pod that empties such a volume; None for ours."""
     pv_recycler_template_hostpath: Object | None = None
@@ -118,7 +120,7 @@ def parse(argv: Sequence[str] | None, known: Mapping[str, tuple[str, int]]) -> C
         raise Fatal("the number of concurrent syncs must be at least 1")
     options["signing_files"] = signing.files(options)
     networkflags.settle(options)
-    recyclerflags.settle(options)
+    storageflags.settle(options)
     if not 1 <= options["max_endpoints_per_slice"] <= 1000:
         raise Fatal("--max-endpoints-per-slice must be from 1 to 1000")
     return Config(controllers=chosen or ("*",), workers=workers, **options)
@@ -156,7 +158,7 @@ def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
     )  # fmt: skip
     signing.add_flags(parser)
     networkflags.add_flags(parser)
-    recyclerflags.add_flags(parser)
+    storageflags.add_flags(parser)
     add("--cluster-signing-duration", type=_seconds, default=365 * 24 * 3600.0, help="longest life it signs")
     add("--max-endpoints-per-slice", type=int, default=100)
     add("--node-monitor-period", type=_seconds, default=5.0, help="time between two looks at all nodes")
@@ -167,14 +169,6 @@ def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
     add("--unhealthy-zone-threshold", type=float, default=0.55, help="share of lost nodes of such a zone")
     add("--large-cluster-size-threshold", type=int, default=50, help="zones up to this lose no nodes then")
     add("--terminated-pod-gc-threshold", type=int, default=12500, help="finished Pods to keep; 0 for all")
-    add(
-        "--disable-force-detach-on-timeout", type=flag_bool, nargs="?", const=True, default=False,
-        help="never take a volume from a node that holds it, unless that is out of service",
-    )  # fmt: skip
-    add(
-        "--enable-dynamic-provisioning", type=flag_bool, nargs="?", const=True, default=True,
-        help="ask provisioners for volumes",
-    )  # fmt: skip
     add("--resource-quota-sync-period", type=_seconds, default=300.0, help="time between two counts")
     hpa = "horizontal-pod-autoscaler"
     add(f"--{hpa}-sync-period", dest="hpa_sync_period", type=_seconds, default=15.0)

@@ -34,8 +34,8 @@ from .use import claims_of, index_by_claim, users
 log = logging.getLogger(__name__)
 
 CLASS_INDEX = "storage class"
-RECYCLE_SECONDS = 15.0
-"""Time until a volume that Pods still use is looked at again."""
+MANY = 100
+"""So many claims that wait may be looked at again in one sync period."""
 DEFAULT_CLASS = (
     "storageclass.kubernetes.io/is-default-class",
     "storageclass.beta.kubernetes.io/is-default-class",
@@ -67,6 +67,7 @@ class VolumeBinder:
         self._claims.add_index(CLASS_INDEX, _unbound_class)
         index_by_claim(self._pods)
         self._recycler = Recycler(ctx.client, ctx.clock, self._options, self._pods)
+        self._waiting: set[Key] = set()
         self._known_claims = Latest(self._claims)
         self._known_volumes = Latest(self._volumes)
         self._claims.on_change(self._claim_changed)
@@ -118,19 +119,19 @@ class VolumeBinder:
     async def reconcile(self, key: Key) -> Requeue | None:
         try:
             if key.namespace:
-                await self._reconcile_claim(key)
-            else:
-                return await self._reconcile_volume(key)
+                return await self._reconcile_claim(key)
+            return await self._reconcile_volume(key)
         except NotFound:
             return None  # It has just been deleted; the informer wakes whom that concerns.
         except Conflict:
             return Requeue(0.01)  # Somebody else has just written it: judge it again.
         return None
 
-    async def _reconcile_claim(self, key: Key) -> None:
+    async def _reconcile_claim(self, key: Key) -> Requeue | None:
         cached = self._claims.get(key)
         if cached is None:
-            return
+            self._waiting.discard(key)
+            return None
         claim = self._known_claims.of(cached)
         try:
             step = self._claim_step(claim)
@@ -143,8 +144,18 @@ class VolumeBinder:
                 DEFAULTED.inc()
                 with NOT_DEFAULTED.count_exceptions(ApiError):
                     await self._patch_claim(claim, {"spec": {"storageClassName": chosen.metadata.name}})
-                return
+                return None
         await self._take_claim_step(claim, step)
+        return self._again(key, step)
+
+    def _again(self, key: Key, step: ClaimStep) -> Requeue | None:
+        """Events are kept for an hour only: what still waits says so again. The more there are the less
+        often, as each look costs a search among all volumes."""
+        if not isinstance(step, Wait | Provision):
+            self._waiting.discard(key)
+            return None
+        self._waiting.add(key)
+        return Requeue(self._options.pvclaimbinder_sync_period * max(1.0, len(self._waiting) / MANY))
 
     def _claim_step(self, claim: PersistentVolumeClaim) -> ClaimStep:
         named = self._volume(claim.spec.volume_name) if claim.spec.volume_name else None
@@ -249,7 +260,7 @@ class VolumeBinder:
         if using:
             text = f"Volume is used by pods: {','.join(sorted(using))}"
             self._events.event(volume, "Normal", "VolumeFailedRecycle", text)
-            return Requeue(RECYCLE_SECONDS)
+            return Requeue(self._options.pvclaimbinder_sync_period)
         try:
             progress = await self._recycler.step(volume)
         except RecycleFailed as error:

@@ -139,6 +139,15 @@ async def test_a_claim_waits_for_a_volume_and_says_so(cluster: FakeCluster) -> N
     assert claim(cluster).status.phase == "Bound"
 
 
+async def test_what_waits_says_so_again(cluster: FakeCluster) -> None:
+    cluster.load(make_claim())
+    context = cluster.context(options=Config(pvclaimbinder_sync_period=10))
+    cluster.start(context.queue.run(VolumeBinder(context).reconcile))
+    await cluster.advance(35)
+    [event] = cluster.events()
+    assert (event.reason, event.count) == ("FailedBinding", 4)
+
+
 async def test_one_volume_goes_to_one_of_many_claims(cluster: FakeCluster) -> None:
     await settled(cluster, *(make_claim(f"data-{number}") for number in range(5)), make_volume())
     bound = [one for one in cluster.list(PersistentVolumeClaim) if one.status.phase == "Bound"]
