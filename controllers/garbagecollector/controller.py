@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 ABSENT_REMEMBERED = 500
 """Owners known to be gone, so that their dependents do not all ask for them."""
+UNSEEN = 30.0
+"""Seconds after which an owner is looked for again that exists and is not in the graph."""
 
 
 class UnknownKind(ApiError):
@@ -78,14 +80,24 @@ class GarbageCollector:
     async def reconcile(self, key: Key) -> Requeue | None:
         """Decide about one object. Safe to repeat at any time."""
         node = self._graph.get(key.name)
-        if node is None or node.virtual:
+        if node is None:
             return None
+        if node.virtual:
+            return await self._look_for(node)
         if node.orphans_dependents:
             await self._orphan(node)
         elif node.waits_for_dependents:
             await self._finish_foreground(node)
         elif not node.deleting:
             await self._collect(node)
+        return None
+
+    async def _look_for(self, node: Node) -> Requeue | None:
+        """An owner that exists and has not been seen may come and go while nobody watches."""
+        if await self._live(node.identity) is not None:
+            return Requeue(UNSEEN)
+        for dependent in node.dependents:
+            self._wake(dependent)
         return None
 
     async def _collect(self, node: Node) -> None:
@@ -118,6 +130,8 @@ class GarbageCollector:
         if found is None:
             self._remember_absent(owner.uid)
             return Fate.DANGLING
+        if (known := self._graph.get(owner.uid)) is not None and known.virtual:
+            self._queue.add_after(Key("", owner.uid), UNSEEN)
         waits = found.metadata.deletion_timestamp and FOREGROUND in found.metadata.finalizers
         return Fate.WAITING if waits else Fate.SOLID
 

@@ -86,6 +86,8 @@ class Graph:
         node = self._nodes.pop(uid, None)
         if node is None:
             return
+        # One that owns itself is not survived by its dependent.
+        node.dependents.discard(node)
         for owner in self._owners_of(node.owners):
             owner.dependents.discard(node)
             if owner.waits_for_dependents:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replace_fields
 from typing import Any
 
 import pytest
@@ -192,6 +193,65 @@ async def test_a_circle_of_owners_goes_in_foreground(discoverable: FakeCluster) 
     await discoverable.advance(60)
 
     assert names(discoverable) == set()
+
+
+async def test_an_object_that_owns_itself_waits_for_itself_until_it_does_so_no_more(
+    discoverable: FakeCluster,
+) -> None:
+    discoverable.load(thing("selfish", thing("selfish")))
+    await run(discoverable)
+
+    await delete(discoverable, "selfish", "Foreground")
+    await discoverable.advance(60)
+    waiting = names(discoverable)
+    await discoverable.client().patch(
+        ConfigMap, "selfish", "default", {"metadata": {"ownerReferences": None}}
+    )
+    await discoverable.advance(60)
+
+    assert (waiting, names(discoverable)) == ({"selfish"}, set())
+
+
+async def test_an_object_that_owns_itself_goes_in_background(discoverable: FakeCluster) -> None:
+    discoverable.load(thing("selfish", thing("selfish")))
+    await run(discoverable)
+
+    await delete(discoverable, "selfish")
+
+    assert names(discoverable) == set()
+
+
+async def test_a_circle_of_three_goes_in_foreground(discoverable: FakeCluster) -> None:
+    second = thing("second", thing("first"))
+    third = thing("third", second)
+    discoverable.load(thing("first", third), second, third)
+    await run(discoverable)
+
+    await delete(discoverable, "first", "Foreground")
+    await discoverable.advance(60)
+
+    assert names(discoverable) == set()
+
+
+async def test_an_owner_that_cannot_be_watched_is_asked_for(discoverable: DiscoverableCluster) -> None:
+    unwatched = replace_fields(WIDGETS, verbs=("get", "list", "delete"))
+    owner = {
+        "apiVersion": "example.com/v2",
+        "kind": "Widget",
+        "metadata": {"name": "owner", "namespace": "default", "uid": "widget"},
+    }
+    discoverable.server.scheme.add(unwatched)
+    try:
+        discoverable.load(owner, thing("child", owner))
+        await run(discoverable)
+        await discoverable.advance(100)
+        before = names(discoverable)
+        discoverable.delete(WIDGETS.resource, Key("default", "owner"))
+        await discoverable.advance(31)
+    finally:
+        discoverable.server.scheme.remove(unwatched)
+
+    assert (before, names(discoverable)) == ({"child"}, set())
 
 
 async def test_orphaning_leaves_dependents_without_owner(discoverable: FakeCluster) -> None:

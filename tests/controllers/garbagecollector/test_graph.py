@@ -147,3 +147,24 @@ def test_a_cluster_scoped_owner_is_valid_from_anywhere() -> None:
 
     assert recorder.invalid == []
     assert recorder.drain() == set()
+
+
+def test_nothing_is_left_of_an_object_that_owned_itself() -> None:
+    recorder = Recorder()
+    recorder.observe(thing("selfish", thing("selfish")))
+
+    recorder.graph.forget(uid(thing("selfish")))
+
+    assert len(recorder.graph) == 0
+
+
+def test_nothing_is_left_of_a_circle() -> None:
+    recorder = Recorder()
+    first, second = thing("first", thing("second")), thing("second", thing("first"))
+    recorder.observe(first)
+    recorder.observe(second)
+
+    recorder.graph.forget(uid(first))
+    recorder.graph.forget(uid(second))
+
+    assert len(recorder.graph) == 0
