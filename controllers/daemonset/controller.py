@@ -23,6 +23,7 @@ from kplane.client.writes import TrackedWrites
 from .. import history
 from ..adoption import Adoption, adopters, selector_of
 from ..batches import attempt_all, namespace_is_terminating, slow_start
+from ..gathering import pause
 from ..pods import next_availability
 from .backoff import FailedPods
 from .placement import pod_body
@@ -53,9 +54,13 @@ class DaemonSetController:
         self._history = history.History(ctx, history.POD_LABEL)
         self._failures = FailedPods()
         self._sets.on_change(ctx.queue.wake)
-        self._pods.on_change(ctx.queue.wake_owner)
+        self._pods.on_change(ctx.queue.wake_owner_later(self._pause))
         self._pods.on_change(self._wake_adopters)
         self._nodes.on_change(self._wake_all)
+
+    def _pause(self, key: Key) -> float:
+        ds = self._sets.get(key)
+        return pause(ds.status.current_number_scheduled if ds is not None else 0)
 
     def _wake_adopters(self, old: Pod | None, new: Pod | None) -> None:
         if new is None or new.metadata.controller:

@@ -23,6 +23,7 @@ from kplane.client.writes import TrackedWrites
 from .. import history
 from ..adoption import Adoption, adopters, selector_of
 from ..batches import attempt_all, namespace_is_terminating, slow_start
+from ..gathering import pause
 from ..pods import next_availability
 from .claims import Claims
 from .identity import (
@@ -35,7 +36,7 @@ from .identity import (
     pod_name,
     revision_of,
 )
-from .plan import Plan, at_current_revision, plan
+from .plan import Plan, at_current_revision, is_parallel, plan
 from .status import Revisions, body, new_status
 
 log = logging.getLogger(__name__)
@@ -57,8 +58,13 @@ class StatefulSetController:
         self._history = history.History(ctx, history.HASH_LABEL)
         self._claims = Claims(ctx)
         self._sets.on_change(ctx.queue.wake)
-        self._pods.on_change(ctx.queue.wake_owner)
+        self._pods.on_change(ctx.queue.wake_owner_later(self._pause))
         self._pods.on_change(self._wake_adopters)
+
+    def _pause(self, key: Key) -> float:
+        """An ordered set takes a step per change, and does not wait for others."""
+        sts = self._sets.get(key)
+        return pause(sts.status.replicas) if sts is not None and is_parallel(sts) else 0.0
 
     def _wake_adopters(self, old: Pod | None, new: Pod | None) -> None:
         if new is None or new.metadata.controller:

@@ -12,6 +12,8 @@ from kplane.api.errors import Forbidden, InternalError
 from kplane.api.resource import Key, Object
 from kplane.api.types import Pod
 from kplane.api.types.apps import ControllerRevision, StatefulSet
+from kplane.client.workqueue import Requeue
+from kplane.controllers.gathering import MANY
 from kplane.controllers.statefulset import StatefulSetController
 from kplane.controllers.statefulset.claims import CLAIMS
 from kplane.testing.cluster import FakeCluster
@@ -372,6 +374,40 @@ async def test_an_update_takes_one_pod_while_the_cache_lags(cluster: FakeCluster
 
     assert sorted(pods(cluster)) == ["web-0", "web-1"]
     assert [event.count for event in cluster.events() if event.reason == "SuccessfulDelete"] == [1]
+
+
+@pytest.mark.parametrize(("policy", "few"), [("Parallel", True), ("OrderedReady", False)])
+async def test_changes_of_many_pods_cost_a_parallel_set_few_steps(
+    cluster: FakeCluster, policy: str, few: bool
+) -> None:
+    cluster.load(make_statefulset(replicas=MANY, podManagementPolicy="Parallel"))
+    context = cluster.context("statefulset-controller")
+    controller = StatefulSetController(context)
+    steps = 0
+
+    async def reconcile(key: Key) -> Requeue | None:
+        nonlocal steps
+        steps += 1
+        return await controller.reconcile(key)
+
+    cluster.start(context.queue.run(reconcile))
+    await cluster.advance(1)
+    cluster.load(_stored_with(cluster, podManagementPolicy=policy))
+    await cluster.advance(1)
+    steps = 0
+    for pod in cluster.list(Pod):
+        marked = {"metadata": {"annotations": {"seen": "yes"}}}
+        await cluster.client().patch(Pod, pod.metadata.name, "default", marked)
+        await cluster.advance(0.0005)
+    await cluster.advance(1)
+
+    assert (steps < MANY / 2) is few
+
+
+def _stored_with(cluster: FakeCluster, **spec: Any) -> Object:
+    body = cluster.get(StatefulSet.API.as_type(dict), KEY)
+    assert body is not None
+    return {**body, "spec": body["spec"] | spec}
 
 
 async def test_a_refused_pod_shows_as_an_event(cluster: FakeCluster) -> None:
