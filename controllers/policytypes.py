@@ -6,6 +6,7 @@ Source: apiserver `admission/plugin/policy/validating/typechecking.go`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from kplane.api.cel.types import Structure
 from kplane.api.field import Path
 from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo, Scheme
+
+log = logging.getLogger(__name__)
 
 MOST_KINDS = 10
 CRD_SCHEMA = "openAPIV3Schema"
@@ -38,9 +41,13 @@ class Types:
         self._custom: dict[Kind, Object] = {}
         self._plurals: dict[tuple[str, str, str], Kind] = {}
         for definition in definitions:
-            self._add(definition["spec"])
+            try:
+                self._add(definition["spec"])
+            except (KeyError, TypeError, AttributeError) as error:
+                log.warning("definition not understood error=%s", type(error).__name__)
 
     def _add(self, spec: Object) -> None:
+        """Raises KeyError, TypeError and AttributeError for what is no definition."""
         for version in spec.get("versions") or ():
             if version.get("served") and CRD_SCHEMA in (version.get("schema") or {}):
                 kind = Kind(spec["group"], version["name"], spec["names"]["kind"])

@@ -10,13 +10,14 @@ Objects that come have been charged already, perhaps before they are seen here.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import TypeAlias
 
 from kplane.api.errors import ApiError, NotFound, ServiceUnavailable
-from kplane.api.quantity import Wire
+from kplane.api.quantity import QuantityError, Wire
 from kplane.api.quota import Evaluator, evaluator_for, pods, scopes
 from kplane.api.quota.amounts import added, masked, same
 from kplane.api.quota.evaluators import ALIASES
@@ -30,6 +31,8 @@ from kplane.client.workqueue import Requeue
 from .config import Config
 from .discovery import discover
 from .quotatypes import QuotaPod
+
+log = logging.getLogger(__name__)
 
 PODS, QUOTAS, CLAIMS = ("", "pods"), ("", "resourcequotas"), ("", "persistentvolumeclaims")
 WATCHED = (
@@ -109,6 +112,13 @@ class ResourceQuotaController:
                 self._queue.add(_key(quota))
 
     def _gives_back(self, place: Place, old: Object, new: Object) -> bool:
+        try:
+            return self._shrinks(place, old, new)
+        except QuantityError:
+            return True  # The count says what is wrong with it.
+
+    def _shrinks(self, place: Place, old: Object, new: Object) -> bool:
+        """Raises QuantityError."""
         now = self._clock.now()
         if place == PODS:
             # What the cache calls living was counted so, even if its time has passed since.
@@ -214,8 +224,14 @@ def _usage(
 ) -> dict[str, Wire]:
     total: dict[str, Wire] = {}
     for obj in objects:
-        if evaluator.matches(quota, obj, hard):
-            total = added(total, masked(evaluator.usage(obj, now), evaluator.names(hard)))
+        try:
+            if evaluator.matches(quota, obj, hard):
+                charge = masked(evaluator.usage(obj, now), evaluator.names(hard))
+                # Added to something in any case: only then is it read.
+                total = added(dict.fromkeys(charge, "0") | total, charge)
+        except QuantityError as error:
+            name = (obj.get("metadata") or {}).get("name", "")
+            log.warning("object not counted quota=%s object=%s why=%s", _key(quota), name, error)
     return total
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
 from kplane.api.errors import NotFound
@@ -43,14 +43,30 @@ def needed(cidr: ServiceCIDR, others: Iterable[ServiceCIDR], addresses: Iterable
     rest = [network for other in others for network in networks(other)]
     alone = [network for network in networks(cidr) if not any(_contains(wide, network) for wide in rest)]
     for text in addresses if alone else ():
-        address = ip_address(text)
+        address = _address(text)
+        if address is None:
+            continue
         if any(address in network for network in alone) and not any(address in network for network in rest):
             return True
     return False
 
 
 def networks(cidr: ServiceCIDR) -> Sequence[Network]:
-    return [ip_network(text, strict=False) for text in cidr.spec.cidrs]
+    """What is no range is none: it must not keep others from being judged."""
+    found = []
+    for text in cidr.spec.cidrs:
+        try:
+            found.append(ip_network(text, strict=False))
+        except ValueError:
+            log.warning("not a range key=%s range=%s", cidr.key, text)
+    return found
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
 
 
 def _contains(wide: Network, narrow: Network) -> bool:

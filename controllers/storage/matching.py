@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 
-from kplane.api.quantity import exact
+from kplane.api.quantity import QuantityError, exact
 from kplane.api.selectors import Selector, SelectorError, from_label_selector
 from kplane.api.types.storage import PersistentVolume, PersistentVolumeClaim, Quantities
 
@@ -21,8 +21,11 @@ class Unreadable(Exception):
 
 
 def size(quantities: Quantities) -> Fraction:
-    """Bytes of storage; 0 where nothing is said."""
-    return exact(quantities.get("storage", 0))
+    """Bytes of storage; 0 where nothing is said that makes sense."""
+    try:
+        return exact(quantities.get("storage", 0))
+    except QuantityError:
+        return Fraction(0)
 
 
 def is_reserved_for(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
@@ -34,7 +37,9 @@ def is_reserved_for(volume: PersistentVolume, claim: PersistentVolumeClaim) -> b
 
 
 def mismatch(volume: PersistentVolume, claim: PersistentVolumeClaim) -> str:
-    """Why a claim cannot have the volume that it asks for by name; empty if it can."""
+    """Why a claim cannot have the volume that it asks for by name; empty if it can. Raises
+    Unreadable."""
+    _check_size(claim)
     if volume.metadata.deletion_timestamp is not None:
         return f'the volume is marked for deletion "{volume.metadata.name}"'
     if size(claim.spec.resources.requests) > size(volume.spec.capacity):
@@ -55,6 +60,7 @@ def best_match(
 ) -> PersistentVolume | None:
     """The volume for a claim: of those with the fewest access modes, one that is reserved for it, else the
     smallest. With `delayed` only a reserved one: the scheduler chooses. Raises Unreadable."""
+    _check_size(claim)
     selector = _selector(claim)
     suitable = [volume for volume in volumes if _suits(volume, claim)]
     groups = sorted({volume.spec.access_modes for volume in suitable}, key=lambda modes: (len(modes), modes))
@@ -65,6 +71,14 @@ def best_match(
         if reserved or free:
             return min(reserved or free, key=lambda volume: (size(volume.spec.capacity), volume.key))
     return None
+
+
+def _check_size(claim: PersistentVolumeClaim) -> None:
+    """Raises Unreadable: any volume would be large enough for a size that is none."""
+    try:
+        exact(claim.spec.resources.requests.get("storage", 0))
+    except QuantityError as error:
+        raise Unreadable(f"error reading the size of claim: {claim.key}: {error}") from error
 
 
 def _selector(claim: PersistentVolumeClaim) -> Selector | None:
