@@ -14,6 +14,7 @@ from .certificates import common_name
 from .chain import Attributes, Operation, Waiting, on
 from .context import AdmissionContext, refused
 from .nodeaudiences import NodeAudiences
+from .podcertificates import PodCertificates
 from .podreferences import needed_resource
 
 USER, GROUP = "system:node:", "system:nodes"
@@ -41,6 +42,7 @@ class NodeRestriction:
         self._pods = context.read("pods")
         self._nodes = context.read("nodes")
         self._audiences = NodeAudiences(context)
+        self._certificates = PodCertificates(context)
 
     def admit(self, attributes: Attributes) -> Waiting:
         user = attributes.user
@@ -70,6 +72,8 @@ class NodeRestriction:
                 _check_slice(attributes, node)
             case ("certificates.k8s.io", "certificatesigningrequests"):
                 _check_request(attributes, node)
+            case ("certificates.k8s.io", "podcertificaterequests"):
+                await self._certificates.check(attributes, node)
 
     async def _pod(self, attributes: Attributes, node: str) -> None:
         match attributes.subresource:

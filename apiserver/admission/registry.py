@@ -41,6 +41,7 @@ from .namespacelifecycle import NamespaceLifecycle
 from .noderestriction import NodeRestriction
 from .ownerreferencespermissionenforcement import OwnerReferencesPermissionEnforcement
 from .persistentvolumeclaimresize import PersistentVolumeClaimResize
+from .podcertificates import PodCertificateRequestSigning
 from .podnodeselector import PodNodeSelector
 from .podresizevalidator import PodResizeValidator
 from .podsecurity.plugin import PodSecurity
@@ -61,7 +62,8 @@ ORDER: tuple[str, ...] = (
     "ExtendedResourceToleration", "DefaultStorageClass", "StorageObjectInUseProtection",
     "PodGroupProtection", "OwnerReferencesPermissionEnforcement", "PersistentVolumeClaimResize",
     "RuntimeClass", "CertificateApproval", "CertificateSigning", "ClusterTrustBundleAttest",
-    "CertificateSubjectRestriction", "DefaultIngressClass", "DenyServiceExternalIPs", "PodTopologyLabels",
+    "PodCertificateRequestSigning", "CertificateSubjectRestriction", "DefaultIngressClass",
+    "DenyServiceExternalIPs", "PodTopologyLabels",
     "PodGroupWorkloadExists", "NodeDeclaredFeatureValidator", "JobValidation", "PodResizeValidator",
     "MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "ValidatingAdmissionPolicy",
     "ValidatingAdmissionWebhook", "ResourceQuota", "AlwaysDeny",
@@ -84,6 +86,7 @@ PLUGINS: Mapping[str, Callable[[AdmissionContext], Plugin]] = {
     "RuntimeClass": RuntimeClass,
     "CertificateApproval": CertificateApproval,
     "CertificateSigning": CertificateSigning,
+    "PodCertificateRequestSigning": PodCertificateRequestSigning,
     "CertificateSubjectRestriction": CertificateSubjectRestriction,
     "DefaultIngressClass": DefaultIngressClass,
     "PodTopologyLabels": PodTopologyLabels,
@@ -117,7 +120,7 @@ DEFAULT_ON = frozenset(
         "DefaultIngressClass", "PodSecurity", "PodTopologyLabels", "MutatingAdmissionPolicy",
         "ValidatingAdmissionPolicy", "StorageObjectInUseProtection", "PodGroupProtection",
         "ClusterTrustBundleAttest", "PodGroupWorkloadExists", "NodeDeclaredFeatureValidator",
-        "JobValidation", "PodResizeValidator",
+        "JobValidation", "PodResizeValidator", "PodCertificateRequestSigning",
     }
 )  # fmt: skip
 """What runs unless it is disabled: upstream's defaults."""

@@ -50,6 +50,7 @@ class NodeAuthorizer:
             ("coordination.k8s.io", "leases"): _lease,
             ("storage.k8s.io", "csinodes"): _csi_node,
             ("resource.k8s.io", "resourceslices"): self._slice,
+            ("certificates.k8s.io", "podcertificaterequests"): self._certificate,
             ("", "nodes"): _node,
             ("", "pods"): self._pod,
         }
@@ -133,6 +134,20 @@ class NodeAuthorizer:
             "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update,"
             " patch, delete, deletecollection"
         )
+
+    def _certificate(self, node: str, asked: Attributes) -> Verdict:
+        if asked.subresource:
+            return no("cannot authorize PodCertificateRequest subresources")
+        match asked.verb:
+            case "create":
+                return ALLOW  # Admission (NodeRestriction) sees whose it is.
+            case "get":
+                return self._related(node, asked)
+            case "list" | "watch":
+                if any(term.requires("spec.nodeName", node) for term in asked.fields):
+                    return ALLOW
+                return no("can only list/watch podcertificaterequests with nodeName field selector")
+        return no("can only create, get, list, or watch a PodCertificateRequest")
 
     def _pod(self, node: str, asked: Attributes) -> Verdict:
         match asked.subresource, asked.verb:

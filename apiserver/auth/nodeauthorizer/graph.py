@@ -2,9 +2,10 @@
 
     node <- pod <- secret, configmap, serviceaccount, resourceclaim
     node <- pod <- persistentvolumeclaim <- persistentvolume <- secret of the volume
-    node <- volumeattachment, resourceslice
+    node <- volumeattachment, resourceslice, podcertificaterequest
 
-Reads: Pods, PersistentVolumes, VolumeAttachments and ResourceSlices, from their watch caches, by changes.
+Reads: Pods, PersistentVolumes, VolumeAttachments, ResourceSlices and PodCertificateRequests, from their watch
+caches, by changes.
 For each object that pods need it counts the pods on each node, so that a question costs the same however many
 pods there are.
 """
@@ -21,7 +22,13 @@ from ..feed import Feed
 from .references import Vertex, needed_by_pod, secrets_of_volume
 
 _CLAIM_STATUSES = (b'"resourceClaimStatuses"', b'"extendedResourceClaimStatus"')
+CERTIFICATES = ("certificates.k8s.io", "v1", "podcertificaterequests")
 SLICES = ("resource.k8s.io", "v1", "resourceslices")
+
+
+def _place(item: Item) -> str:
+    """Where an object is: its name, behind its namespace if it has one."""
+    return f"{item.namespace}/{item.name}" if item.namespace else item.name
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ class Graph:
         self._volumes_of_secret: dict[Vertex, set[str]] = {}
         self._attachments: dict[str, str] = {}
         self._slices: dict[str, str] = {}
+        self._certificates: dict[str, str] = {}
         self._feeds = [
             Feed(lambda: cache("", "v1", "pods"), self._put_pod, self._drop_pod, self._clear_pods),
             Feed(
@@ -79,6 +87,7 @@ class Graph:
             ),
             self._named(cache, ("storage.k8s.io", "v1", "volumeattachments"), self._attachments),
             self._named(cache, SLICES, self._slices),
+            self._named(cache, CERTIFICATES, self._certificates),
         ]
 
     @staticmethod
@@ -88,10 +97,10 @@ class Graph:
         """Objects whose spec names their node."""
 
         def put(item: Item) -> None:
-            nodes[item.name] = (codec.decode(item.wire).get("spec") or {}).get("nodeName") or ""
+            nodes[_place(item)] = (codec.decode(item.wire).get("spec") or {}).get("nodeName") or ""
 
         def drop(item: Item) -> None:
-            nodes.pop(item.name, None)
+            nodes.pop(_place(item), None)
 
         return Feed(lambda: cache(*path), put, drop, nodes.clear)
 
@@ -120,6 +129,8 @@ class Graph:
                 return bool(node) and self._attachments.get(name) == node
             case "resourceslices":
                 return bool(node) and self._slices.get(name) == node
+            case "podcertificaterequests":
+                return bool(node) and self._certificates.get(f"{namespace}/{name}") == node
         vertex = (resource, namespace, name)
         if self._counts.has(vertex, node):
             return True

@@ -150,6 +150,10 @@ COMPONENT_ROLES: tuple[Object, ...] = (
         ),
     ),
     cluster_role(
+        "system:cluster-trust-bundle-discovery",
+        rule(READ, "certificates.k8s.io", "clustertrustbundles"),
+    ),
+    cluster_role(
         "system:kubelet-api-admin",
         rule(READ, "core", "nodes"),
         rule("proxy", "core", "nodes"),
@@ -184,4 +188,5 @@ COMPONENT_BINDINGS: tuple[Object, ...] = (
     # To nobody: what nodes may do is the Node authoriser's to say.
     cluster_binding("system:node"),
     cluster_binding("system:service-account-issuer-discovery", group("system:serviceaccounts")),
+    cluster_binding("system:cluster-trust-bundle-discovery", group("system:serviceaccounts")),
 )

@@ -31,5 +31,7 @@ NODE_RULES = (
     rule(READ, "node.k8s.io", "runtimeclasses"),
     rule("get", "resource.k8s.io", "resourceclaims"),
     rule("deletecollection", "resource.k8s.io", "resourceslices"),
+    rule(READ, "certificates.k8s.io", "clustertrustbundles"),
     rule("get", "core", "serviceaccounts"),
+    rule("create get list watch", "certificates.k8s.io", "podcertificaterequests"),
 )
