@@ -327,9 +327,8 @@ class VolumeBinder:
         self._events.event(claim, "Warning", "VolumeMismatch", text)
 
     async def _write_volume_phase(self, volume: PersistentVolume, phase: Phase) -> None:
-        status = volume.status
-        if status.phase == phase.name and (status.message == phase.message or phase.name == "Bound"):
-            return
+        if volume.status.phase == phase.name:
+            return  # Its message may be somebody else's, or that of the first failure.
         changes: Object = {"phase": phase.name, "message": phase.message or None}
         await self._patch_volume(volume, {"status": changes}, subresource="status")
         log.info("volume key=%s phase=%s", volume.key, phase.name)

@@ -392,6 +392,13 @@ async def test_a_selector_that_makes_no_sense_stops_its_own_claim_alone(cluster:
     assert claim(cluster, "bad").spec.volume_name == ""
 
 
+async def test_what_others_say_in_a_status_stays(cluster: FakeCluster) -> None:
+    disk = make_volume(phase="Available")
+    disk["status"] |= {"message": "patched", "reason": "Patched"}
+    await settled(cluster, disk)
+    assert (volume(cluster).status.message, volume(cluster).status.reason) == ("patched", "Patched")
+
+
 async def test_what_is_bound_is_not_written_again(cluster: FakeCluster) -> None:
     await settled(cluster, make_claim(), make_volume())
     before = claim(cluster).metadata.resource_version, volume(cluster).metadata.resource_version
