@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from prometheus_client import Counter
+
 from kplane.api.errors import ApiError, NotFound
-from kplane.api.resource import Key
+from kplane.api.resource import Key, Object
 from kplane.api.types import Node, Pod
 from kplane.client.controller import Context
 from kplane.client.workqueue import Requeue
@@ -33,6 +36,27 @@ CHECK_SECONDS = 20.0
 QUARANTINE_SECONDS = 40.0
 
 ORPHANED = Cause("DeletionByPodGC", "PodGC: node no longer exists")
+
+DELETED = Counter(
+    "pod_gc_collector_force_delete_pods_total",
+    "Number of pods that are being forcefully deleted since the Pod GC Controller started.",
+    ["namespace", "reason"],
+)
+ERRORS = Counter(
+    "pod_gc_collector_force_delete_pod_errors_total",
+    "Number of errors encountered when forcefully deleting the pods since the Pod GC Controller started.",
+    ["namespace", "reason"],
+)
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """A Pod that is to go, and why; `reason` as metrics name it."""
+
+    pod: Pod
+    reason: str
+    cause: Cause | None = None
+
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -94,12 +118,15 @@ class PodGCController:
         except ApiError as error:
             log.warning("cannot tell which nodes are gone why=%s", error)
             orphans = []
-        doomed: dict[Key, tuple[Pod, Cause | None]] = {
-            pod.key: (pod, None) for pod in _others(pods, nodes, self._threshold)
-        }
         # A Pod may be due for two reasons; being orphaned is the one that its condition must tell.
-        doomed |= {pod.key: (pod, ORPHANED) for pod in orphans}
-        for failure in await attempt_all([self._end(pod, cause) for pod, cause in doomed.values()]):
+        doomed = {
+            each.pod.key: each
+            for each in (
+                *_others(pods, nodes, self._threshold),
+                *(Doomed(pod, "orphaned", ORPHANED) for pod in orphans),
+            )
+        }
+        for failure in await attempt_all([self._end(each) for each in doomed.values()]):
             log.warning("pod not collected why=%s", failure)
         return Requeue(CHECK_SECONDS)
 
@@ -118,12 +145,25 @@ class PodGCController:
             return True
         return False
 
-    async def _end(self, pod: Pod, cause: Cause | None) -> None:
-        log.info("collecting pod key=%s why=%s", pod.key, cause.reason if cause else "unneeded")
-        # Failed first: nobody else would ever end the phase of a Pod without a kubelet.
-        status = disrupted_status(pod, cause, self._clock.now(), fail=True)
-        await end(self._client, pod, status, grace_seconds=0)
+    async def _end(self, doomed: Doomed) -> None:
+        pod, labels = doomed.pod, (doomed.pod.metadata.namespace, doomed.reason)
+        log.info("collecting pod key=%s why=%s", pod.key, doomed.reason)
+        # Failed first: nobody else would ever end the phase of a Pod without a kubelet. One that has ended by
+        # itself was not disrupted.
+        status: Object = {}
+        if not pod.terminal:
+            status = disrupted_status(pod, doomed.cause, self._clock.now(), fail=True)
+        DELETED.labels(*labels).inc()
+        try:
+            await end(self._client, pod, status, grace_seconds=0)
+        except ApiError:
+            ERRORS.labels(*labels).inc()
+            raise
 
 
-def _others(pods: Sequence[Pod], nodes: Sequence[Node], threshold: int) -> list[Pod]:
-    return [*surplus_terminated(pods, threshold), *out_of_service(pods, nodes), *never_scheduled(pods)]
+def _others(pods: Sequence[Pod], nodes: Sequence[Node], threshold: int) -> list[Doomed]:
+    return [
+        *(Doomed(pod, "terminated") for pod in surplus_terminated(pods, threshold)),
+        *(Doomed(pod, "out-of-service") for pod in out_of_service(pods, nodes)),
+        *(Doomed(pod, "unscheduled") for pod in never_scheduled(pods)),
+    ]

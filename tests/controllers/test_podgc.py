@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from kplane.api.clock import Entropy, rfc3339
 from kplane.api.errors import InternalError
@@ -158,3 +159,51 @@ async def test_whatever_fails_exactly_the_orphans_go(seed: int) -> None:
         await cluster.advance(200)
 
         assert names(cluster) == {f"kept-{number}" for number in range(3)}
+
+
+def counted(name: str, namespace: str, reason: str) -> float:
+    labels = {"namespace": namespace, "reason": reason}
+    return REGISTRY.get_sample_value(f"pod_gc_collector_force_delete_{name}", labels) or 0.0
+
+
+async def test_an_orphan_that_has_ended_was_not_disrupted(cluster: FakeCluster) -> None:
+    pod = make_pod(node="a", phase="Succeeded")
+    pod["metadata"]["finalizers"] = ["example.com/look"]
+    cluster.load(pod)
+    run(cluster)
+    await cluster.advance(61)
+
+    held = cluster.get(Pod, GONE)
+    assert held is not None
+    assert held.metadata.deletion_timestamp is not None
+    assert held.status.phase == "Succeeded"
+    assert condition(held.status.conditions, "DisruptionTarget") is None
+
+
+@pytest.mark.parametrize("reason", ["terminated", "out-of-service", "unscheduled", "orphaned"])
+async def test_what_goes_is_counted_by_its_reason(cluster: FakeCluster, reason: str) -> None:
+    taint = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
+    node = make_node("a", ready=reason != "out-of-service")
+    node["spec"] = {"taints": [taint]} if reason == "out-of-service" else {}
+    doomed = {
+        "terminated": [finished("one"), finished("two")],
+        "out-of-service": [deleting(cluster, make_pod("one", node="a"))],
+        "unscheduled": [deleting(cluster, make_pod("one"))],
+        "orphaned": [make_pod("one", node="b")],
+    }[reason]
+    before = counted("pods_total", "default", reason)
+    cluster.load(node, *doomed)
+    run(cluster, terminated_pod_gc_threshold=1)
+    await cluster.advance(61)
+
+    assert counted("pods_total", "default", reason) == before + 1
+
+
+async def test_failures_are_counted(cluster: FakeCluster) -> None:
+    before = counted("pod_errors_total", "default", "unscheduled")
+    cluster.load(deleting(cluster, make_pod()))
+    cluster.faults.fail_next(InternalError("broken"))
+    run(cluster)
+    await cluster.settle()
+
+    assert counted("pod_errors_total", "default", "unscheduled") == before + 1
