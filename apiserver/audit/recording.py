@@ -19,13 +19,18 @@ from kplane.api.scheme import ResourceInfo
 
 from ..auth.authorizer import Verdict
 from ..auth.user import User
+from ..http import binary
 from .event import AuthenticationMetadata, Event, ObjectReference, ResponseStatus, info_of
 from .policy import Level, Rule, Stage
 
 PATCH = "patch.webhook.admission.k8s.io/"
 """Annotations with parts of objects: for levels that have the objects as well."""
 _DECISION, _REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
-_STATUS_STARTS = (b'{"kind":"Status"', b'{\n  "kind": "Status"')
+_STATUS_STARTS = (
+    b'{"kind":"Status"',
+    b'{\n  "kind": "Status"',
+    b"k8s\0\n\x0c\n\x02v1\x12\x06Status",
+)
 _LONGEST_STATUS = 256 * 1024
 
 OnStart: TypeAlias = "Callable[[Recording], Awaitable[None]]"
@@ -149,7 +154,7 @@ class Recording:
 
     def _read_answer(self, body: bytes, code: int) -> None:
         """Large lists are looked into no further than they must be."""
-        raw = _from_yaml(body) if b"yaml" in self._media_type else _one_line(body)
+        raw = self._as_json(body)
         head = _head_of(raw)
         if raw is None or not head.kind:
             return
@@ -160,6 +165,13 @@ class Recording:
         if self.rule.omits_managed_fields:
             raw = msgspec.Raw(msgspec.json.encode(without_managed_fields(msgspec.json.decode(raw))))
         self.event.response_object = raw
+
+    def _as_json(self, body: bytes) -> msgspec.Raw | None:
+        if b"yaml" in self._media_type:
+            return _from_yaml(body)
+        if b"protobuf" in self._media_type:
+            return msgspec.Raw(msgspec.json.encode(binary.read(body)))
+        return _one_line(body)
 
     def panicked(self) -> None:
         message = f"APIServer panic'd: {self.panic}"

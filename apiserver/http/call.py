@@ -51,6 +51,8 @@ class Call:
 
     response_headers: tuple[tuple[bytes, bytes], ...] = ()
     """What the answer must also carry: which flow the request belongs to."""
+    binary: bool = False
+    """Whether the objects that the request is about have a form in protobuf."""
     waited: float = 0.0
     """Seconds that it stood in a queue."""
     initialised: Callable[[], None] = idle
@@ -77,7 +79,7 @@ class Call:
 
     def output(self, *, convertible: bool = True) -> Output:
         """The form of the answer. Raises NotAcceptable."""
-        return output_of(self.header(b"accept"), convertible=convertible)
+        return output_of(self.header(b"accept"), convertible=convertible, binary=self.binary)
 
     def warn(self, text: str) -> None:
         """Add a `Warning:` header to the response."""

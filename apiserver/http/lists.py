@@ -9,6 +9,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from kplane.api.clock import Clock
 from kplane.api.errors import Expired
 from kplane.api.resource import Object
 
@@ -19,7 +20,7 @@ from ..storage.store import Compacted
 from . import revisions
 from .call import Call
 from .negotiation import JSON, Output
-from .output import render
+from .output import render_list
 from .selection import converted_fields, selection_of
 from .transforms import Form
 
@@ -52,14 +53,14 @@ async def read_page(call: Call, registry: Registry) -> Listing:
     return await converted.page(page, limit) if converted else page
 
 
-async def list_response(call: Call, registry: Registry, output: Output, form: Form) -> Response:
+async def list_response(call: Call, registry: Registry, output: Output, form: Form, clock: Clock) -> Response:
     page = await read_page(call, registry)
     metadata = list_metadata(page, registry.cache.key("", ""))
     plain = not output.form and output.media_type == JSON and not call.pretty
     if plain and all(registry.is_served(item.wire) for item in page.items):
         return SplicedList(call, registry, page, metadata)
     body = form.listing(await registry.objects([item.wire for item in page.items]), metadata)
-    return Response(render(call, body, output), media_type=output.media_type)
+    return Response(await render_list(call, body, output, clock), media_type=output.media_type)
 
 
 def list_metadata(page: Listing, prefix: str) -> Object:

@@ -1,7 +1,7 @@
 """Media types: what a client accepts, and what its body is.
 
 JSON and YAML in both directions; `Table` and `PartialObjectMetadata` as output forms of either. Protobuf is
-read, and never written (406): clients that prefer it take JSON as well.
+read, and written for clients that take nothing else: those that merely prefer it get the stored bytes.
 Wording: apiserver `pkg/endpoints/handlers/negotiation`.
 """
 
@@ -33,17 +33,26 @@ PLAIN_JSON = Output(JSON)
 
 
 @lru_cache(maxsize=512)
-def output_of(accept: str, *, convertible: bool = True) -> Output:
+def output_of(accept: str, *, convertible: bool = True, binary: bool = False) -> Output:
     """The best form that the `Accept` header allows. Raises NotAcceptable.
 
     With `convertible` false (watch of a discovery document, scale, …) the conversions are not offered.
+    `binary`: whether the objects have a form in protobuf; the metadata of any object has.
     """
     if not accept:
         return PLAIN_JSON
-    for clause in _by_preference(accept):
+    clauses = _by_preference(accept)
+    for clause in clauses:
         if output := _output(clause, convertible):
             return output
-    raise NotAcceptable(f"only the following media types are accepted: {JSON}, {YAML}")
+    for clause in clauses:
+        if (output := _binary_output(clause, convertible)) and (binary or output.form):
+            return output
+    raise not_acceptable(JSON, YAML, *([PROTOBUF] if binary else []))
+
+
+def not_acceptable(*offered: str) -> NotAcceptable:
+    return NotAcceptable(f"only the following media types are accepted: {', '.join(offered)}")
 
 
 def _by_preference(accept: str) -> list[list[str]]:
@@ -70,7 +79,19 @@ def _output(clause: list[str], convertible: bool) -> Output | None:
         chosen = JSON
     else:
         return None
-    parameters = dict(item.split("=", 1) for item in clause[1:] if "=" in item)
+    return _formed(chosen, clause[1:], convertible)
+
+
+def _binary_output(clause: list[str], convertible: bool) -> Output | None:
+    """Tables have no form in protobuf."""
+    if clause[0].lower() != PROTOBUF:
+        return None
+    output = _formed(PROTOBUF, clause[1:], convertible)
+    return None if output is None or output.form == "Table" else output
+
+
+def _formed(chosen: str, asked: list[str], convertible: bool) -> Output | None:
+    parameters = dict(item.split("=", 1) for item in asked if "=" in item)
     form = parameters.get("as", "")
     if not form:
         return Output(chosen)

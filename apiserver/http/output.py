@@ -1,4 +1,4 @@
-"""Objects as response bodies: wire bytes as they are, or as YAML, indented, or in another form.
+"""Objects as response bodies: wire bytes as they are, or as YAML or protobuf, indented, or in another form.
 
 The common case, JSON of one stored object, passes the cache's bytes through untouched.
 """
@@ -9,13 +9,17 @@ import msgspec
 import yaml
 from starlette.responses import Response
 
+from kplane.api.clock import Clock
 from kplane.api.resource import Object
 
 from ..storage import codec
+from . import binary
 from .call import Call
-from .negotiation import JSON, YAML, Output
+from .negotiation import JSON, PROTOBUF, YAML, Output
 from .transforms import Form
 
+CHUNK = 64
+"""Objects of a list that are rendered at a time, before other requests have a turn."""
 _encoder = msgspec.json.Encoder()
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -39,9 +43,31 @@ def object_response(call: Call, obj: Object, code: int = 200) -> Response:
 
 def render(call: Call, obj: Object, output: Output) -> bytes:
     if output.media_type == YAML:
-        text: str = yaml.dump(obj, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1 << 30)
-        return text.encode()
+        return _yaml(obj)
+    if output.media_type == PROTOBUF:
+        return binary.body(obj)
     return finish(call, _encoder.encode(obj))
+
+
+async def render_list(call: Call, listing: Object, output: Output, clock: Clock) -> bytes:
+    """A list, whose `items` come last. JSON is written in no time; anything else takes so long for thousands
+    of objects that other requests are let in between."""
+    items = listing["items"]
+    if output.media_type == JSON or not items:
+        return render(call, listing, output)
+    in_yaml = output.media_type == YAML
+    head = {name: value for name, value in listing.items() if name != "items"}
+    parts = [_yaml(head) + b"items:\n"] if in_yaml else []
+    for start in range(0, len(items), CHUNK):
+        part = items[start : start + CHUNK]
+        parts.append(_yaml(part) if in_yaml else binary.items(listing, part))
+        await clock.sleep(0)
+    return b"".join(parts) if in_yaml else binary.body(head, b"".join(parts))
+
+
+def _yaml(value: object) -> bytes:
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1 << 30)
+    return text.encode()
 
 
 def finish(call: Call, body: bytes) -> bytes:

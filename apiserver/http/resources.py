@@ -94,6 +94,7 @@ class ResourceApi:
             _check_custom(call, row)
             key = (CUSTOM, "", info.subresource)
         else:
+            call.binary = True
             key = (row.group, row.plural, info.subresource)
         if stream := self._streams.get(key):
             await stream(call, row, scope, receive, send)
@@ -132,7 +133,7 @@ class ResourceApi:
     async def _list(self, call: Call, registry: Registry) -> Response:
         output, row = call.output(), registry.info
         form = Form(row, output, call.query("includeObject"), self._clock)
-        return await lists.list_response(call, registry, output, form)
+        return await lists.list_response(call, registry, output, form, self._clock)
 
     async def _watch(self, call: Call, registry: Registry) -> Response:
         form = self.form(call, registry.info, call.output())

@@ -1,4 +1,4 @@
-"""WATCH: events as lines of JSON for as long as client, server and time allow.
+"""WATCH: events as lines of JSON, or frames of protobuf, for as long as client, server and time allow.
 
 Each watch is one request task and one small task beside it that notices the end: the client hangs up, or the
 time is over. Ending the watcher ends the request; nothing is left behind.
@@ -9,25 +9,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from kplane.api.clock import Clock, Entropy
-from kplane.api.errors import ApiError, Expired, NotAcceptable
+from kplane.api.errors import ApiError, Expired
 from kplane.api.resource import Object
 
 from ..registry.generic import Registry
-from ..storage import codec
 from ..storage.events import Event, Item, frame
 from ..storage.store import Compacted
 from ..storage.watcher import Overrun, Watcher
-from . import revisions
+from . import binary, revisions
 from .call import Call
 from .converted import ConvertedFields, ConvertedWatch
 from .lists import CHUNK
-from .negotiation import JSON
+from .negotiation import JSON, PROTOBUF, not_acceptable
 from .requestinfo import is_true
 from .selection import converted_fields, selection_of
 from .transforms import Form
@@ -39,15 +39,29 @@ BOOKMARK_LEAD = 2.0
 """A last bookmark goes out so long before the end, so that the client resumes from there."""
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
-Framer = Callable[[str, bytes], bytes]
+
+@dataclass(frozen=True)
+class Framing:
+    """How the events of a stream are told apart."""
+
+    content_type: str
+    frame: Callable[[str, Object], bytes]
+    """Of an event's type and object."""
+
+
+JSON_LINES = Framing(JSON, lambda kind, obj: frame(kind, msgspec.json.encode(obj)))
+BINARY_FRAMES = Framing(f"{PROTOBUF};stream=watch", binary.frame)
+_FRAMINGS = {JSON: JSON_LINES, PROTOBUF: BINARY_FRAMES}
 
 
 async def watch_response(
     call: Call, registry: Registry, form: Form | None, clock: Clock, entropy: Entropy
 ) -> Response:
     """Raises BadRequest, Invalid, Timeout; history that is gone is told in the stream, as upstream does."""
-    if call.output().media_type != JSON:
-        raise NotAcceptable(f"only the following media types are accepted: {JSON};stream=watch")
+    framing = _FRAMINGS.get(call.output().media_type)
+    if framing is None:
+        offered = (JSON, PROTOBUF) if call.binary else (JSON,)
+        raise not_acceptable(*(f"{media_type};stream=watch" for media_type in offered))
     revisions.check_numbers(call)
     revisions.check_watch(call)
     selection, converted = selection_of(call, registry), converted_fields(call, registry)
@@ -62,8 +76,8 @@ async def watch_response(
             watcher = await registry.cache.watch(selection, at_least=revision)
         narrowed = await _narrowed(converted, registry, watcher, revision) if converted else None
     except Compacted as error:
-        return _Refusal(Expired(f"too old resource version: {revision} ({error.oldest})"))
-    stream = _Stream(call, registry, watcher, form, clock, seconds)
+        return _Refusal(Expired(f"too old resource version: {revision} ({error.oldest})"), framing)
+    stream = _Stream(call, registry, watcher, Shown(form, framing), clock, seconds)
     stream.narrowed = narrowed
     there = narrowed.initial if narrowed else watcher.initial
     if initial:
@@ -86,19 +100,41 @@ async def _narrowed(
     return narrowed
 
 
-def _bookmark(registry: Registry, revision: int, *, initial_end: bool = False) -> bytes:
+def _bookmark(registry: Registry, revision: int, *, initial_end: bool = False) -> Object:
     metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
     if initial_end:
         metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
     row = registry.info
-    return msgspec.json.encode({"kind": row.kind, "apiVersion": row.api_version, "metadata": metadata})
+    return {"kind": row.kind, "apiVersion": row.api_version, "metadata": metadata}
 
 
 class _Refusal(Response):
     """A watch that consists of one ERROR event."""
 
-    def __init__(self, error: ApiError) -> None:
-        super().__init__(frame("ERROR", msgspec.json.encode(error.status())), media_type=JSON)
+    def __init__(self, error: ApiError, framing: Framing) -> None:
+        super().__init__(framing.frame("ERROR", error.status()), media_type=framing.content_type)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a watch's client wants to see of objects."""
+
+    form: Form | None
+    framing: Framing
+
+    @property
+    def as_stored(self) -> bool:
+        """Whether the bytes of the cache are what is sent."""
+        return self.form is None and self.framing is JSON_LINES
+
+    def event(self, kind: str, obj: Object) -> bytes:
+        return self.framing.frame(kind, self.form.event(obj) if self.form else obj)
+
+    def bookmark(self, obj: Object) -> bytes:
+        return self.framing.frame("BOOKMARK", self.form.bookmark(obj) if self.form else obj)
+
+    def error(self, error: ApiError) -> bytes:
+        return self.framing.frame("ERROR", error.status())
 
 
 class _Stream(Response):
@@ -109,14 +145,14 @@ class _Stream(Response):
         call: Call,
         registry: Registry,
         watcher: Watcher,
-        form: Form | None,
+        shown: Shown,
         clock: Clock,
         seconds: float,
     ) -> None:
         self.status_code = 200
         self._registry = registry
         self._watcher = watcher
-        self._form = form
+        self._shown = shown
         self._clock = clock
         self._seconds = seconds
         self._initial: Sequence[Item] = ()
@@ -134,7 +170,7 @@ class _Stream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._watcher:
-            headers = [(b"content-type", JSON.encode())]
+            headers = [(b"content-type", self._shown.framing.content_type.encode())]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             async with asyncio.TaskGroup() as tasks:
                 beside = [
@@ -161,7 +197,7 @@ class _Stream(Response):
             return
         except ApiError as error:
             # An object that cannot be converted: a watch must not leave out what it cannot show.
-            await _write(send, frame("ERROR", msgspec.json.encode(error.status())))
+            await _write(send, self._shown.error(error))
 
     async def _send_initial(self, send: Send) -> None:
         for start in range(0, len(self._initial), CHUNK):
@@ -172,18 +208,16 @@ class _Stream(Response):
         self._initial = ()
 
     async def _join(self, batch: Sequence[Event]) -> bytes:
-        if self._form is None and all(self._registry.is_served(event.item.wire) for event in batch):
+        if self._shown.as_stored and all(self._registry.is_served(event.item.wire) for event in batch):
             return b"".join([event.frame for event in batch])
         return await self._frames([(event.type, event.item.wire) for event in batch])
 
     async def _frames(self, events: Sequence[tuple[str, bytes]]) -> bytes:
-        form, registry = self._form, self._registry
-        if form is None and all(registry.is_served(wire) for _, wire in events):
+        shown, registry = self._shown, self._registry
+        if shown.as_stored and all(registry.is_served(wire) for _, wire in events):
             return b"".join([frame(kind, wire) for kind, wire in events])
         objects = await registry.objects([wire for _, wire in events])
-        shown = [form.event(obj) for obj in objects] if form else objects
-        encode = msgspec.json.encode
-        return b"".join([frame(kind, encode(obj)) for (kind, _), obj in zip(events, shown, strict=True)])
+        return b"".join([shown.event(kind, obj) for (kind, _), obj in zip(events, objects, strict=True)])
 
     async def _until_hangup(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -203,10 +237,8 @@ class _Stream(Response):
         self._watcher.close()
 
     async def _send_bookmark(self, send: Send, *, initial_end: bool = False) -> None:
-        body = _bookmark(self._registry, self._watcher.revision, initial_end=initial_end)
-        if self._form is not None:
-            body = msgspec.json.encode(self._form.bookmark(codec.decode(body)))
-        await _write(send, frame("BOOKMARK", body))
+        obj = _bookmark(self._registry, self._watcher.revision, initial_end=initial_end)
+        await _write(send, self._shown.bookmark(obj))
 
 
 async def _write(send: Send, body: bytes) -> None:

@@ -9,6 +9,7 @@ from functools import cache
 from typing import NamedTuple
 
 from kplane.api.decode_error import DecodeError
+from kplane.api.protobuf import encoder
 from kplane.api.protobuf.message import Message
 from kplane.api.protobuf.table import Row
 
@@ -33,6 +34,17 @@ class Envelope(NamedTuple):
 @cache
 def _unknown() -> Message:
     return Message("Unknown", _FIELDS)
+
+
+@cache
+def _written() -> encoder.Message:
+    return encoder.Message(_FIELDS)
+
+
+def wrap(envelope: Envelope) -> bytes:
+    """The body that says what is in it."""
+    fields = {"apiVersion": envelope.api_version, "kind": envelope.kind, "raw": envelope.raw}
+    return MAGIC + _written().write(fields)
 
 
 def unwrap(body: bytes) -> Envelope:

@@ -37,6 +37,7 @@ _APIEXTENSIONS = {
         "1 metadata meta.ObjectMeta, 2 spec CustomResourceDefinitionSpec, "
         "3 status CustomResourceDefinitionStatus"
     ),
+    "CustomResourceDefinitionList": "1 metadata meta.ListMeta, 2 items CustomResourceDefinition[]",
     "CustomResourceDefinitionCondition": f"{_CONDITION}, 6 observedGeneration int64?",
     "CustomResourceDefinitionNames": (
         "1 plural string, 2 singular string?, 3 shortNames string[]?, 4 kind string, 5 listKind string?, "
@@ -95,6 +96,7 @@ _APIEXTENSIONS = {
 
 _APIREGISTRATION = {
     "APIService": "1 metadata meta.ObjectMeta, 2 spec APIServiceSpec, 3 status APIServiceStatus",
+    "APIServiceList": "1 metadata meta.ListMeta, 2 items APIService[]",
     "APIServiceCondition": _CONDITION,
     "APIServiceSpec": (
         "1 service ServiceReference*?, 2 group string?, 3 version string?, 4 insecureSkipTLSVerify bool?, "

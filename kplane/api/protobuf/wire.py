@@ -41,6 +41,19 @@ def varint(data: bytes, position: int, end: int) -> tuple[int, int]:
     raise DecodeError("proto: integer overflow")
 
 
+def unsigned(value: int) -> bytes:
+    """A varint; negative numbers as their two's complement of 64 bits."""
+    value &= _MASK
+    if value < 0x80:
+        return bytes((value,))
+    text = bytearray()
+    while value >= 0x80:
+        text.append(value & 0x7F | 0x80)
+        value >>= 7
+    text.append(value)
+    return bytes(text)
+
+
 def int64(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 

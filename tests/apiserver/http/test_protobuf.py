@@ -1,4 +1,4 @@
-"""Bodies in protobuf over HTTP; answers stay JSON."""
+"""Requests in protobuf; answers are JSON for whoever takes it. Those in protobuf: `test_binary.py`."""
 
 from __future__ import annotations
 
