@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -24,6 +25,7 @@ from kplane.client.informer import Informer
 from kplane.runtime.health import respond
 from kplane.runtime.serving import Scope, peer_certificate
 
+from .metrics import Metrics
 from .objects import API_VERSION, Viewer, table
 from .views import Pod
 
@@ -54,9 +56,11 @@ class MetricsApi:
         pods: Informer[Pod],
         clock: Clock,
         health: Health,
+        metrics: Metrics,
         proxies: Sequence[str] = (),
     ) -> None:
         self._viewer = viewer
+        self._metrics = metrics
         self._nodes = nodes
         self._pods = pods
         self._clock = clock
@@ -131,11 +135,11 @@ class MetricsApi:
 
     def _node_metrics(self, node: Node) -> Object | None:
         pods = self._pods.by_index(BY_NODE, node.metadata.name)
-        return self._viewer.node(node, pods, self._clock.now())
+        return self._told(self._viewer.node(node, pods, self._clock.now()))
 
     def _pod(self, key: Key) -> Object | None:
         pod = self._pods.get(key)
-        return None if pod is None else self._viewer.pod(pod, self._clock.now())
+        return None if pod is None else self._told(self._viewer.pod(pod, self._clock.now()))
 
     def _node_items(self, query: Query) -> list[Object]:
         chosen = _chooser(query)
@@ -144,7 +148,15 @@ class MetricsApi:
 
     def _pod_items(self, namespace: str | None, query: Query) -> list[Object]:
         chosen, now = _chooser(query), self._clock.now()
-        return _sorted(self._viewer.pod(pod, now) for pod in self._pods.list(namespace) if chosen(pod))
+        pods = (pod for pod in self._pods.list(namespace) if chosen(pod))
+        return _sorted(self._told(self._viewer.pod(pod, now)) for pod in pods)
+
+    def _told(self, found: Object | None) -> Object | None:
+        """What is served, and how old it is."""
+        if found is not None:
+            age = self._clock.now() - datetime.fromisoformat(found["timestamp"])
+            self._metrics.freshness.observe(age.total_seconds())
+        return found
 
 
 def _chooser(query: Query) -> Callable[[Node | Pod], bool]:

@@ -21,8 +21,9 @@ from kplane.runtime.serving import Serving, ServingConfig
 
 from .api import Health, MetricsApi
 from .config import Config, parse
+from .metrics import Metrics
 from .objects import Viewer
-from .scraper import Metrics, Scraper, Target
+from .scraper import Scraper, Target
 from .usage import Usage
 from .views import Pod
 
@@ -51,8 +52,9 @@ async def run(config: Config, clock: Clock, entropy: Entropy) -> None:
     def reach(target: Target) -> Transport:
         return HttpsTransport(_kubelet(credentials, config, target), clock)
 
+    metrics = Metrics()
     scraper = Scraper(
-        nodes, usage, reach, clock, Metrics(),
+        nodes, usage, reach, clock, metrics,
         address_types=config.address_types, resolution=config.metric_resolution,
     )  # fmt: skip
 
@@ -61,7 +63,7 @@ async def run(config: Config, clock: Clock, entropy: Entropy) -> None:
             raise Unhealthy("no metrics to serve")
 
     health = Health(component_app({}), component_app({"metric-storage-ready": storage_ready}))
-    app = MetricsApi(Viewer(usage), nodes, pods, clock, health, config.requestheader_allowed_names)
+    app = MetricsApi(Viewer(usage), nodes, pods, clock, health, metrics, config.requestheader_allowed_names)
     serving = ServingConfig(
         config.bind_address, config.secure_port, config.cert_file, config.key_file,
         client_ca_file=config.requestheader_client_ca_file,

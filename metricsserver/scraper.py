@@ -11,8 +11,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
-
 from kplane.api.clock import Clock
 from kplane.api.errors import ApiError
 from kplane.api.types import Node
@@ -20,6 +18,7 @@ from kplane.client.informer import Informer
 from kplane.client.transport import Transport
 
 from .exposition import Point, Reading, read
+from .metrics import Metrics
 from .usage import Usage
 
 log = logging.getLogger(__name__)
@@ -33,23 +32,6 @@ class Target(NamedTuple):
 
     host: str
     port: int
-
-
-class Metrics:
-    """Upstream's metrics of scraping."""
-
-    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self.requests = Counter(
-            "metrics_server_kubelet_request",
-            "Number of requests sent to Kubelet API",
-            ["success"],
-            registry=registry,
-        )
-        self.seconds = Histogram(
-            "metrics_server_kubelet_request_duration_seconds",
-            "Duration of requests to Kubelet API in seconds",
-            registry=registry,
-        )
 
 
 class Scraper:
@@ -75,6 +57,8 @@ class Scraper:
         self._resolution = resolution
         self._transports: dict[Target, Transport] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._measured: dict[Target, str] = {}
+        """The node by whose name the requests to a server are measured."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -89,7 +73,9 @@ class Scraper:
 
     async def scrape(self) -> None:
         """One round: every node server is asked, and what the failing ones would have told is forgotten."""
+        began = self._clock.monotonic()
         targets = self._targets()
+        self._rename(targets)
         for gone in self._transports.keys() - targets.keys():
             await self._transports.pop(gone).close()
         async with asyncio.TaskGroup() as group:
@@ -100,6 +86,16 @@ class Scraper:
             if reading.node is not None and len(targets[target]) == 1:
                 points[targets[target][0]] = reading.node
         self._usage.take(points, readings.values())
+        for kind, number in self._usage.points.items():
+            self._metrics.points.labels(kind).set(number)
+        self._metrics.ticks.observe(self._clock.monotonic() - began)
+
+    def _rename(self, targets: Mapping[Target, Sequence[str]]) -> None:
+        """Servers are measured by the first of their nodes; nodes that are gone no more."""
+        named = {target: min(nodes) for target, nodes in targets.items()}
+        for node in set(self._measured.values()) - set(named.values()):
+            self._metrics.forget(node)
+        self._measured = named
 
     def _targets(self) -> Mapping[Target, list[str]]:
         """Node servers, and the nodes that each stands for."""
@@ -117,15 +113,18 @@ class Scraper:
 
     async def _ask(self, target: Target) -> Reading | None:
         async with self._places:
-            began = self._clock.monotonic()
+            began, node = self._clock.monotonic(), self._measured[target]
+            self._metrics.last_request.labels(node).set(self._clock.now().timestamp())
+            seconds = self._metrics.seconds.labels(node)
             try:
                 reading = await self._read(target)
             except ApiError as error:
                 log.warning("kubelet not read node_server=%s:%d why=%s", target.host, target.port, error)
                 self._metrics.requests.labels("false").inc()
                 return None
+            finally:
+                seconds.observe(self._clock.monotonic() - began)
             self._metrics.requests.labels("true").inc()
-            self._metrics.seconds.observe(self._clock.monotonic() - began)
             return reading
 
     async def _read(self, target: Target) -> Reading:

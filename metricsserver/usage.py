@@ -43,6 +43,11 @@ class Usage:
         self._containers = _advanced(self._containers, found)
 
     @property
+    def points(self) -> Mapping[str, int]:
+        """How many measurements are kept, by kind."""
+        return {"node": _kept(self._nodes), "container": _kept(self._containers)}
+
+    @property
     def ready(self) -> bool:
         """Whether anything can be told."""
         return any(_use(*pair) is not None for pair in self._containers.values()) or any(
@@ -56,6 +61,10 @@ class Usage:
     def container(self, key: ContainerKey) -> Use | None:
         pair = self._containers.get(key)
         return _use(*pair) if pair else None
+
+
+def _kept(pairs: Mapping[K, tuple[Point, Point | None]]) -> int:
+    return sum(1 if before is None else 2 for _, before in pairs.values())
 
 
 def _advanced(

@@ -16,8 +16,9 @@ from kplane.api.resource import Object
 from kplane.api.types import Node
 from kplane.client.transport import Response, Stream
 from kplane.metricsserver.api import Health, MetricsApi
+from kplane.metricsserver.metrics import Metrics
 from kplane.metricsserver.objects import Viewer
-from kplane.metricsserver.scraper import Metrics, Scraper, Target
+from kplane.metricsserver.scraper import Scraper, Target
 from kplane.metricsserver.usage import Usage
 from kplane.metricsserver.views import Pod
 from kplane.runtime.health import component_app
@@ -63,6 +64,7 @@ class World:
     cluster: FakeCluster
     scraper: Scraper
     app: MetricsApi
+    registry: CollectorRegistry
     kubelets: dict[Target, Kubelet] = field(default_factory=dict)
 
     def add_node(self, name: str, address: str, port: int = 10250, **options: Any) -> Kubelet:
@@ -111,9 +113,12 @@ async def world() -> AsyncIterator[World]:
         context = cluster.context()
         nodes, pods, usage = context.informer(Node), context.informer(Pod), Usage()
         kubelets: dict[Target, Kubelet] = {}
+        registry = CollectorRegistry()
+        metrics = Metrics(registry)
         scraper = Scraper(
-            nodes, usage, kubelets.__getitem__, cluster.clock, Metrics(CollectorRegistry()),
+            nodes, usage, kubelets.__getitem__, cluster.clock, metrics,
             address_types=("InternalIP", "Hostname"), resolution=15,
         )  # fmt: skip
-        app = Open(Viewer(usage), nodes, pods, cluster.clock, Health(component_app({}), component_app({})))
-        yield World(cluster, scraper, app, kubelets)
+        health = Health(component_app({}), component_app({}))
+        app = Open(Viewer(usage), nodes, pods, cluster.clock, health, metrics)
+        yield World(cluster, scraper, app, registry, kubelets)

@@ -9,8 +9,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from kplane.api.resource import Key
+from kplane.api.types import Node
 from kplane.metricsserver.api import Health, MetricsApi
 from kplane.metricsserver.objects import duration
+from kplane.metricsserver.scraper import Target
 from kplane.runtime import pki
 from kplane.runtime.health import component_app
 
@@ -204,6 +207,7 @@ async def test_only_the_front_proxy_may_ask(world: World, tmp_path: Path, name: 
     options: Any = world.app.__dict__
     world.app = MetricsApi(
         options["_viewer"], options["_nodes"], options["_pods"], world.cluster.clock, health,
+        options["_metrics"],
         ["front-proxy-client"],
     )  # fmt: skip
     shown = certificate(tmp_path, name) if name else None
@@ -221,3 +225,32 @@ async def test_only_the_front_proxy_may_ask(world: World, tmp_path: Path, name: 
 )
 def test_durations_are_written_as_go_writes_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+async def test_it_measures_itself_under_upstreams_names(world: World) -> None:
+    await measured(world)
+    world.kubelets[Target("10.0.0.2", 10250)].text = None
+    await world.scraper.scrape()
+    await world.ask(f"{BASE}/nodes/node-1")
+
+    def value(name: str, **labels: str) -> float | None:
+        return world.registry.get_sample_value(f"metrics_server_{name}", labels)
+
+    now = world.cluster.clock.now().timestamp()
+    assert value("kubelet_request_total", success="true") == 5
+    assert value("kubelet_request_total", success="false") == 1
+    assert value("kubelet_request_duration_seconds_count", node="node-2") == 3
+    assert value("kubelet_last_request_time_seconds", node="node-1") == now
+    assert value("manager_tick_duration_seconds_count") == 3
+    assert value("storage_points", type="node") == 2
+    assert value("storage_points", type="container") == 2
+    assert value("api_metric_freshness_seconds_count") == 1
+
+
+async def test_a_node_that_is_gone_is_measured_no_more(world: World) -> None:
+    await measured(world)
+    world.cluster.delete(Node, Key("", "node-2"))
+    await world.cluster.settle()
+    await world.scraper.scrape()
+    labels = {"node": "node-2"}
+    assert world.registry.get_sample_value("metrics_server_kubelet_last_request_time_seconds", labels) is None
