@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from . import sqlite_file as file
 from .background import Background
+from .sqlite_committer import Committer
 from .store import Change, CompareFailed, StoreError
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Writer:
         self.revision = file.newest_revision(connection)
         self._connection = connection
         self._committed = committed
-        self._thread = ThreadPoolExecutor(1, "store-commit") if durable else None
+        self._committer = Committer(connection) if durable else None
         self._background = Background()
         self._exclusive = asyncio.Lock()
         """Held while the connection has a transaction open."""
@@ -72,8 +72,8 @@ class Writer:
             await asyncio.wait([self._flushing])
         async with self._exclusive:
             await self._background.close()
-        if self._thread:
-            self._thread.shutdown()
+        if self._committer:
+            self._committer.close()
         self._connection.close()
 
     async def write(self, key: str, value: bytes | None, expect: int | None, expires: float | None) -> int:
@@ -153,10 +153,10 @@ class Writer:
                 return result
 
     async def _commit(self) -> None:
-        if self._thread is None:
+        if self._committer is None:
             self._connection.commit()
         else:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.commit)
+            await self._committer.commit()
 
 
 @contextmanager
