@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from .metrics import RangeMetrics
+
 Network = IPv4Network | IPv6Network
 
 MAX_BITS = 16
@@ -40,6 +42,7 @@ class Ranges:
         self._count = 1 << (size - network.prefixlen)
         self._owners: dict[int, str] = {}
         self._next = 0
+        self._metrics = RangeMetrics(str(network), self._count)
 
     @property
     def version(self) -> int:
@@ -49,10 +52,13 @@ class Ranges:
         """A free part, now of `owner`; those that were given back last come last. Raises Exhausted."""
         if len(self._owners) >= self._count:
             raise Exhausted
+        tries = 1
         while self._next in self._owners:
             self._next = (self._next + 1) % self._count
+            tries += 1
         index, self._next = self._next, (self._next + 1) % self._count
         self._owners[index] = owner
+        self._metrics.taken(1, len(self._owners), tries)
         return self._part(index)
 
     def occupy(self, network: Network, owner: str) -> bool:
@@ -61,14 +67,18 @@ class Ranges:
         indexes = self._indexes(network)
         if any(self._owners.get(index, owner) != owner for index in indexes):
             return False
+        before = len(self._owners)
         self._owners.update(dict.fromkeys(indexes, owner))
+        self._metrics.taken(len(self._owners) - before, len(self._owners))
         return True
 
     def release(self, network: Network, owner: str) -> None:
         """Give back what is the owner's."""
+        before = len(self._owners)
         for index in self._indexes(network):
             if self._owners.get(index) == owner:
                 del self._owners[index]
+        self._metrics.released(before - len(self._owners), len(self._owners))
 
     def covers(self, network: Network) -> bool:
         return network.version == self.version and network.overlaps(self._network)

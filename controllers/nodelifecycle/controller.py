@@ -96,6 +96,7 @@ class NodeLifecycleController:
         period = self._options.node_monitor_period
         if self._looked is None or now - self._looked >= period:
             await self._look(now)
+            metrics.all_nodes_seconds.observe(self._clock.monotonic() - now)
             self._looked = now
         await self._give_up()
         now = self._clock.monotonic()
@@ -125,7 +126,7 @@ class NodeLifecycleController:
         self._observe(nodes, self._leases.list(), now)
         if not await self._in_touch(nodes, now):
             return
-        verdicts = [verdict for node in nodes if (verdict := await self._judge(node, now))]
+        verdicts = [verdict for node in nodes if (verdict := await self._timed(node, now))]
         await self._update_zones(verdicts, now)
         unsettled = [verdict for verdict in verdicts if not verdict.settled]
         for error in await attempt_all([self._act(verdict) for verdict in unsettled]):
@@ -168,6 +169,12 @@ class NodeLifecycleController:
             self._out_of_touch = False
             self._heartbeats.forgive(now)
         return True
+
+    async def _timed(self, node: Node, now: float) -> _Verdict | None:
+        began = self._clock.monotonic()
+        verdict = await self._judge(node, now)
+        metrics.node_seconds.observe(self._clock.monotonic() - began)
+        return verdict
 
     async def _judge(self, node: Node, now: float) -> _Verdict | None:
         """Mark the node Unknown if its time is over; None if that fails."""

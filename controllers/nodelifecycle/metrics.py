@@ -18,6 +18,16 @@ _GIVEN_UP = Counter(
     "Number of Node evictions that happened since current instance of NodeController started.",
     ["zone"],
 )
+node_seconds = Histogram(
+    "node_collector_update_node_health_duration_seconds",
+    "Duration in seconds for NodeController to update the health of a single node.",
+    buckets=tuple(0.001 * 4**power for power in range(8)),
+)
+all_nodes_seconds = Histogram(
+    "node_collector_update_all_nodes_health_duration_seconds",
+    "Duration in seconds for NodeController to update the health of all nodes.",
+    buckets=tuple(0.01 * 4**power for power in range(8)),
+)
 evicted_pods = Counter(
     "taint_eviction_controller_pod_deletions_total",
     "Total number of Pods deleted by TaintEvictionController since its start.",

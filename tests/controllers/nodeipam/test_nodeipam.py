@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from kplane.api.clock import Entropy
 from kplane.api.errors import Conflict, InternalError
@@ -113,3 +114,21 @@ def test_parts_of_a_network_are_given_out_until_none_is_left() -> None:
 def test_networks_that_cannot_be_divided_are_refused(network: str, size: int) -> None:
     with pytest.raises(BadNetwork):
         Ranges(ip_network(network), size)
+
+
+def test_what_is_given_out_and_back_is_counted() -> None:
+    def sample(name: str) -> float:
+        found = REGISTRY.get_sample_value(f"node_ipam_controller_{name}", {"clusterCIDR": "10.99.0.0/22"})
+        return found or 0.0
+
+    ranges = Ranges(ip_network("10.99.0.0/22"), 24)
+    ranges.occupy(ip_network("10.99.0.0/24"), "a")
+    second = ranges.take("b")
+    ranges.take("c")
+    ranges.release(second, "b")
+
+    assert sample("cirdset_max_cidrs") == 4
+    assert sample("cidrset_cidrs_allocations_total") == 3
+    assert sample("cidrset_cidrs_releases_total") == 1
+    assert sample("cidrset_usage_cidrs") == 0.5
+    assert sample("cidrset_allocation_tries_per_request_sum") == 3
