@@ -60,7 +60,7 @@ from .flowcontrol.seats import Stored
 from .http.app import build_app
 from .http.boundary import Boundary
 from .http.componentstatuses import ComponentStatuses
-from .http.connects import admitted
+from .http.connects import admitted, creating
 from .http.eviction import Evictions
 from .http.issuerinfo import issuer_routes
 from .http.metrics import RequestMetrics
@@ -332,7 +332,9 @@ class ApiServer:
             clock=self._clock,
             entropy=self._entropy,
             handlers=self._handlers(reviews),
-            streams=admitted(self._stream_handlers(), self._scheme.rows, self._admission.chain),
+            streams=admitted(
+                creating(self._stream_handlers(), self._authorizer), self._scheme.rows, self._admission.chain
+            ),
         )
 
     @property

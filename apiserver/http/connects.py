@@ -1,5 +1,5 @@
-"""Admission of connections: exec, attach and port forwarding are the operation CONNECT, whose object is made
-of the request's query.
+"""Connections: exec, attach and port forwarding are for those who may create them, and they are the operation
+CONNECT of admission, whose object is made of the request's query.
 """
 
 from __future__ import annotations
@@ -7,16 +7,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
+from msgspec import structs
 from starlette.types import Receive, Scope, Send
 
 from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo
 
 from ..admission.chain import Attributes, Chain, Operation
+from ..auth.authorizer import Authorizer, attributes_of, refusal
 from .call import Call
 from .requestinfo import is_true
 from .resources import StreamHandler
 
+REACHING = ("exec", "attach", "portforward")
 _FLAGS = ("stdin", "stdout", "stderr", "tty")
 
 
@@ -54,6 +57,37 @@ class AdmittedStream:
         await self._admission.admit(attributes)
         await self._admission.validate(attributes)
         await self._handler(call, row, scope, receive, send)
+
+
+class CreatingStream:
+    """A handler of exec and its like, for those who may create them, by whatever method they ask: a WebSocket
+    begins with a GET, and who may get must not be able to run anything."""
+
+    def __init__(self, handler: StreamHandler, authorizer: Authorizer) -> None:
+        self._handler = handler
+        self._authorizer = authorizer
+
+    async def __call__(
+        self, call: Call, row: ResourceInfo, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Raises Forbidden."""
+        if call.info.verb != "create":
+            asked = structs.replace(attributes_of(call.user, call.info), verb="create")
+            verdict = await self._authorizer.authorize(asked)
+            if not verdict.allowed:
+                raise refusal(asked, ": ".join(filter(None, (verdict.error, verdict.reason))))
+        await self._handler(call, row, scope, receive, send)
+
+
+def creating(
+    streams: Mapping[tuple[str, str, str], StreamHandler], authorizer: Authorizer
+) -> Mapping[tuple[str, str, str], StreamHandler]:
+    """The handlers by (group, plural, subresource), those that reach into Pods for who may create them."""
+    reaching = [("", "pods", subresource) for subresource in REACHING]
+    return {
+        key: CreatingStream(handler, authorizer) if key in reaching else handler
+        for key, handler in streams.items()
+    }
 
 
 def admitted(
