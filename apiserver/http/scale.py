@@ -16,7 +16,7 @@ from kplane.api.apply import Writer, apply
 from kplane.api.apply.scaling import SCALE_VERSION, Places, entries_of_parent, entries_of_scale
 from kplane.api.apply.shape import shape_of
 from kplane.api.apply.versions import SameVersion
-from kplane.api.errors import InternalError, invalid
+from kplane.api.errors import InternalError, NotFound, invalid, not_found
 from kplane.api.field import Path
 from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo, ScalePaths
@@ -43,6 +43,17 @@ SCALE = ResourceInfo(
 )
 _CLUSTER_SCALE = replace(SCALE, namespaced=False)
 _COPIED = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+_MISSING = {
+    ("apps", "deployments"): ("deployments/scale", "apps"),
+    ("apps", "replicasets"): ("replicasets/scale", "apps"),
+    ("", "replicationcontrollers"): ("replicationcontrollers/scale", "autoscaling"),
+}
+"""What upstream calls the Scale of what is not there; of everything else, the workload itself."""
+
+
+def _missing(row: ResourceInfo, name: str) -> NotFound:
+    plural, group = _MISSING.get((row.group, row.plural), (row.plural, row.group))
+    return not_found(plural, group, name)
 
 
 class ScaleApi:
@@ -58,7 +69,7 @@ class ScaleApi:
         if call.info.verb == "get":
             item = await registry.cache.get(*key)
             if item is None:
-                raise registry.missing(key.name)
+                raise _missing(row, key.name)
             found = codec.decode(await registry.served(item.wire))
             if row.custom and row.custom.scale:
                 require_replicas(row.custom.scale, found)

@@ -213,13 +213,12 @@ class HorizontalPodAutoscalerController:
         known = self._resources.get((group, kind))
         if known is None:
             try:
-                self._resources.update((await discover(self._client)).by_kind())
+                self._resources.update((await discover(self._client, group)).by_kind())
             except ApiError as error:
                 raise NoReplicas(str(error)) from error
             known = self._resources.get((group, kind))
         if known is None:
-            version = api_version.rpartition("/")[2]
-            raise NoReplicas(f'no matches for kind "{kind}" in group "{group}" (version {version})')
+            raise NoReplicas(f'no matches for kind "{kind}" in group "{group}"')
         return known
 
     async def _judge(

@@ -134,3 +134,19 @@ async def test_some_namespaces_are_there_from_the_start_for_ever(api: Api, name:
 
     assert (answer.code, answer.body["reason"]) == (403, "Forbidden")
     assert answer.body["message"] == f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/apis/apps/v1/namespaces/default/deployments", "deployments/scale.apps"),
+        ("/apis/apps/v1/namespaces/default/replicasets", "replicasets/scale.apps"),
+        ("/apis/apps/v1/namespaces/default/statefulsets", "statefulsets.apps"),
+        ("/api/v1/namespaces/default/replicationcontrollers", "replicationcontrollers/scale.autoscaling"),
+    ],
+)
+async def test_the_scale_of_what_is_not_there_is_named_as_upstream_names_it(
+    api: Api, path: str, named: str
+) -> None:
+    answer = await api("GET", f"{path}/none/scale")
+    assert (answer.code, answer.body["message"]) == (404, f'{named} "none" not found')

@@ -308,7 +308,7 @@ async def test_a_missing_target_is_told(scaled: ScaledCluster) -> None:
     scaled.cluster.load(scaler(scaleTargetRef=target))
     run(scaled)
     await scaled.cluster.settle()
-    why = 'no matches for kind "Nothing" in group "example.com" (version v1)'
+    why = 'no matches for kind "Nothing" in group "example.com"'
     assert says(scaled, "AbleToScale") == (
         "False", "FailedGetScale",
         f"the HPA controller was unable to get the target's current scale: {why}",
