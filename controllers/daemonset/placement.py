@@ -23,6 +23,7 @@ from kplane.api.types.meta import Part
 
 from ..deployment.template import with_labels
 from ..history import POD_LABEL
+from ..nodes import tolerates
 from ..pods import from_template
 
 GENERATION_LABEL = "pod-template-generation"
@@ -89,15 +90,7 @@ class Placement:
         return any(_matches(term, node) for term in affinity.required.node_selector_terms)
 
     def _tolerates(self, taint: Taint) -> bool:
-        return any(_tolerates(toleration, taint) for toleration in self.tolerations)
-
-
-def _tolerates(toleration: Toleration, taint: Taint) -> bool:
-    if toleration.effect not in ("", taint.effect) or toleration.key not in ("", taint.key):
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return toleration.operator in ("", "Equal") and toleration.value == taint.value
+        return any(tolerates(toleration, taint) for toleration in self.tolerations)
 
 
 def _matches(term: NodeSelectorTerm, node: Node) -> bool:

@@ -25,6 +25,7 @@ from ..adoption import Adoption, adopters, selector_of
 from ..batches import attempt_all, namespace_is_terminating, slow_start
 from ..gathering import pause
 from ..pods import next_availability
+from . import metrics
 from .claims import Claims
 from .identity import (
     has_identity,
@@ -77,6 +78,7 @@ class StatefulSetController:
         sts = self._sets.get(key)
         if sts is None:
             self._writes.forget(key)
+            metrics.forget(key)
             return None
         selector = selector_of(sts)
         # The cache lags behind our own writes; a decision on it would come a step too early.
@@ -109,6 +111,8 @@ class StatefulSetController:
         """Take the planned step, stage by stage; returns the first failure, which ends it."""
         step = plan(sts, pods, update.metadata.name, self._clock.now())
         _log(sts.key, step)
+        if step.down is not None:
+            metrics.observe(sts, step.down)
 
         ordinals = iter(step.create)
 

@@ -35,6 +35,8 @@ class Plan:
     """Condemned Pods that go now."""
     update: list[Pod] = field(default_factory=list)
     """Pods of an old revision that go now, to come back with the new one."""
+    down: int | None = None
+    """How many of the Pods that there should be are not available; None while updates have to wait."""
 
 
 def is_parallel(sts: StatefulSet) -> bool:
@@ -60,7 +62,8 @@ def plan(sts: StatefulSet, pods: Sequence[Pod], update_revision: str, now: datet
     condemned = sorted((pod for pod in pods if not in_range(sts, pod)), key=ordinal_of, reverse=True)
     step.condemned = condemned
     if _condemned(sts, replicas, condemned, step, now) and sts.spec.update_strategy.type != "OnDelete":
-        step.update = updates(sts, replicas, update_revision, now)
+        step.down = sum(pod is None or not healthy(sts, pod, now) for pod in replicas)
+        step.update = updates(sts, replicas, update_revision, step.down, now)
     return step
 
 
@@ -96,9 +99,9 @@ def _condemned(
 
 
 def updates(
-    sts: StatefulSet, replicas: Sequence[Pod | None], update_revision: str, now: datetime
+    sts: StatefulSet, replicas: Sequence[Pod | None], update_revision: str, down: int, now: datetime
 ) -> list[Pod]:
-    """The Pods of old revisions to take away, highest ordinal first.
+    """The Pods of old revisions to take away, highest ordinal first, when so many are `down` already.
 
     An ordered set gets here only with Pods that are all healthy. In a parallel one, those that are down
     anyway go all at once, whatever maxUnavailable says: it may be the old revision that keeps them down.
@@ -107,7 +110,6 @@ def updates(
     old = [pod for pod in replicas if pod and _outdated(pod, update_revision) and ordinal_of(pod) >= first]
     old.reverse()
     broken = [pod for pod in old if not healthy(sts, pod, now)]
-    down = sum(pod is None or not healthy(sts, pod, now) for pod in replicas)
     spare = max(max_unavailable(sts) - down, 0)
     return broken + [pod for pod in old if healthy(sts, pod, now)][:spare]
 

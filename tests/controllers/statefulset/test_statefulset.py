@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from kplane.api.clock import Entropy, rfc3339
 from kplane.api.errors import Forbidden, InternalError
@@ -402,6 +403,28 @@ async def test_changes_of_many_pods_cost_a_parallel_set_few_steps(
     await cluster.advance(1)
 
     assert (steps < MANY / 2) is few
+
+
+async def test_pods_that_are_down_are_counted_as_long_as_the_set_lives(cluster: FakeCluster) -> None:
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}}
+    cluster.load(make_statefulset(replicas=3, podManagementPolicy="Parallel", updateStrategy=rolling))
+    run(cluster)
+    await cluster.settle()
+
+    assert (measured("max_unavailable"), measured("unavailable_replicas")) == (2, 3)
+
+    cluster.delete(StatefulSet, KEY)
+    await cluster.settle()
+    assert (measured("max_unavailable"), measured("unavailable_replicas")) == (None, None)
+
+
+def measured(name: str) -> float | None:
+    labels = {
+        "statefulset_namespace": "default",
+        "statefulset_name": "web",
+        "pod_management_policy": "Parallel",
+    }
+    return REGISTRY.get_sample_value(f"statefulset_controller_statefulset_{name}", labels)
 
 
 def _stored_with(cluster: FakeCluster, **spec: Any) -> Object:
