@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 import re
+from argparse import ArgumentTypeError
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,10 @@ class Config:
     secondary_node_eviction_rate: float = 0.01
     unhealthy_zone_threshold: float = 0.55
     large_cluster_size_threshold: int = 50
+    enable_garbage_collector: bool = True
+    namespace_sync_period: float = 300
+    """Longest time between two looks at a namespace that is being deleted."""
+    feature_gates: Mapping[str, bool] = field(default_factory=dict)
     terminated_pod_gc_threshold: int = 12500
     """Finished Pods that are kept; 0 for all."""
     allocate_node_cidrs: bool = False
@@ -118,6 +123,7 @@ def parse(argv: Sequence[str] | None, known: Mapping[str, tuple[str, int]]) -> C
     }
     if any(count < 1 for count in workers.values()):
         raise Fatal("the number of concurrent syncs must be at least 1")
+    options["feature_gates"] = _gates(options["feature_gates"])
     options["signing_files"] = signing.files(options)
     networkflags.settle(options)
     storageflags.settle(options)
@@ -168,6 +174,9 @@ def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
     add("--secondary-node-eviction-rate", type=float, default=0.01, help="the same in an unhealthy zone")
     add("--unhealthy-zone-threshold", type=float, default=0.55, help="share of lost nodes of such a zone")
     add("--large-cluster-size-threshold", type=int, default=50, help="zones up to this lose no nodes then")
+    add("--enable-garbage-collector", type=flag_bool, nargs="?", const=True, default=True)
+    add("--namespace-sync-period", type=_seconds, default=300.0, help="time between two looks at a namespace")
+    add("--feature-gates", action="append", default=[], help="as Name=true, with commas between them")
     add("--terminated-pod-gc-threshold", type=int, default=12500, help="finished Pods to keep; 0 for all")
     add("--resource-quota-sync-period", type=_seconds, default=300.0, help="time between two counts")
     hpa = "horizontal-pod-autoscaler"
@@ -183,6 +192,20 @@ def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
     add(f"--{hpa}-initial-readiness-delay", dest="hpa_initial_readiness_delay", type=_seconds, default=30.0)
     add("--v", dest="verbosity", type=int, default=0, help="how much to log")
     return parser
+
+
+def _gates(texts: Sequence[str]) -> dict[str, bool]:
+    """Later ones count. Raises Fatal."""
+    found: dict[str, bool] = {}
+    for pair in filter(None, (part.strip() for text in texts for part in text.split(","))):
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise Fatal(f"missing bool value for {name}")
+        try:
+            found[name] = flag_bool(value)
+        except ArgumentTypeError as error:
+            raise Fatal(f"invalid value of {name}={value}, err: {error}") from error
+    return found
 
 
 def _seconds(text: str) -> float:

@@ -34,6 +34,9 @@ PUBLISHERS = (
 )
 """They publish the file of `--root-ca-file`."""
 
+DEVICE_TAINTS = "DRADeviceTaints"
+"""Name of a feature gate; what `--feature-gates` says of others has no effect here."""
+
 STUCK_SECONDS = 300.0
 """Longer than any request to the API server takes, with all its retries."""
 
@@ -119,6 +122,10 @@ class Manager:
             names = [name for name in names if name != "serviceaccount-token-controller"]
         if not self._config.signing_files:
             names = [name for name in names if name != "certificatesigningrequest-signing-controller"]
+        if not self._config.enable_garbage_collector:
+            names = [name for name in names if name != "garbage-collector-controller"]
+        if not self._config.feature_gates.get(DEVICE_TAINTS, True):
+            names = [name for name in names if name != "device-taint-eviction-controller"]
         if not self._config.allocate_node_cidrs:
             names = [name for name in names if name != "node-ipam-controller"]
         return names

@@ -24,6 +24,7 @@ from kplane.client.rest import Client
 from kplane.client.workqueue import Requeue
 
 from .batches import attempt_all
+from .config import Config
 from .discovery import Discovered, Served, discover
 from .status import conditions_body, guarded
 
@@ -157,6 +158,7 @@ class NamespaceController:
         self._client = ctx.client
         self._clock = ctx.clock
         self._queue = ctx.queue
+        self._sync_period = (ctx.options or Config()).namespace_sync_period
         self._namespaces = ctx.informer(Namespace)
         self._pods = ctx.informer(Pod)
         self._namespaces.on_change(self._wake)
@@ -196,7 +198,7 @@ class NamespaceController:
         if remains.errors or remains.discovery.failures:
             log.warning("deletion failed key=%s why=%s", key, "; ".join(remains.errors) or "discovery")
             return Requeue(FAILURE_WAIT)
-        return Requeue(remains.wait / 2 + 1)
+        return Requeue(min(remains.wait / 2 + 1, self._sync_period))
 
     async def _show(self, namespace: Namespace, remains: Remains) -> Namespace:
         """Write conditions once there is something to wait for; a namespace that goes at once shows none."""

@@ -27,6 +27,7 @@ from kplane.client.controller import Context
 from kplane.client.rest import PatchType
 from kplane.client.workqueue import Requeue
 
+from ..config import Config
 from ..ending import Cause, disrupted_status, end
 from ..resourceclaim.views import ResourceClaim
 from . import metrics, status
@@ -49,6 +50,7 @@ log = logging.getLogger(__name__)
 CAUSE = Cause("DeletionByDeviceTaintManager", "Device Taint manager: deleting due to NoExecute taint")
 EVENT = "DeviceTaintManagerEviction"
 POOL = "pool of devices"
+RULES_GATE = "DRADeviceTaintRules"
 
 
 class DeviceTaintEvictionController:
@@ -59,7 +61,9 @@ class DeviceTaintEvictionController:
         self._pods = ctx.informer(Pod)
         self._claims = ctx.informer(ResourceClaim)
         self._slices = ctx.informer(ResourceSlice)
-        self._rules = ctx.informer(DeviceTaintRule)
+        # Where the gate is off the API server may not even know such rules.
+        gates = (ctx.options or Config()).feature_gates
+        self._rules = ctx.informer(DeviceTaintRule) if gates.get(RULES_GATE, True) else None
         self._planned: dict[Key, Eviction] = {}
         """Pods that have to go, and did not yet."""
         self._evicted: Counter[str] = Counter()
@@ -73,7 +77,8 @@ class DeviceTaintEvictionController:
         self._pods.on_change(self._pod_changed)
         self._claims.on_change(self._claim_changed)
         self._slices.on_change(self._slice_changed)
-        self._rules.on_change(self._rule_changed)
+        if self._rules is not None:
+            self._rules.on_change(self._rule_changed)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         if new is None:
@@ -132,7 +137,8 @@ class DeviceTaintEvictionController:
         return None
 
     def _eviction(self, pod: Pod) -> Eviction | None:
-        rules = [rule for rule in self._rules.list() if rule.spec.taint.effect == NO_EXECUTE]
+        known = self._rules.list() if self._rules is not None else ()
+        rules = [rule for rule in known if rule.spec.taint.effect == NO_EXECUTE]
         return pod_eviction(pod, rules, self._world)
 
     def _cancel(self, key: Key, pod: Pod | None) -> None:
@@ -157,8 +163,11 @@ class DeviceTaintEvictionController:
         self._tell_later(eviction)
 
     def _exists(self, uid: str, name: str) -> bool:
-        rule = self._rules.get(Key("", name))
+        rule = self._rule(Key("", name))
         return rule is not None and rule.metadata.uid == uid
+
+    def _rule(self, key: Key) -> DeviceTaintRule | None:
+        return self._rules.get(key) if self._rules is not None else None
 
     def _tell_later(self, eviction: Eviction) -> None:
         """Not at once: more Pods may follow, and the caches lag behind."""
@@ -167,7 +176,7 @@ class DeviceTaintEvictionController:
 
     async def _tell(self, key: Key) -> Requeue | None:
         """Bring the status of a rule up to date, not too often."""
-        rule = self._rules.get(key)
+        rule = self._rule(key)
         if rule is None:
             return None
         now = self._clock.now()

@@ -73,6 +73,12 @@ def test_controllers_are_chosen_by_name(flag: str, enabled: set[str]) -> None:
     assert {name for name in KNOWN if config.enabled(name)} == enabled
 
 
+def test_feature_gates_are_read_and_the_last_word_counts() -> None:
+    config = parse(["--feature-gates=One=true,Two=false", "--feature-gates=Two=true"], KNOWN)
+
+    assert config.feature_gates == {"One": True, "Two": True}
+
+
 @pytest.mark.parametrize(
     ("argument", "said"),
     [
@@ -97,6 +103,8 @@ def test_controllers_are_chosen_by_name(flag: str, enabled: set[str]) -> None:
             ["--allocate-node-cidrs", "--cluster-cidr=fd00::/32"], "node CIDR size is too big", id="too-many"
         ),
         pytest.param("--mirroring-max-endpoints-per-subset=0", "from 1 to 1000", id="mirrored"),
+        pytest.param("--feature-gates=DRADeviceTaints", "missing bool value for DRADeviceTaints", id="gate"),
+        pytest.param("--feature-gates=X=perhaps", "invalid value of X=perhaps", id="gate-value"),
         pytest.param("--nonsense", "unrecognized arguments", id="flag"),
     ],
 )

@@ -44,6 +44,23 @@ async def test_controllers_that_were_not_chosen_do_nothing(discoverable: FakeClu
     assert list(discoverable.list(Pod)) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "left_out"),
+    [
+        pytest.param({"enable_garbage_collector": False}, "garbage-collector-controller", id="collector"),
+        pytest.param(
+            {"feature_gates": {"DRADeviceTaints": False}}, "device-taint-eviction-controller", id="gate"
+        ),
+    ],
+)
+async def test_flags_leave_controllers_out(
+    discoverable: FakeCluster, options: dict[str, Any], left_out: str
+) -> None:
+    everything, fewer = manager(discoverable).checks(), manager(discoverable, **options).checks()
+
+    assert everything.keys() - fewer.keys() == {left_out}
+
+
 async def test_an_unreachable_server_is_waited_for(discoverable: FakeCluster) -> None:
     discoverable.load(make_deployment(replicas=2))
     methods = ("GET", "POST", "PATCH", "WATCH")

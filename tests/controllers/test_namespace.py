@@ -11,6 +11,8 @@ from kplane.api.errors import InternalError
 from kplane.api.resource import Key, Object
 from kplane.api.types import ConfigMap, Namespace, Pod, Secret
 from kplane.api.types.meta import condition
+from kplane.client.workqueue import Requeue
+from kplane.controllers.config import Config
 from kplane.controllers.namespace import PAGE, NamespaceController
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.objects import make_configmap, make_namespace, make_pod, make_secret
@@ -112,6 +114,17 @@ async def test_finalizers_of_content_are_shown_and_waited_for(discoverable: Any)
     )
     assert failure[:2] == ("False", "ContentDeleted")
     assert discoverable.get(Namespace, KEY) is None
+
+
+async def test_a_namespace_is_looked_at_once_in_every_sync_period(discoverable: Any) -> None:
+    pod = make_pod("slow", "doomed", node="node-1")
+    patient = {"terminationGracePeriodSeconds": 3600}
+    discoverable.load(doomed(discoverable), pod | {"spec": pod["spec"] | patient})
+    options = Config(namespace_sync_period=100)
+    controller = NamespaceController(discoverable.context("namespace-controller", options=options))
+    await discoverable.advance(10)
+
+    assert await controller.reconcile(KEY) == Requeue(100)
 
 
 @pytest.mark.slow

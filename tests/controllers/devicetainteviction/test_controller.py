@@ -11,6 +11,7 @@ from kplane.api.errors import InternalError
 from kplane.api.resource import Key, Object
 from kplane.api.types import Condition, Pod
 from kplane.api.types.meta import condition
+from kplane.controllers.config import Config
 from kplane.controllers.devicetainteviction import DeviceTaintEvictionController
 from kplane.controllers.devicetainteviction.views import DeviceTaintRule, ResourceSlice
 from kplane.testing.cluster import FakeCluster
@@ -26,8 +27,8 @@ AGAIN = (
 )
 
 
-def run(cluster: FakeCluster) -> None:
-    context = cluster.context("device-taint-eviction-controller")
+def run(cluster: FakeCluster, **options: Any) -> None:
+    context = cluster.context("device-taint-eviction-controller", options=Config(**options))
     cluster.start(context.queue.run(DeviceTaintEvictionController(context).reconcile, 2))
 
 
@@ -373,3 +374,13 @@ async def test_the_status_is_not_written_again_within_ten_seconds(cluster: FakeC
 
     assert before == early == ("False", "NotStarted", "")
     assert said(cluster) == ("True", "PodsPendingEviction", "1 pod needs to be evicted in 1 namespace.")
+
+
+async def test_rules_are_nothing_where_their_gate_is_off(cluster: FakeCluster) -> None:
+    load_users(cluster)
+    cluster.load(make_taint_rule())
+    run(cluster, feature_gates={"DRADeviceTaintRules": False})
+    await cluster.settle()
+
+    assert alive(cluster) == {"web"}
+    assert said(cluster) is None
