@@ -52,7 +52,8 @@ def render(call: Call, obj: Object, output: Output) -> bytes:
 async def render_list(call: Call, listing: Object, output: Output, clock: Clock) -> bytes:
     """A list, whose `items` come last. JSON is written in no time; anything else takes so long for thousands
     of objects that other requests are let in between."""
-    items = listing["items"]
+    # A Table has rows.
+    items = listing.get("items")
     if output.media_type == JSON or not items:
         return render(call, listing, output)
     in_yaml = output.media_type == YAML
