@@ -41,6 +41,8 @@ TOKEN_REQUEST = ResourceInfo(
 )
 ISSUED = "authentication.kubernetes.io/issued-credential-id"
 """Audit annotation: which token was issued; never the token."""
+_WEBHOOKS = ("admissionregistration.k8s.io", "v1")
+_WEBHOOK_KINDS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 _BINDABLE = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
 
 
@@ -73,7 +75,8 @@ class TokenRequests:
 
         def complete(request: Object) -> None:
             _check_names(request, key)
-            self._complete(request, key, rfc3339(now))
+            _check_account(request, account)
+            self._complete(request, account, rfc3339(now))
             if faults := list(_faults(request["spec"])):
                 raise invalid("TokenRequest", TOKEN_REQUEST.group, "", faults)
 
@@ -97,9 +100,10 @@ class TokenRequests:
         }
         return object_response(call, request, 201)
 
-    def _complete(self, request: Object, key: Key, now: str) -> None:
+    def _complete(self, request: Object, account: Object, now: str) -> None:
         meta, spec = request["metadata"], request["spec"]
-        meta |= {"name": key.name, "namespace": key.namespace, "creationTimestamp": now}
+        meta |= {name: account["metadata"][name] for name in ("name", "namespace", "uid")}
+        meta["creationTimestamp"] = now
         if not spec.get("audiences"):
             spec["audiences"] = list(self._settings.audiences)
         request.pop("status", None)
@@ -118,7 +122,10 @@ class TokenRequests:
         kind, version = reference.get("kind", ""), reference.get("apiVersion", "")
         group, _, version = version.rpartition("/")
         if group or kind not in _BINDABLE:
-            raise BadRequest(f"cannot bind token to object of type {group}/{version}, Kind={kind}")
+            told = f"cannot bind token to object of type {group}/{version}, Kind={kind}"
+            if (group, version) == _WEBHOOKS and kind in _WEBHOOK_KINDS:
+                told += " (feature gate APIServerWebhookAuthenticationToken is disabled)"
+            raise BadRequest(told)
         namespace = "" if kind == "Node" else key.namespace
         found = await self._read(_BINDABLE[kind], Key(namespace, reference.get("name", "")))
         _check_uid(reference, found)
@@ -163,6 +170,15 @@ def _check_names(request: Object, key: Key) -> None:
         if given and given != wanted:
             fault = Path("metadata").child(name).invalid(given, what)
             raise invalid("TokenRequest", TOKEN_REQUEST.group, key.name, [fault])
+
+
+def _check_account(request: Object, account: Object) -> None:
+    """That it is the account that is meant, and none that was made under its name since. Raises Conflict."""
+    uid, meta = request["metadata"].get("uid"), account["metadata"]
+    if uid and uid != meta["uid"]:
+        told = f"({uid}) does not match the UID of the service account ({meta['uid']})"
+        why = f"the UID in the token request {told}"
+        raise conflict("TokenRequest", TOKEN_REQUEST.group, meta["name"], why)
 
 
 def _check_uid(reference: Object, found: Object) -> None:

@@ -46,6 +46,35 @@ async def test_a_token_says_who_it_is_for(accounts: Accounts) -> None:
     assert found["nbf"] == found["iat"]
 
 
+async def test_a_token_is_for_the_account_that_is_meant(accounts: Accounts) -> None:
+    """And for none that was made under its name since."""
+    account = (await accounts.api("GET", f"{ACCOUNTS}/robot")).body
+    uid, path = account["metadata"]["uid"], f"{ACCOUNTS}/robot/token"
+
+    assert (await accounts.request()).body["metadata"]["uid"] == uid
+    assert (await accounts.api("POST", path, {"metadata": {"uid": uid}, "spec": {}})).code == 201
+    answer = await accounts.api("POST", path, {"metadata": {"uid": "former"}, "spec": {}})
+
+    assert answer.code == 409
+    assert answer.body["message"] == (
+        'Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "robot": the UID in the token'
+        f" request (former) does not match the UID of the service account ({uid})"
+    )
+
+
+async def test_a_token_is_not_bound_to_a_webhook(accounts: Accounts) -> None:
+    kind = "ValidatingWebhookConfiguration"
+    reference = {"kind": kind, "apiVersion": "admissionregistration.k8s.io/v1", "name": "hook"}
+
+    answer = await accounts.request(boundObjectRef=reference)
+
+    assert (answer.code, answer.body["message"]) == (
+        400,
+        f"cannot bind token to object of type admissionregistration.k8s.io/v1, Kind={kind}"
+        " (feature gate APIServerWebhookAuthenticationToken is disabled)",
+    )
+
+
 async def test_a_token_makes_its_bearer_the_account(accounts: Accounts) -> None:
     token = await accounts.token()
 
