@@ -7,7 +7,7 @@ or not. An owner that was only heard of is a virtual node until it is seen, or f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kplane.api.resource import Resource
 from kplane.api.types import OwnerReference, PartialObjectMetadata
@@ -17,7 +17,7 @@ FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Where an object is, or is said to be."""
 
@@ -28,17 +28,30 @@ class Identity:
     uid: str
 
 
-@dataclass(eq=False)
+NOBODY: frozenset[Node] = frozenset()
+
+
+@dataclass(eq=False, slots=True)
 class Node:
-    """One object. `deleting` and what follows from its finalizers never turn back."""
+    """One object. `deleting` and what follows from its finalizers never turn back. There is one for every
+    object of the cluster, and nearly all of them own nothing: only owners have a set of their own."""
 
     identity: Identity
     owners: tuple[OwnerReference, ...] = ()
-    dependents: set[Node] = field(default_factory=set)
+    dependents: set[Node] | frozenset[Node] = NOBODY
     virtual: bool = False
     deleting: bool = False
     waits_for_dependents: bool = False
     orphans_dependents: bool = False
+
+    def add(self, dependent: Node) -> None:
+        if not isinstance(self.dependents, set):
+            self.dependents = set()
+        self.dependents.add(dependent)
+
+    def discard(self, dependent: Node) -> None:
+        if isinstance(self.dependents, set):
+            self.dependents.discard(dependent)
 
     @property
     def blocking(self) -> list[Node]:
@@ -87,9 +100,9 @@ class Graph:
         if node is None:
             return
         # One that owns itself is not survived by its dependent.
-        node.dependents.discard(node)
+        node.discard(node)
         for owner in self._owners_of(node.owners):
-            owner.dependents.discard(node)
+            owner.discard(node)
             if owner.waits_for_dependents:
                 self._wake(owner)
             elif owner.virtual and not owner.dependents:
@@ -129,7 +142,7 @@ class Graph:
             return
         node.owners = owners
         for owner in self._owners_of(gone):
-            owner.dependents.discard(node)
+            owner.discard(node)
             if owner.virtual and not owner.dependents:
                 self._nodes.pop(owner.identity.uid, None)
         for owner in self._owners_of(unblocked):
@@ -150,7 +163,7 @@ class Graph:
         elif not owner.virtual and not names(reference, namespace, owner.identity):
             self._invalid(node, reference)
             self._wake(node)
-        owner.dependents.add(node)
+        owner.add(node)
         if owner.virtual:
             # The owner may never come: whether the dependent is garbage is looked up live.
             self._wake(node)
