@@ -18,6 +18,7 @@ from kplane.api.scheme import ResourceInfo, Scheme
 
 from ..registry import evictions
 from ..registry.deletion import DeleteOptions
+from ..registry.metadata import bind_namespace
 from ..registry.registry import Registries
 from ..registry.writing import Author
 from ..storage import codec
@@ -55,7 +56,8 @@ class Evictions:
     async def __call__(self, call: Call, row: ResourceInfo) -> Response:
         eviction = await read_object(call, EVICTION, "CreateOptions")
         name = call.info.name
-        if eviction["metadata"].get("name", name) != name:
+        bind_namespace(eviction, call.info.namespace)
+        if eviction["metadata"].get("name", "") != name:
             raise BadRequest("name in URL does not match name in Eviction object")
         request = read_options(eviction.get("deleteOptions") or {})
         author = replace(

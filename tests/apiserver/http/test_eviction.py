@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from kplane.apiserver.registry.evictions import matching
+
 from ..conftest import Answer, Api, pod
 
 PODS = "/api/v1/namespaces/default/pods"
@@ -215,3 +217,33 @@ async def test_of_many_evictions_at_once_only_the_allowed_ones_happen(api: Api) 
     assert [await is_going(api, name) for name in names].count(True) == 3
     status = await status_of(api)
     assert (status["disruptionsAllowed"], len(status["disruptedPods"])) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "why"),
+    [
+        pytest.param({}, "name in URL does not match name in Eviction object", id="no-name"),
+        pytest.param({"name": "x"}, "name in URL does not match name in Eviction object", id="another-name"),
+        pytest.param(
+            {"name": "web", "namespace": "other"},
+            "the namespace of the provided object does not match the namespace sent on the request",
+            id="another-namespace",
+        ),
+    ],
+)
+async def test_an_eviction_names_its_pod(api: Api, metadata: dict[str, str], why: str) -> None:
+    await make_pod(api)
+    answer = await api("POST", f"{PODS}/web/eviction", {"metadata": metadata})
+    assert (answer.code, answer.body["message"]) == (400, why)
+    assert not await is_going(api)
+
+
+def test_a_budget_whose_selector_makes_no_sense_guards_nothing() -> None:
+    """It can not be made, but may be there from before."""
+    broken = {"matchExpressions": [{"key": "app", "operator": "Resembles", "values": ["x"]}]}
+    budgets = [
+        {"metadata": {"name": name}, "spec": {"selector": selector}}
+        for name, selector in (("broken", broken), ("good", {"matchLabels": {"app": "web"}}))
+    ]
+    pod = {"metadata": {"name": "web", "labels": {"app": "web"}}}
+    assert matching(pod, budgets) == budgets[1]
