@@ -1,7 +1,7 @@
 """Health as load balancers and monitors ask for it: `/healthz` (is this node worth traffic), `/livez`.
 
 Rules: upstream `healthcheck/proxy_health.go` and KEP-3836. The metrics server is another one, with
-`/proxyMode` beside the usual endpoints.
+`/proxyMode` beside the usual endpoints. Elsewhere: what they ask about a Service (servicehealth.py).
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ from kplane.runtime.health import component_app, respond
 from .proxier import Proxier
 
 MODE = "nftables"
-PATIENCE = 60.0
-"""Seconds for which a change may stay unapplied: twice upstream's sync period."""
-
 TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
 """The taint that the cluster autoscaler sets before it deletes a node."""
 
@@ -41,7 +38,7 @@ def health_app(proxier: Proxier, clock: Clock) -> Callable[..., Any]:
 def report(proxier: Proxier, clock: Clock, *, eligibility: bool) -> tuple[int, dict[str, Any]]:
     """Status code and body. A node that is about to be deleted is healthy, but not eligible for traffic."""
     now = clock.now()
-    alive = proxier.last_updated is not None and proxier.overdue < PATIENCE
+    alive = proxier.healthy
     updated = now if alive and not proxier.overdue else proxier.last_updated
     body: dict[str, Any] = {"lastUpdated": str(updated or ""), "currentTime": str(now)}
     if eligibility:

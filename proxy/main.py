@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kplane.api.clock import Entropy, SystemClock
 from kplane.client import kubeconfig
+from kplane.client.events import EventRecorder
 from kplane.client.informer import InformerFactory
 from kplane.client.rest import Client, connect
 from kplane.runtime import logs, process
@@ -24,6 +25,7 @@ from .health import health_app, metrics_app
 from .nft import CommandFailed, Commands
 from .nftables import IPV4, IPV6, Options
 from .proxier import Proxier
+from .servicehealth import ServiceHealth
 
 NAME = "kplane proxy"
 IPV6_IN_KERNEL = Path("/proc/net/if_inet6")
@@ -53,12 +55,16 @@ async def run(config: Config) -> None:
     clock, entropy = SystemClock(), Entropy()
     informers = InformerFactory(client, clock=clock, entropy=entropy)
     proxier = Proxier(informers, backend, clock, entropy, config)
+    events = EventRecorder(client, "kube-proxy", clock=clock, entropy=entropy, host=config.node_name)
+    services = ServiceHealth(proxier, clock, events, config.node_name)
     health = Serving(health_app(proxier, clock), _serving(config.healthz))
     metrics = Serving(metrics_app(), _serving(config.metrics))
     try:
         async with health, metrics, asyncio.TaskGroup() as group:
             group.create_task(informers.run())
             group.create_task(proxier.run())
+            group.create_task(events.run())
+            group.create_task(services.run())
     finally:
         await client.close()
 

@@ -66,10 +66,22 @@ class ServiceRules:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """What load balancers are told about a Service, in one address family."""
+
+    service: Key
+    port: int
+    """Of the node; where they ask."""
+    local_ready: int
+    """How many ready endpoints are on this node."""
+
+
+@dataclass(frozen=True, slots=True)
 class FamilyRules:
     services: tuple[ServiceRules, ...] = ()
     node_port_addresses: tuple[str, ...] = ()
     """Addresses or CIDRs of this node at which NodePorts answer."""
+    health_checks: tuple[HealthCheck, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +115,38 @@ def plan(
         for rules in _service_port(service, port, by_service.get(service.key, ()), place)
     ]
     addresses = _node_addresses(node, node_port_addresses)
-    return Ruleset(*(_family(version, ports, addresses) for version in (4, 6)))
-
-
-def _family(version: int, ports: Iterable[ServiceRules], addresses: Iterable[str]) -> FamilyRules:
-    return FamilyRules(
-        tuple(rules for rules in ports if _version(rules.cluster_ip) == version),
-        _networks(version, addresses),
+    return Ruleset(
+        *(
+            FamilyRules(
+                tuple(rules for rules in ports if _version(rules.cluster_ip) == version),
+                _networks(version, addresses),
+                tuple(_health_checks(version, ordered, by_service, node_name)),
+            )
+            for version in (4, 6)
+        )
     )
+
+
+def _health_checks(
+    version: int,
+    services: Iterable[ProxiedService],
+    slices: Mapping[Key, Sequence[EndpointSlice]],
+    node: str,
+) -> Iterator[HealthCheck]:
+    """An endpoint counts once, however many of its ports are ready."""
+    for service in services:
+        spec = service.spec
+        local = spec.type == "LoadBalancer" and spec.external_traffic_policy == "Local"
+        families = {_version(ip) for ip in spec.cluster_ips or (spec.cluster_ip,)}
+        if not (local and spec.health_check_node_port and version in families):
+            continue
+        ready = {
+            found.target.ip
+            for port in spec.ports
+            for found in candidates(slices.get(service.key, ()), port, version, node)
+            if found.ready and found.target.local
+        }
+        yield HealthCheck(service.key, spec.health_check_node_port, len(ready))
 
 
 def _by_service(slices: Iterable[EndpointSlice]) -> Mapping[Key, Sequence[EndpointSlice]]:

@@ -23,7 +23,7 @@ from kplane.client.informer import InformerFactory
 from . import metrics
 from .backend import Backend, SyncFailed
 from .config import Config
-from .plan import ZONE_LABEL, plan
+from .plan import ZONE_LABEL, Ruleset, plan
 from .views import ProxiedService
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 NOT_HEADLESS = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name"
 OURS = "!service.kubernetes.io/service-proxy-name"
 """Services that name another proxy are not ours."""
+
+PATIENCE = 60.0
+"""Seconds for which a change may stay unapplied: twice upstream's sync period."""
 
 FIRST_RETRY = 1.0
 LONGEST_RETRY = 30.0
@@ -50,6 +53,8 @@ class Proxier:
         self._changed = asyncio.Event()
         self._pending_since: float | None = None
         self.last_updated: datetime | None = None
+        self._applied = Ruleset()
+        self._applied_anew = asyncio.Event()
         self._services.on_change(self._service_changed)
         self._slices.on_change(self._slice_changed)
         self._nodes.on_change(self._node_changed)
@@ -60,6 +65,17 @@ class Proxier:
         if self._pending_since is None:
             return 0.0
         return self._clock.monotonic() - self._pending_since
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the rules are not far behind."""
+        return self.last_updated is not None and self.overdue < PATIENCE
+
+    async def news(self) -> Ruleset:
+        """Rules that have been applied since the last call. For one caller."""
+        await self._applied_anew.wait()
+        self._applied_anew.clear()
+        return self._applied
 
     @property
     def node(self) -> Node | None:
@@ -99,6 +115,8 @@ class Proxier:
             return
         self._retry.reset()
         self.last_updated = self._clock.now()
+        self._applied = wanted
+        self._applied_anew.set()
         metrics.synced(self._clock.monotonic() - began, self.last_updated.timestamp())
 
     def _service_changed(self, old: Any, new: Any) -> None:

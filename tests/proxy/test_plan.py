@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kplane.api.resource import Object
@@ -177,6 +179,27 @@ def test_load_balancers_that_proxy_are_left_alone() -> None:
     }
 
     assert only(ruleset([spec])).load_balancer_ips == ("198.51.100.1",)
+
+
+def test_load_balancers_are_told_how_many_endpoints_are_ready_here() -> None:
+    ports = [{"name": name, "port": port, "protocol": "TCP"} for name, port in (("a", 80), ("b", 443))]
+    spec = {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 32000}
+    endpoints = [
+        endpoint("10.0.0.1"),
+        endpoint("10.0.0.2", node="node-2"),
+        endpoint("10.0.0.3", ready=False, serving=True, terminating=True),
+    ]
+    slices = [endpoint_slice(*endpoints, name=name, port={"name": name, "port": 8080}) for name in ("a", "b")]
+
+    def checks(**change: Any) -> list[tuple[str, int, int]]:
+        rules = ruleset([service(ports=ports, **spec | change)], slices)
+        return [(str(check.service), check.port, check.local_ready) for check in rules.ipv4.health_checks]
+
+    assert checks() == [("default/web", 32000, 1)]
+    assert checks(externalTrafficPolicy="Cluster") == []
+    assert checks(type="NodePort") == []
+    assert checks(healthCheckNodePort=0) == []
+    assert ruleset([service(ports=ports, **spec)], slices).ipv6.health_checks == ()
 
 
 def test_node_ports_answer_at_the_nodes_addresses_or_where_told() -> None:

@@ -92,6 +92,46 @@ async def test_the_process_keeps_rules_tells_its_health_and_leaves_the_rules_beh
         assert net.node.run("nft", "list", "tables") == ""
 
 
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web", "namespace": "default"},
+    "spec": {
+        "type": "LoadBalancer",
+        "externalTrafficPolicy": "Local",
+        "healthCheckNodePort": 32123,
+        "ports": [{"port": 80}],
+    },
+}
+
+
+async def test_load_balancers_are_told_about_services(tmp_path: Path) -> None:
+    kubeconfig = f"--kubeconfig={tmp_path / 'kubeconfig'}"
+    manifest = tmp_path / "service.json"
+    manifest.write_text(json.dumps(SERVICE))
+    with network(pods=0) as net:
+        flags = [kubeconfig, "--hostname-override=node-1", "--nodeport-addresses=127.0.0.0/8"]
+        async with started(net, *api_server(tmp_path)), started(net, "kplane.proxy", *flags):
+
+            async def made() -> bool:
+                async with started(net, "kplane.cli", "apply", "-f", str(manifest), kubeconfig) as apply:
+                    return await apply.wait() == 0
+
+            await eventually(made, what="the Service", interval=0.2)
+
+            async def told() -> tuple[int, str] | None:
+                return await get(net.node, 32123, "/")
+
+            code, body = await eventually(told, what="its health")
+
+    assert code == 503
+    assert json.loads(body) == {
+        "service": {"namespace": "default", "name": "web"},
+        "localEndpoints": 0,
+        "serviceProxyHealthy": True,
+    }
+
+
 async def test_without_permission_it_says_what_to_do(tmp_path: Path) -> None:
     api_server(tmp_path)
     process = await asyncio.create_subprocess_exec(
