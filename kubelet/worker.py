@@ -312,6 +312,8 @@ class PodWorker:
             text = f"Failed to create pod sandbox: {failure}"
             self._host.tell(self.pod, "", "Warning", "FailedCreatePodSandBox", text)
             raise
+        # What could not be started in the former sandbox may well be in this one.
+        self._held.clear()
         created = await self._host.runtime.sandbox_status(sandbox)
         return Place(sandbox, config, created.ips, volumes)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import datetime
+from typing import TextIO
 
 _LETTERS = {
     logging.DEBUG: "I",
@@ -33,9 +34,17 @@ class KlogFormatter(logging.Formatter):
         return line
 
 
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is at the moment: whoever replaces it, and closes that again, is followed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def setup(verbosity: int = 0) -> None:
     """Log to stderr: decisions from the start, debugging detail from `--v=4` on."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StderrHandler()
     handler.setFormatter(KlogFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

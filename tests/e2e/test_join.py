@@ -35,6 +35,8 @@ class Pair:
 
     control: Cluster
     machine: Cluster
+    own_node: str
+    """Of the control plane's machine."""
 
     async def command(self, *arguments: str) -> list[str]:
         """The words behind `kplane join`, of a new token."""
@@ -90,7 +92,8 @@ async def pair() -> AsyncIterator[Pair]:
             "up", "--detach", "--runtime", "hollow", "--port", "0", "--bind-address", SERVER,
             seconds=UP_SECONDS,
         )  # fmt: skip
-        yield Pair(control, worker)
+        [node] = (await control.get("nodes"))["items"]
+        yield Pair(control, worker, node["metadata"]["name"])
 
 
 async def test_a_node_joins_and_is_ready_with_an_identity_of_its_own(pair: Pair) -> None:
@@ -247,10 +250,9 @@ async def test_joining_without_a_pin_has_to_be_asked_for(pair: Pair) -> None:
 
 
 async def test_the_name_of_a_node_that_is_ready_is_taken(pair: Pair) -> None:
-    [node, *_] = (await pair.control.get("nodes"))["items"]
     words = await pair.command()
 
-    ended = await pair.join(*words, "--node-name", node["metadata"]["name"], check=False)
+    ended = await pair.join(*words, "--node-name", pair.own_node, check=False)
 
     assert ended.code == 1
     assert 'and status "Ready" already exists in the cluster' in ended.out

@@ -65,6 +65,32 @@ async def test_change_of_the_pod_is_tried_at_once(cluster: FakeCluster, tmp_path
         await cluster.clock.advance_until(lambda: runtime.tries == 2, limit=1)
 
 
+class FirstSandboxOnly(HollowRuntime):
+    """Refuses every container of its first sandbox."""
+
+    first = ""
+
+    async def create_container(
+        self, sandbox: str, config: ContainerConfig, sandbox_config: SandboxConfig
+    ) -> str:
+        self.first = self.first or sandbox
+        if sandbox == self.first:
+            raise RuntimeFailure("the sandbox is going")
+        return await super().create_container(sandbox, config, sandbox_config)
+
+
+async def test_new_sandbox_is_tried_at_once(cluster: FakeCluster, tmp_path: Path) -> None:
+    runtime = FirstSandboxOnly(cluster.clock, cluster.entropy, "10.1.0.0/24")
+    cluster.load(web())
+
+    async with hollow_kubelet(cluster, tmp_path, runtime=runtime):
+        await cluster.clock.advance_until(lambda: why_waiting(cluster) == "CreateContainerError")
+        await runtime.stop_sandbox(runtime.first)
+        await cluster.clock.advance_until(
+            lambda: status_of(cluster, "web").get("phase") == "Running", limit=3
+        )
+
+
 async def test_object_that_was_missing_is_used_as_soon_as_it_exists(
     cluster: FakeCluster, tmp_path: Path
 ) -> None:

@@ -197,14 +197,15 @@ async def test_hooks_are_carried_out_after_the_start_and_before_the_end(pods: Po
 
 async def test_probes_restart_what_is_dead_and_nothing_else(pods: Pods) -> None:
     quick = {"periodSeconds": 1, "failureThreshold": 1}
-    alive = {"exec": {"command": ["cat", "/tmp/health"]}} | quick
+    patient = {"periodSeconds": 1, "initialDelaySeconds": 1, "timeoutSeconds": 5}
+    health = {"exec": {"command": ["cat", "/tmp/health"]}}
     serve = "mkdir /www; echo ok > /www/healthz; exec httpd -f -p 8080 -h /www"
-    by_http = {"httpGet": {"path": "/healthz", "port": 8080}, "initialDelaySeconds": 1} | quick
-    by_tcp = {"tcpSocket": {"port": 8080}, "initialDelaySeconds": 1} | quick
+    by_http = {"httpGet": {"path": "/healthz", "port": 8080}} | patient
+    by_tcp = {"tcpSocket": {"port": 8080}} | patient
     await asyncio.gather(
         pods.make("dies", f"touch /tmp/health; sleep 2; rm /tmp/health; {FOREVER}", restartPolicy="Always",
-            container={"livenessProbe": alive | {"initialDelaySeconds": 1}}),
-        pods.make("lives", f"touch /tmp/health; {FOREVER}", container={"livenessProbe": alive}),
+            container={"livenessProbe": health | quick | {"initialDelaySeconds": 1}}),
+        pods.make("lives", f"touch /tmp/health; {FOREVER}", container={"livenessProbe": health | patient}),
         pods.make("serves", serve, container={"livenessProbe": by_http}),
         pods.make("listens", serve, container={"livenessProbe": by_tcp}),
         pods.make("never", container={"readinessProbe": {"exec": {"command": ["false"]}} | quick}),
