@@ -86,15 +86,16 @@ class ServiceAccount:
         volumes = spec.get("volumes") or []
         known = next((one["name"] for one in volumes if one["name"].startswith(VOLUME_PREFIX)), None)
         name = known or VOLUME_PREFIX + self._context.entropy.suffix(5)
-        mount = {"name": name, "readOnly": True, "mountPath": MOUNT_PATH}
         needed = False
-        for field in ("initContainers", "containers"):
-            for container in spec.get(field) or []:
-                mounts = container.get("volumeMounts") or []
-                # A container that mounts something else there is left alone.
-                if MOUNT_PATH not in [one.get("mountPath") for one in mounts]:
-                    container["volumeMounts"] = [*mounts, dict(mount)]
-                    needed = True
+        for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+            mounts = container.get("volumeMounts") or ()
+            # A container that mounts something else there is left alone.
+            if MOUNT_PATH not in [one.get("mountPath") for one in mounts]:
+                container["volumeMounts"] = [
+                    *mounts,
+                    {"name": name, "readOnly": True, "mountPath": MOUNT_PATH},
+                ]
+                needed = True
         if needed and known is None:
             spec["volumes"] = [*volumes, token_volume(name)]
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 _VERSION = 0x4000_8000 << 48
 _RANDOM = (1 << 128) - 1 ^ 0xF000_C000 << 48
 _DRAWN = 64
-"""UIDs for which the system is asked once."""
+"""Numbers for UIDs and names for which the system is asked once."""
 SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """Letters of generated names: no vowels, so that no words arise (apimachinery `util/rand`)."""
 
@@ -56,7 +56,7 @@ class Entropy:
         self._random = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311
         self._seeded = seed is not None
         self._drawn: list[int] = []
-        """Numbers for UIDs that the system gave and nobody has seen."""
+        """Numbers that the system gave and nobody has seen."""
 
     def uid(self) -> str:
         """A UUID, version 4: 122 random bits, the version, and the variant."""
@@ -64,7 +64,7 @@ class Entropy:
         return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     def _number(self) -> int:
-        """128 bits."""
+        """128 bits that nobody else gets."""
         if self._seeded:
             return self._random.getrandbits(128)
         if not self._drawn:
@@ -77,7 +77,9 @@ class Entropy:
         """Letters for a generated name."""
         # Each letter drawn by itself would be a system call. 64 more bits than needed make the bias that
         # division leaves immeasurable.
-        number = self._random.getrandbits(8 * length + 64) % len(SUFFIX_ALPHABET) ** length
+        bits = 8 * length + 64
+        drawn = self._random.getrandbits(bits) if self._seeded or bits > 128 else self._number()
+        number = drawn % len(SUFFIX_ALPHABET) ** length
         letters = []
         for _ in range(length):
             number, position = divmod(number, len(SUFFIX_ALPHABET))

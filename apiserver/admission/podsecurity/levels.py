@@ -41,6 +41,11 @@ class Policies:
     warn: Policy
 
     @cached_property
+    def enforced(self) -> str:
+        """As the audit log names it."""
+        return str(self.enforce)
+
+    @cached_property
     def lax(self) -> bool:
         """Whether nothing is ever violated."""
         return self.enforce.level == self.audit.level == self.warn.level == "privileged"

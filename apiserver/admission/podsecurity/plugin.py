@@ -9,7 +9,7 @@ from kplane.api.resource import Object
 from kplane.runtime.process import Fatal
 
 from ..chain import Attributes, Operation, Waiting, on
-from ..context import AdmissionContext, aggregate, refused
+from ..context import REMEMBERED, AdmissionContext, aggregate, refused
 from .evaluation import TEMPLATES, findings, pod_of, violation
 from .levels import PREFIX, Policies, Policy, defaults_of, label_faults, policies_of
 from .metrics import PodSecurityMetrics
@@ -18,6 +18,7 @@ from .subject import Finding
 CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 PROFILE = ".security."
 """In the keys of annotations that name profiles of AppArmor and seccomp."""
+ENFORCED = f"{PREFIX}enforce-policy"
 EXAMINED = 3000
 """Pods of a namespace that are looked at when its label changes."""
 JUDGED = (
@@ -45,6 +46,8 @@ class PodSecurity:
         self._metrics = PodSecurityMetrics(context.metrics)
         self._read = context.read("namespaces")
         self._pods = context.read("pods")
+        self._chosen: dict[str, tuple[Object | None, Policies]] = {}
+        """By the name of the namespace, with the object that it was read from."""
 
     def validate(self, attributes: Attributes) -> Waiting:
         if attributes.info.plural == "namespaces":
@@ -63,10 +66,9 @@ class PodSecurity:
 
     def _validate_pods(self, attributes: Attributes, namespace: Object | None) -> None:
         info = attributes.info
-        labels = (namespace["metadata"].get("labels") if namespace else None) or {}
-        policies = policies_of(labels, self._defaults)
+        policies = self._policies_of(attributes.namespace, namespace)
         if policies.lax:
-            attributes.annotate(f"{PREFIX}enforce-policy", str(policies.enforce))
+            attributes.annotate(ENFORCED, policies.enforced)
             self._metrics.evaluated(attributes, policies.enforce, "enforce", allowed=True)
             return
         assert attributes.object is not None
@@ -77,11 +79,22 @@ class PodSecurity:
         if pod["spec"].get("runtimeClassName") in self._classes:
             self._exempted(attributes, "runtimeClass")
             return
-        if faults := list(label_faults(labels)):
+        if faults := list(label_faults(_labels(namespace))):
             told = aggregate([str(fault) for fault in faults])
             self._metrics.misread(attributes)
             attributes.annotate(f"{PREFIX}error", f"Failed to parse policy: {told}")
         self._judge(attributes, pod, policies, enforced=is_pod)
+
+    def _policies_of(self, name: str, namespace: Object | None) -> Policies:
+        """`namespace` is shared by all who read it until it changes, and so is what it chooses."""
+        known = self._chosen.get(name)
+        if known is not None and known[0] is namespace:
+            return known[1]
+        if len(self._chosen) >= REMEMBERED:
+            self._chosen.clear()
+        policies = policies_of(_labels(namespace), self._defaults)
+        self._chosen[name] = namespace, policies
+        return policies
 
     def _exempt(self, attributes: Attributes) -> str:
         """Why the request is not looked at; empty if it is."""
@@ -96,7 +109,7 @@ class PodSecurity:
     def _judge(self, attributes: Attributes, pod: Object, policies: Policies, *, enforced: bool) -> None:
         forbidden: list[Finding] = []
         if enforced:
-            attributes.annotate(f"{PREFIX}enforce-policy", str(policies.enforce))
+            attributes.annotate(ENFORCED, policies.enforced)
             forbidden = findings(pod, policies.enforce)
             self._metrics.evaluated(attributes, policies.enforce, "enforce", allowed=not forbidden)
         if found := findings(pod, policies.audit):
@@ -145,6 +158,10 @@ class PodSecurity:
             f'existing pods in namespace "{namespace}" violate the new PodSecurity enforce level "{policy}"'
         )
         return [first, *sorted(_grouped(by_reason)), *_incomplete(len(pods))]
+
+
+def _labels(namespace: Object | None) -> dict[str, str]:
+    return (namespace["metadata"].get("labels") if namespace else None) or {}
 
 
 def _incomplete(count: int) -> list[str]:

@@ -33,6 +33,11 @@ def compare(shape: Shape, old: Object, new: Object) -> Comparison:
     return Comparison(changed, removed)
 
 
+def created(shape: Shape, new: Object) -> FieldSet:
+    """What `compare` finds changed in an object that nobody has written to before."""
+    return _created(shape, shape.zero, new)
+
+
 def indexed(shape: Shape, items: Sequence[Any], *, strict: bool = False) -> dict[str, Any]:
     """The items of a list by their path elements; of equal ones the last, or DuplicateItem."""
     result: dict[str, Any] = {}
@@ -75,14 +80,15 @@ def _whole(shape: Shape, value: Any) -> FieldSet:
     """What a write owns that adds `value` as a whole: everything in it, and every inner node."""
     if not value or shape.leaf:
         return MEMBER
-    if shape.struct:
-        return shape.flats.get(tuple(value)) or _whole_struct(shape, value)
-    fields: FieldSet = {".": MEMBER}
-    inner = shape.item
     if shape.named:
-        for name, child in value.items():
-            fields[f"f:{name}"] = MEMBER if inner.leaf else _whole(inner, child)
+        plan = shape.plan(value)
+        if not plan.branches:
+            return plan.fields
+        fields = plan.fields.copy()
+        for name, element, inner in plan.branches:
+            fields[element] = _whole(inner, value[name])
         return fields
+    fields, inner = {".": MEMBER}, shape.item
     for item in value:
         try:
             element = shape.element(item)
@@ -92,41 +98,39 @@ def _whole(shape: Shape, value: Any) -> FieldSet:
     return fields
 
 
-def _whole_struct(shape: Shape, value: Object) -> FieldSet:
-    fields: FieldSet = {".": MEMBER}
-    steps, flat = shape.steps, True
-    for name, child in value.items():
-        if (step := steps.get(name)) is None:
-            continue
-        element, inner = step
-        if inner.leaf:
-            fields[element] = MEMBER
+def _added(shape: Shape, new: Any) -> FieldSet:
+    """What `_compare` finds where nothing was before; null is nothing, too."""
+    if shape.named:
+        if None in new.values():
+            new = {name: value for name, value in new.items() if value is not None}
+    elif None in new:
+        new = [item for item in new if item is not None]
+    return {element: inner for element, inner in _whole(shape, new).items() if element != "."}
+
+
+def _created(shape: Shape, zero: Any, new: Any) -> FieldSet:
+    """What `_compare` finds in an object that is new, where before it only `zero` was."""
+    if not zero or not shape.struct or None in new.values():
+        changed: FieldSet = {}
+        _compare(shape, zero, new, changed, {})
+        return changed
+    plan = shape.plan(new)
+    fields = plan.fields.copy()
+    del fields["."]
+    for name, element, inner in plan.branches:
+        was = zero.get(name)
+        if was is None:
+            fields[element] = _whole(inner, new[name])
+        elif below := _created(inner, was, new[name]):
+            fields[element] = below
         else:
-            flat = False
-            fields[element] = _whole(inner, child)
-    if flat and len(fields) == len(value) + 1:
-        shape.remember(tuple(value), fields)
+            del fields[element]
     return fields
-
-
-def _added(shape: Shape, new: Any, changed: FieldSet) -> None:
-    """What `_compare` finds where nothing was before."""
-    if shape.struct:
-        steps = shape.steps
-        for name, value in new.items():
-            if value is not None and (step := steps.get(name)) is not None:
-                changed[step[0]] = _whole(step[1], value)
-        return
-    inner = shape.item
-    entries = {f"f:{name}": value for name, value in new.items()} if shape.named else indexed(shape, new)
-    for element, value in entries.items():
-        if value is not None:
-            changed[element] = _whole(inner, value)
 
 
 def _compare(shape: Shape, old: Any, new: Any, changed: FieldSet, removed: FieldSet) -> None:
     if not old:
-        _added(shape, new, changed)
+        changed |= _added(shape, new)
         return
     named = shape.named
     if not named:

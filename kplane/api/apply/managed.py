@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kplane.api.apply.clientside import KUBECTL, applied_by_client, note_applied
-from kplane.api.apply.compare import DuplicateItem, compare, fields_of
+from kplane.api.apply.compare import DuplicateItem, compare, created, fields_of
 from kplane.api.apply.conflicts import Held, conflict_error
 from kplane.api.apply.entries import (
     Entries,
@@ -42,7 +42,7 @@ def track(old: Object | None, new: Object, given: Any, writer: Writer, versions:
     shape = _own(versions, writer)
     if old is None and not given:
         # Nobody else manages anything of a new object.
-        fields = claimed(compare(shape, shape.zero, new).changed, writer.reset)
+        fields = claimed(created(shape, new), writer.reset)
         return [writer.entry("Update", fields)] if fields else []
     entries = given_entries(given) if old is None else _known(old, given, writer)
     if old is not None and not entries:

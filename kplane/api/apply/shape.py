@@ -6,13 +6,14 @@ remember.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from kplane.api.apply.fieldset import FieldSet
+from kplane.api.apply.fieldset import MEMBER, FieldSet
 from kplane.api.resource import Object
 from kplane.api.schema import META, Node, node
 
@@ -29,10 +30,12 @@ class Kind(Enum):
 
 Step: TypeAlias = "tuple[str, Shape]"
 
-KEPT = 128
-"""Elements, and sets, that a node remembers: what clients write repeats itself."""
+KEPT = 64
+"""Elements, and plans, that a node remembers: what clients write repeats itself."""
 LONGEST_KEPT = 64
 """Letters of a key whose element is remembered."""
+LONGEST_PLANNED = 256
+"""Letters of all names of a plan that is remembered."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -49,11 +52,20 @@ class MissingKey(ValueError):
     """An item of a list with keys lacks one of them."""
 
 
+class Plan(NamedTuple):
+    """What a write owns that adds a struct, or a map, with certain fields."""
+
+    fields: FieldSet
+    """As if nothing were in any of them."""
+    branches: Sequence[tuple[str, str, Shape]]
+    """Those in which something may be: name, path element, shape."""
+
+
 class Shape:
     """One node. `steps`, of a struct: each field's name to its path element (`f:name`) and shape."""
 
     __slots__ = (
-        "_elements", "flats", "item", "keys", "kind", "leaf", "named", "steps", "struct", "zero",
+        "_elements", "_plans", "item", "keys", "kind", "leaf", "named", "steps", "struct", "zero",
     )  # fmt: skip
 
     def __init__(self, kind: Kind) -> None:
@@ -69,15 +81,25 @@ class Shape:
         """Of a keyed list, sorted: the field, its text in a path element (`"name":`), its default."""
         self.zero: Object = {}
         """Of a struct, what of it exists in an object that nobody has written to."""
-        self.flats: dict[tuple[str, ...], FieldSet] = {}
-        """Of a struct, by the names of fields that are all leaves: what a write owns that adds these."""
+        self._plans: dict[tuple[str, ...], Plan] = {}
         self._elements: dict[str, str] = {}
         """By the value of a single key."""
 
-    def remember(self, names: tuple[str, ...], fields: FieldSet) -> None:
-        """Keep an entry of `flats`."""
-        if len(self.flats) < KEPT:
-            self.flats[names] = fields
+    def plan(self, value: Object) -> Plan:
+        """Of a struct or a map: that of a value with these fields."""
+        names = tuple(value)
+        return self._plans.get(names) or self._planned(names)
+
+    def _planned(self, names: tuple[str, ...]) -> Plan:
+        steps = [(name, *step) for name in names if (step := self.step(name))]
+        fields: FieldSet = {".": MEMBER} | {element: MEMBER for _, element, _ in steps}
+        plan = Plan(fields, [(name, element, inner) for name, element, inner in steps if not inner.leaf])
+        # Names that no schema knows may be anything, however long.
+        if sum(map(len, names)) <= LONGEST_PLANNED:
+            if len(self._plans) >= KEPT:
+                self._plans.clear()
+            self._plans[names] = plan
+        return plan
 
     def step(self, name: str) -> Step | None:
         """From a struct or a map to its field; None for a field that the schema does not know."""
