@@ -132,3 +132,21 @@ async def test_a_parallel_set_replaces_a_revision_that_never_works_at_once(
 
     await api.until_listed(f"{core}/pods", lambda pods: [new(pod) for pod in pods] == [True] * 3)
     assert (await api.get(path))["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == 1
+
+
+async def test_a_revision_has_the_name_that_upstreams_controller_gives_it(
+    api: Api, core: str, apps: str
+) -> None:
+    """A manager of upstream's that takes over must find its own revision, and roll nothing out.
+
+    The name is from upstream's test data of 1.34, where a set with this template has it."""
+    labels = {"app": "foo"}
+    template = {
+        "metadata": {"labels": labels, "annotations": {"test": "value"}},
+        "spec": {"containers": [{"name": "test", "image": "test"}]},
+    }
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    await api.make(f"{apps}/statefulsets", {"metadata": {"name": "test"}, "spec": spec})
+
+    found = await api.until(f"{apps}/statefulsets/test", lambda found: found["status"].get("updateRevision"))
+    assert found["status"]["updateRevision"] == "test-776999688b"
