@@ -183,27 +183,27 @@ class DisruptionController:
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         if old is not None and new is not None and _shown(old) == _shown(new):
             return
-        for pod in (old, new):
-            for key in self._budgets_of(pod) if pod is not None else ():
-                self._queue.add(key)
-        if new is not None:
-            self._refuse_many(new)
+        keys = self._budgets_of(new) if new is not None else []
+        if new is not None and len(keys) > 1:
+            self._refuse(new, keys[0].name)
+        if old is not None and (new is None or old.metadata.labels != new.metadata.labels):
+            keys = [*keys, *self._budgets_of(old)]
+        for key in keys:
+            self._queue.add(key)
         if new is not None and stale_disruption(new, self._clock.now()) is not None:
             self._queue.add(_pod_key(new))
 
-    def _budgets_of(self, pod: Pod) -> Sequence[Key]:
+    def _budgets_of(self, pod: Pod) -> list[Key]:
         budgets = self._budgets.list(pod.metadata.namespace)
         return sorted(budget.key for budget in budgets if _selects(budget, pod))
 
-    def _refuse_many(self, pod: Pod) -> None:
+    def _refuse(self, pod: Pod, first: str) -> None:
         """No eviction of a Pod with several budgets is ever granted."""
-        keys = self._budgets_of(pod)
-        if len(keys) > 1:
-            text = (
-                f'Pod "{pod.metadata.namespace}"/"{pod.metadata.name}" matches multiple '
-                f'PodDisruptionBudgets.  Chose "{keys[0].name}" arbitrarily.'
-            )
-            self._events.event(pod, "Warning", "MultiplePodDisruptionBudgets", text)
+        text = (
+            f'Pod "{pod.metadata.namespace}"/"{pod.metadata.name}" matches multiple '
+            f'PodDisruptionBudgets.  Chose "{first}" arbitrarily.'
+        )
+        self._events.event(pod, "Warning", "MultiplePodDisruptionBudgets", text)
 
     def _wake_namespace(self, namespace: str) -> None:
         """A workload has another scale: budgets that look at scales may allow something else."""
