@@ -121,9 +121,11 @@ class ResourceQuotaController:
         """Raises QuantityError."""
         now = self._clock.now()
         if place == PODS:
-            # What the cache calls living was counted so, even if its time has passed since.
             if old["spec"] == new["spec"] and old.get("status") == new.get("status"):
                 return False
+            # What the cache calls living was counted so, even if its time has passed since.
+            if not pods.is_live(new, now) and old.get("status") != new.get("status"):
+                return True
             return not same(pods.usage(old, now), pods.usage(new, now)) or _scope_changed(old, new)
         evaluator = evaluator_for(*place)
         if place == CLAIMS and scopes.claim_classes(old) != scopes.claim_classes(new):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from kplane.api.clock import rfc3339
 from kplane.api.resource import Key, Object
 from kplane.api.scheme import ALL_VERBS, ResourceInfo, builtin
 from kplane.controllers.config import Config
@@ -298,3 +300,17 @@ async def test_quotas_are_counted_anew_as_often_as_is_said(cluster: FakeCluster)
     await cluster.context().client.patch(QUOTAS, KEY.name, KEY.namespace, charged, subresource="status")
     await cluster.advance(11)
     assert status(cluster)["used"] == {"pods": "0"}
+
+
+async def test_a_pod_that_ends_after_its_time_is_given_back_at_once(cluster: FakeCluster) -> None:
+    going = pod("a")
+    end = rfc3339(cluster.clock.now() + timedelta(seconds=30))
+    going["metadata"] |= {"deletionTimestamp": end, "deletionGracePeriodSeconds": 0, "finalizers": ["x"]}
+    cluster.load(quota({"pods": "5"}), going)
+    run(cluster)
+    await cluster.settle()
+    before = status(cluster)["used"]
+    await cluster.advance(60)
+    cluster.load(going | {"status": {"phase": "Failed"}})
+    await cluster.settle()
+    assert (before, status(cluster)["used"]) == ({"pods": "1"}, {"pods": "0"})
