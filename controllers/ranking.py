@@ -1,6 +1,7 @@
 """Which Pods go first when a controller has too many of them.
 
-Owns: upstream's order (`controller.ActivePodsWithRanks`), cheapest loss first.
+Owns: upstream's orders, cheapest loss first: `controller.ActivePodsWithRanks` for sets,
+`controller.ActivePods` for Jobs.
 Reads: nothing but the Pods given.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cmp_to_key
 
@@ -32,16 +33,31 @@ def deletion_order(pods: Sequence[Pod], related: Sequence[Pod], now: datetime) -
         cheap = _cheapness(a, per_node), _cheapness(b, per_node)
         if cheap[0] != cheap[1]:
             return -1 if cheap[0] < cheap[1] else 1
-        return _by_history(a, b, now)
+        return _by_history(a, b, lambda since: _magnitude(now, since))
 
     return sorted(pods, key=cmp_to_key(compare))
 
 
-def _cheapness(pod: Pod, per_node: Counter[str]) -> tuple[bool, int, bool, int, int]:
-    """Unassigned, then not yet running, then not ready, then cheap by annotation, then doubled up."""
-    assigned = bool(pod.spec.node_name)
-    phase = _PHASES.get(pod.status.phase, 0)
-    return assigned, phase, pod.ready, deletion_cost(pod), -per_node[pod.spec.node_name]
+def plain_order(pods: Sequence[Pod]) -> list[Pod]:
+    """The Pods of a Job, first victim first: whatever they cost, and by their exact ages."""
+
+    def compare(a: Pod, b: Pod) -> int:
+        stages = _stage(a), _stage(b)
+        if stages[0] != stages[1]:
+            return -1 if stages[0] < stages[1] else 1
+        return _by_history(a, b, lambda since: -since.timestamp())
+
+    return sorted(pods, key=cmp_to_key(compare))
+
+
+def _cheapness(pod: Pod, per_node: Counter[str]) -> tuple[tuple[bool, int, bool], int, int]:
+    """By stage, then cheap by annotation, then doubled up."""
+    return _stage(pod), deletion_cost(pod), -per_node[pod.spec.node_name]
+
+
+def _stage(pod: Pod) -> tuple[bool, int, bool]:
+    """Unassigned, then not yet running, then not ready."""
+    return bool(pod.spec.node_name), _PHASES.get(pod.status.phase, 0), pod.ready
 
 
 def deletion_cost(pod: Pod) -> int:
@@ -54,29 +70,30 @@ def deletion_cost(pod: Pod) -> int:
     return cost if str(cost) == text and -(2**31) <= cost < 2**31 else 0
 
 
-def _by_history(a: Pod, b: Pod, now: datetime) -> int:
+def _by_history(a: Pod, b: Pod, age: Callable[[datetime], float]) -> int:
     """Recently ready, then often restarted, then recently created Pods go first."""
     if a.ready and b.ready:
         times = ready_since(a), ready_since(b)
         if times[0] != times[1]:
-            return _newer_first(times[0], times[1], now) or _by_uid(a, b)
+            return _newer_first(times[0], times[1], age) or _by_uid(a, b)
     if restarts(a) != restarts(b):
         return -1 if restarts(a) > restarts(b) else 1
     created = a.metadata.creation_timestamp, b.metadata.creation_timestamp
     if created[0] != created[1]:
-        return _newer_first(created[0], created[1], now) or _by_uid(a, b)
+        return _newer_first(created[0], created[1], age) or _by_uid(a, b)
     return 0
 
 
-def _newer_first(a: datetime | None, b: datetime | None, now: datetime) -> int:
-    """Ages compare by their logarithm, so that Pods of about the same age go in random (uid) order and
-    repeated scaling does not always hit the youngest."""
+def _newer_first(a: datetime | None, b: datetime | None, age: Callable[[datetime], float]) -> int:
     if a is None or b is None:
         return -1 if a is None else 1
-    return _magnitude(now, a) - _magnitude(now, b)
+    ages = age(a), age(b)
+    return (ages[0] > ages[1]) - (ages[0] < ages[1])
 
 
 def _magnitude(now: datetime, since: datetime) -> int:
+    """The logarithm of an age: Pods of about the same age go in random (uid) order, and repeated scaling does
+    not always hit the youngest."""
     nanoseconds = (now - since).total_seconds() * 1e9
     return int(math.log2(nanoseconds)) if nanoseconds > 0 else -1
 

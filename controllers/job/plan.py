@@ -12,7 +12,7 @@ from itertools import islice
 
 from kplane.api.types import Pod
 
-from ..ranking import deletion_order
+from ..ranking import plain_order
 from . import policy
 from .assessment import Assessment
 from .failures import index_wait
@@ -68,7 +68,7 @@ def _surplus(found: Assessment, at_least: int) -> list[Pod]:
     if indexed(found.job):
         victims, left = _doubles(found)
     more = at_least - len(victims)
-    return victims + deletion_order(left, (), found.now)[:more] if more > 0 else victims
+    return victims + plain_order(left)[:more] if more > 0 else victims
 
 
 def _doubles(found: Assessment) -> tuple[list[Pod], list[Pod]]:
@@ -83,7 +83,7 @@ def _doubles(found: Assessment) -> tuple[list[Pod], list[Pod]]:
             groups[index].append(pod)
     kept: list[Pod] = []
     for index in sorted(groups):
-        *doubles, best = deletion_order(groups[index], (), found.now)
+        *doubles, best = plain_order(groups[index])
         victims += doubles
         kept.append(best)
     return victims, kept

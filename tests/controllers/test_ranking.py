@@ -9,7 +9,7 @@ import pytest
 from kplane.api.resource import Object
 from kplane.api.types import Pod
 from kplane.client.codec import codec, encode
-from kplane.controllers.ranking import DELETION_COST, deletion_order
+from kplane.controllers.ranking import DELETION_COST, deletion_order, plain_order
 from kplane.testing.objects import make_pod
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -102,3 +102,14 @@ def test_pods_ready_for_about_as_long_go_in_order_of_uid() -> None:
     older = view(ready_since("a", "2026-01-01T00:00:00Z"))
 
     assert deletion_order([younger, older], [], NOW) == [older, younger]
+
+
+def test_pods_of_jobs_go_by_their_exact_ages_whatever_they_cost() -> None:
+    older = view(annotated("a", "-5"))
+    newer = view(ready_since("b", "2026-05-31T00:00:10Z"))
+    newest = view(ready_since("c", "2026-05-31T00:00:20Z"))
+    unbound = view(make_pod("d"))
+
+    order = plain_order([older, newer, newest, unbound])
+
+    assert [pod.metadata.name for pod in order] == ["d", "c", "b", "a"]
