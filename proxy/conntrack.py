@@ -1,7 +1,8 @@
 """Flows of connectionless protocols that the kernel must forget after a change.
 
 TCP connections to a removed endpoint end by themselves. UDP has no end: a client that keeps sending from one
-port would go on to the endpoint that is gone, or to none although there is one now.
+port would go on to the endpoint that is gone, or to none although there is one now. An endpoint that still
+serves keeps its flows, also while it terminates, and where hints have come to prefer another.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def stale_flows(old: Ruleset, new: Ruleset) -> Sequence[Sequence[str]]:
 
 
 def _to_removed_targets(was: ServiceRules, now: ServiceRules | None) -> Iterator[Sequence[str]]:
-    left = {(target.ip, target.port) for target in (*now.cluster, *now.local)} if now is not None else set()
-    for target in dict.fromkeys((*was.cluster, *was.local)):
+    left = {(target.ip, target.port) for target in now.serving} if now is not None else set()
+    for target in was.serving:
         if (target.ip, target.port) not in left:
             for flow in _to_addresses(was):
                 yield (*flow, "--dst-nat", target.ip)

@@ -33,8 +33,8 @@ class Target:
 class Candidate:
     target: Target
     ready: bool
-    last_resort: bool
-    """Terminating, but still serving."""
+    serving: bool
+    terminating: bool
     nodes: frozenset[str] = frozenset()
     zones: frozenset[str] = frozenset()
     """For which it is meant."""
@@ -73,7 +73,11 @@ def chosen(found: Sequence[Candidate], place: Place | None = None) -> tuple[Targ
     ready = [entry for entry in found if entry.ready]
     if place is not None:
         ready = _near(ready, place)
-    return tuple(sorted(entry.target for entry in ready or [e for e in found if e.last_resort]))
+    return tuple(sorted(entry.target for entry in ready or _last_resort(found)))
+
+
+def _last_resort(found: Sequence[Candidate]) -> list[Candidate]:
+    return [entry for entry in found if entry.serving and entry.terminating]
 
 
 def _near(ready: Sequence[Candidate], place: Place) -> list[Candidate]:
@@ -107,7 +111,8 @@ def _candidate(endpoint: Endpoint, port: int, node: str) -> Candidate | None:
     return Candidate(
         target,
         ready,
-        serving and bool(conditions.terminating),
+        serving,
+        bool(conditions.terminating),
         nodes=frozenset(entry.name for entry in (hints.for_nodes if hints else None) or ()),
         zones=frozenset(entry.name for entry in (hints.for_zones if hints else None) or ()),
     )

@@ -45,6 +45,8 @@ class ServiceRules:
     """Where traffic goes that may go anywhere; near this node where endpoints have hints."""
     local: tuple[Target, ...]
     """Where traffic goes that must stay on this node."""
+    serving: tuple[Target, ...]
+    """All that still serve, whether they are chosen or not: what they have begun, they may end."""
     internal_local: bool
     external_local: bool
     affinity_seconds: int
@@ -181,6 +183,7 @@ def _service_port(
             source_ranges=_networks(version, spec.load_balancer_source_ranges or ()),
             cluster=chosen(found, place),
             local=chosen([entry for entry in found if entry.target.local]),
+            serving=tuple(sorted(entry.target for entry in found if entry.ready or entry.serving)),
             internal_local=spec.internal_traffic_policy == "Local",
             external_local=spec.external_traffic_policy == "Local",
             affinity_seconds=_affinity_seconds(service),

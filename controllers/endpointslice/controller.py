@@ -129,7 +129,8 @@ class EndpointSliceController:
     async def reconcile(self, key: Key) -> Requeue | None:
         """Take one step towards the spec. Safe to repeat at any time."""
         if key == NODES:
-            self._look_at_nodes()
+            if self._topology.in_use:
+                self._look_at_nodes()
             return None
         service = self._services.get(key)
         if service is None:

@@ -110,6 +110,11 @@ class Topology:
         self._refused: set[Key] = set()
         """Services that ask for hints and cannot have them."""
 
+    @property
+    def in_use(self) -> bool:
+        """Whether any Service asks for such hints."""
+        return bool(self._allocated or self._refused)
+
     def set_nodes(self, nodes: Iterable[Node]) -> list[Key]:
         """Take the nodes as they are; returns the Services to look at again."""
         before, self._shares = self._shares, zones.shares(nodes)
