@@ -133,7 +133,8 @@ def test_most_bodies_are_sound(indent: int | None) -> None:
         pytest.param('{"spec":{"nodeName":"a","nodeName":"b"}}', id="repeated key"),
         pytest.param('{"metadata":{"labels":{"a":"b","a":"b"}}}', id="repeated key of a map"),
         pytest.param(r'{"spec":{"nodeName":"\u0022\u0022","nodeName":""}}', id="escaped quotation marks"),
-        pytest.param('{"spec":{"nodeName":null}}', id="null"),
+        pytest.param('{"metadata":{"labels":{"a":null}}}', id="null in a map"),
+        pytest.param('{"spec":{"containers":[null]}}', id="null in a list"),
         pytest.param('{"spec":{"containers":[],"volumes":[]}}', id="empty list"),
         pytest.param('{"spec":{"nodeSelector":{}}}', id="empty map"),
         pytest.param('{"spec":{"priority":2147483648}}', id="too large a number"),
@@ -149,6 +150,12 @@ def test_most_bodies_are_sound(indent: int | None) -> None:
 def test_what_must_be_changed_or_told_of_is_left_to_others(body: str) -> None:
     assert decode_sound(body.encode(), POD) is None
     assert decode_sound(b"\xff" + body.encode(), POD) is None
+
+
+def test_nulls_are_dropped() -> None:
+    obj = decode_sound(b'{"metadata":{"creationTimestamp":null},"spec":null}', POD)
+
+    assert obj == {"metadata": {}}
 
 
 def test_bodies_of_too_many_parts_are_not_read() -> None:

@@ -110,9 +110,25 @@ def _config_map(name: str) -> Object:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
 
 
+def _unlike(name: str) -> Object:
+    """A Pod whose container is like none before."""
+    obj = pod(name)
+    obj["spec"]["containers"][0]["env"].append({"name": "OWN", "value": name})
+    return obj
+
+
+def _null(name: str) -> Object:
+    """A Pod with a field that reading has to drop."""
+    obj = pod(name)
+    obj["metadata"]["creationTimestamp"] = None
+    return obj
+
+
 KINDS: dict[str, tuple[str, str, Callable[[str], Object]]] = {
     "pod": ("", "pods", lambda name: admitted(pod(name))),
     "pod-as-python-sends-it": ("", "pods", lambda name: admitted(pod(name))),
+    "pod-with-null": ("", "pods", lambda name: admitted(_null(name))),
+    "pod-unlike-others": ("", "pods", lambda name: admitted(_unlike(name))),
     "pod-of-replicaset": ("", "pods", lambda name: admitted(_rich(name))),
     "pod-of-20": ("", "pods", lambda name: admitted(_large(name))),
     "deployment": ("apps", "deployments", _deployment),
