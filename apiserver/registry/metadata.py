@@ -84,10 +84,14 @@ def validate(metadata: Object, namespaced: bool, name_rule: NameRule, path: Path
     else:
         yield path.name.required("name or generateName is required")
     yield from _validate_namespace(metadata.get("namespace", ""), namespaced, path.namespace)
-    yield from validate_labels(metadata.get("labels") or {}, path.labels)
-    yield from _validate_annotations(metadata.get("annotations") or {}, path.annotations)
-    yield from _validate_owners(metadata.get("ownerReferences") or [], path.ownerReferences)
-    yield from _validate_finalizers(metadata.get("finalizers") or [], path.finalizers)
+    if labels := metadata.get("labels"):
+        yield from validate_labels(labels, path.labels)
+    if annotations := metadata.get("annotations"):
+        yield from _validate_annotations(annotations, path.annotations)
+    if owners := metadata.get("ownerReferences"):
+        yield from _validate_owners(owners, path.ownerReferences)
+    if finalizers := metadata.get("finalizers"):
+        yield from _validate_finalizers(finalizers, path.finalizers)
 
 
 def _validate_namespace(namespace: str, namespaced: bool, path: Path) -> Iterator[FieldError]:

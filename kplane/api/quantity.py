@@ -63,17 +63,20 @@ def units(quantity: Wire) -> int:
     return _ceiling(_parse(quantity).nano, _NANO)
 
 
+@lru_cache(maxsize=8192, typed=True)
 def milli(quantity: Wire) -> int:
     """A thousand times the value, rounded up (milli-CPUs)."""
     return _ceiling(_parse(quantity).nano, _NANO // 1000)
 
 
+@lru_cache(maxsize=8192, typed=True)
 def sign(quantity: Wire) -> int:
     """-1, 0 or 1."""
     nano = _parse(quantity).nano
     return (nano > 0) - (nano < 0)
 
 
+@lru_cache(maxsize=8192, typed=True)
 def compare(left: Wire, right: Wire) -> int:
     """-1, 0 or 1."""
     a, b = _parse(left).nano, _parse(right).nano

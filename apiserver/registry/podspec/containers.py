@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kplane.api import names
 from kplane.api.field import FieldError, Path
@@ -32,8 +32,10 @@ _EPHEMERAL_FORBIDDEN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+_PLAIN_MOUNT = frozenset(("name", "mountPath", "readOnly"))
+
+
+class Surroundings(NamedTuple):
     """What of the pod its containers refer to."""
 
     volumes: Mapping[str, Object]
@@ -54,7 +56,8 @@ def validate_containers(spec: Object, around: Surroundings, path: Path) -> Itera
         here = path.containers[index]
         yield from _validate_container(container, around, here)
         yield from _unique(container, taken, here)
-        yield from validate_lifecycle(container, around.grace, here)
+        if "lifecycle" in container:
+            yield from validate_lifecycle(container, around.grace, here)
         yield from validate_probes(container, here)
     yield from _host_port_conflicts(containers, path.containers)
     for index, container in enumerate(spec.get("initContainers") or ()):
@@ -62,7 +65,8 @@ def validate_containers(spec: Object, around: Surroundings, path: Path) -> Itera
         yield from _validate_container(container, around, here)
         yield from _validate_init(container, around, here)
         yield from _unique(container, taken, here)
-    yield from _validate_ephemeral(spec, around, taken, path.ephemeralContainers)
+    if "ephemeralContainers" in spec:
+        yield from _validate_ephemeral(spec, around, taken, path.ephemeralContainers)
 
 
 def _validate_container(container: Object, around: Surroundings, path: Path) -> Iterator[FieldError]:
@@ -166,7 +170,8 @@ def _validate_mounts(container: Object, volumes: Mapping[str, Object], path: Pat
         taken.add(place)
         if name in devices:
             yield here.name.invalid(name, "must not already exist in volumeDevices")
-        yield from _validate_mount_details(mount, container, path.volumeMounts, here)
+        if not _PLAIN_MOUNT.issuperset(mount):
+            yield from _validate_mount_details(mount, container, path.volumeMounts, here)
     for index, device in enumerate(container.get("volumeDevices") or ()):
         here = path.volumeDevices[index]
         name = device.get("name", "")

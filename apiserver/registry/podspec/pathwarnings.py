@@ -6,45 +6,33 @@ Rules and wording: upstream's `api/pod/warnings.go`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
-
-import msgspec
 
 from kplane.api.field import quoted
 from kplane.api.resource import Object
 
-_SHORT = 4096
-"""Bytes of the volumes that are remembered to give no cause for warnings."""
+from .known import Known
+
+_HARMLESS = Known()
+"""Projected volumes. Nearly every Pod has the same one, that of its token."""
 _WHOLE = {"configMap": ("ConfigMap", "name"), "secret": ("Secret", "secretName"), "downwardAPI": ("", "")}
 
 
 def path_warnings(volumes: Iterable[Object]) -> Iterator[str]:
     for volume in volumes:
-        name = quoted(volume.get("name", ""))
-        for field, (kind, key) in _WHOLE.items():
-            source = volume.get(field)
-            if source and source.get("items"):
+        for field in filter(_WHOLE.__contains__, volume):
+            source, (kind, key) = volume[field], _WHOLE[field]
+            if source.get("items"):
+                name = quoted(volume.get("name", ""))
                 shown = f"{kind} {quoted(source.get(key, ''))}" if kind else "DownwardAPI"
                 yield from _overlaps(_paths(source), f"volume {name} ({shown}): overlapping paths")
-        projected = volume.get("projected")
-        if projected and not _is_plain(projected):
-            yield from _projected_warnings(projected.get("sources") or (), name)
+        if projected := volume.get("projected"):
+            yield from _HARMLESS.look(projected, _projected_warnings(projected, volume))
 
 
-def _is_plain(projected: Object) -> bool:
-    encoded = msgspec.json.encode(projected)
-    return len(encoded) <= _SHORT and _gives_no_cause(encoded)
-
-
-@lru_cache(maxsize=256)
-def _gives_no_cause(encoded: bytes) -> bool:
-    """Nearly every Pod has the same such volume, that of its token: it is looked at once."""
-    return not [*_projected_warnings(msgspec.json.decode(encoded).get("sources") or (), "")]
-
-
-def _projected_warnings(sources: Sequence[Object], name: str) -> Iterator[str]:
+def _projected_warnings(projected: Object, volume: Object) -> Iterator[str]:
     earlier: set[str] = set()
-    for source in sources:
+    name = quoted(volume.get("name", ""))
+    for source in projected.get("sources") or ():
         if not source:
             yield f"volume {name} (Projected) has no sources provided"
             continue

@@ -5,10 +5,7 @@ Rules and wording: upstream's `core/validation/validation.go`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
-
-import msgspec
+from collections.abc import Iterable, Iterator
 
 from kplane.api.field import FieldError, Path
 from kplane.api.resource import Object
@@ -16,6 +13,7 @@ from kplane.api.resource import Object
 from ..labels import validate_selector
 from ..signers import bundle_name_rule, signer_of_bundle, validate_signer
 from .files import local_path, validate_downward_items, validate_key_paths, validate_mode
+from .known import Known
 
 _SECONDS = (600, 1 << 32)
 _KEY_TYPES = ("RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519")
@@ -31,20 +29,12 @@ _SOURCES = (
 )
 
 
-_SHORT = 4096
-"""Bytes of the volumes that are remembered to be sound."""
+_SOUND = Known()
+"""Nearly every Pod has the same such volume, that of its token."""
 
 
-def validate_projected(volume: Object, path: Path) -> Iterator[FieldError]:
-    encoded = msgspec.json.encode(volume)
-    if len(encoded) > _SHORT or not _is_sound(encoded):
-        yield from _validate(volume, path)
-
-
-@lru_cache(maxsize=256)
-def _is_sound(encoded: bytes) -> bool:
-    """Nearly every Pod has the same such volume, that of its token: it is looked at once."""
-    return not [*_validate(msgspec.json.decode(encoded), Path())]
+def validate_projected(volume: Object, path: Path) -> Iterable[FieldError]:
+    return _SOUND.look(volume, _validate(volume, path))
 
 
 def _validate(volume: Object, path: Path) -> Iterator[FieldError]:

@@ -74,15 +74,15 @@ def validate_requirements(resources: Object, path: Path, claims: frozenset[str])
         yield from _validate_list(requests, path.requests)
     for name, asked in requests.items():
         limit = limits.get(name)
-        if is_huge_page(name) or not is_native(name):
+        if name not in _CONTAINER and (is_huge_page(name) or not is_native(name)):
             if limit is None:
                 yield path.limits.required("Limit must be set for non overcommitable resources")
             elif quantity.compare(asked, limit):
                 yield path.requests.invalid(asked, f"must be equal to {name} limit of {limit}")
         elif limit is not None and quantity.compare(asked, limit) > 0:
             yield path.requests.invalid(asked, f"must be less than or equal to {name} limit of {limit}")
-    asked_for = limits.keys() | requests.keys()
-    if any(map(is_huge_page, asked_for)) and not asked_for & {"cpu", "memory"}:
+    asked_for = (*limits, *requests)
+    if "cpu" not in asked_for and "memory" not in asked_for and any(map(is_huge_page, asked_for)):
         yield path.forbidden("HugePages require cpu or memory")
     for index, claim in enumerate(resources.get("claims") or ()):
         if claim.get("name") not in claims:

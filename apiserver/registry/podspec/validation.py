@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kplane.api import names, quantity
 from kplane.api.field import FieldError, Path
@@ -12,6 +12,8 @@ from ..addressforms import validate_ip
 from ..labels import validate_annotations, validate_key, validate_labels
 from . import apparmor
 from .containers import Surroundings, validate_containers
+from .known import Known
+from .likeness import likeness
 from .resources import validate_requirements
 from .scheduling import validate_scheduling
 from .security import validate_pod_security
@@ -23,36 +25,47 @@ _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _MAX_INT32 = 2**31 - 1
 
 
-def validate_spec(spec: Object, path: Path, *, is_pod: bool) -> Iterator[FieldError]:
+_SOUND = Known()
+
+
+def validate_spec(spec: Object, path: Path, *, is_pod: bool) -> Iterable[FieldError]:
     """A pod spec; `is_pod` tells a Pod's own from one in a template."""
-    volumes = spec.get("volumes") or []
+    return _SOUND.look((likeness(spec), is_pod), _validate(spec, path, is_pod))
+
+
+def _validate(spec: Object, path: Path, is_pod: bool) -> Iterator[FieldError]:
+    volumes, claims = spec.get("volumes") or [], spec.get("resourceClaims")
     if volumes:
         yield from validate_volumes(volumes, path.volumes)
     around = Surroundings(
         volumes={volume.get("name", ""): volume for volume in volumes},
-        claims=frozenset(claim.get("name", "") for claim in spec.get("resourceClaims") or ()),
+        claims=frozenset(claim.get("name", "") for claim in claims) if claims else frozenset(),
         grace=spec.get("terminationGracePeriodSeconds", 0),
         restart_policy=spec.get("restartPolicy", ""),
         is_pod=is_pod,
     )
-    yield from _validate_claims(spec.get("resourceClaims") or [], path)
+    if claims:
+        yield from _validate_claims(claims, path)
     yield from validate_containers(spec, around, path)
     if "resources" in spec:
         yield from _validate_pod_level(spec, around, path.resources)
-    yield from _validate_host_ports(spec, is_pod, path)
+    if spec.get("hostNetwork"):
+        yield from _validate_host_ports(spec, is_pod, path)
     yield from _validate_policies(spec, path)
     if "nodeSelector" in spec:
         yield from validate_labels(spec["nodeSelector"], path.nodeSelector)
     yield from validate_pod_security(spec, path)
     yield from validate_scheduling(spec, path)
-    yield from _validate_dns(spec, path.dnsConfig)
+    if "dnsConfig" in spec or spec.get("dnsPolicy") == "None":
+        yield from _validate_dns(spec, path.dnsConfig)
     for index, gate in enumerate(spec.get("readinessGates") or ()):
         yield from validate_key(gate.get("conditionType", ""), path.readinessGates[index].conditionType)
     yield from _validate_names(spec, path)
     yield from _validate_numbers(spec, path)
-    yield from _validate_aliases(spec.get("hostAliases") or [], path.hostAliases)
-    system = (spec.get("os") or {}).get("name")
+    if "hostAliases" in spec:
+        yield from _validate_aliases(spec["hostAliases"] or [], path.hostAliases)
     if "os" in spec:
+        system = (spec["os"] or {}).get("name")
         if system not in ("linux", "windows"):
             yield path.os.name.not_supported(system or "", ("linux", "windows"))
         yield from validate_system(spec, path)
@@ -110,8 +123,6 @@ def _validate_numbers(spec: Object, path: Path) -> Iterator[FieldError]:
 
 
 def _validate_host_ports(spec: Object, is_pod: bool, path: Path) -> Iterator[FieldError]:
-    if not spec.get("hostNetwork"):
-        return
     for index, container in enumerate(spec.get("containers") or ()):
         for position, port in enumerate(container.get("ports") or ()):
             host, own = port.get("hostPort", 0), port.get("containerPort", 0)

@@ -7,13 +7,15 @@ For pods themselves and for the templates of all workloads. Rules and wording: u
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from kplane.api.field import Path, quoted
 from kplane.api.quantity import milli
 from kplane.api.resource import Object
 
 from . import apparmor
+from .known import Known
+from .likeness import likeness
 from .pathwarnings import path_warnings
 
 NODE_LABELS = {
@@ -60,10 +62,19 @@ SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
 NO_SECCOMP = 'non-functional in v1.27+; use the "seccompProfile" field instead'
 
 
-def pod_warnings(pod: Object, path: Path) -> Iterator[str]:
+_HARMLESS = Known()
+
+
+def pod_warnings(pod: Object, path: Path) -> Iterable[str]:
     """Of a pod, or of a template at `path`."""
-    spec, here = pod.get("spec") or {}, path.spec
+    spec = pod.get("spec") or {}
     annotations = (pod.get("metadata") or {}).get("annotations") or {}
+    part = (likeness(spec), [*annotations], str(path))
+    return _HARMLESS.look(part, _warnings(spec, annotations, path))
+
+
+def _warnings(spec: Object, annotations: Object, path: Path) -> Iterator[str]:
+    here = path.spec
     affinity = spec.get("affinity")
     if affinity or "nodeSelector" in spec:
         yield from _node_warnings(spec, here)
@@ -93,10 +104,10 @@ def pod_warnings(pod: Object, path: Path) -> Iterator[str]:
 
 def _volume_warnings(volumes: Iterable[Object], path: Path) -> Iterator[str]:
     for index, volume in enumerate(volumes):
-        for name in volume.keys() & VOLUMES.keys():
+        for name in filter(VOLUMES.__contains__, volume):
             shown = "storageOS" if name == "storageos" else name
             yield f"{path[index].child(shown)}: {VOLUMES[name]}"
-        if template := (volume.get("ephemeral") or {}).get("volumeClaimTemplate"):
+        if "ephemeral" in volume and (template := volume["ephemeral"].get("volumeClaimTemplate")):
             here = path[index].ephemeral.volumeClaimTemplate.spec
             yield from claim_spec_warnings(template.get("spec") or {}, here)
 
@@ -184,20 +195,26 @@ def _fractions(amounts: Mapping[str, str] | None, path: Path, names: tuple[str, 
 
 def _containers(spec: Object, path: Path) -> Iterator[tuple[Object, Path]]:
     for field in ("initContainers", "containers", "ephemeralContainers"):
-        for index, container in enumerate(spec.get(field) or ()):
-            yield container, path.child(field)[index]
+        if listed := spec.get(field):
+            here = path.child(field)
+            for index, container in enumerate(listed):
+                yield container, here[index]
 
 
 def _container_warnings(spec: Object, path: Path) -> Iterator[str]:
-    ports: dict[tuple[int, str], list[tuple[Path, Object]]] = defaultdict(list)
-    for container, here in _containers(spec, path):
-        resources = container.get("resources") or {}
-        if resources:
+    containers = [*_containers(spec, path)]
+    for container, here in containers:
+        if resources := container.get("resources"):
             yield from _fractions(resources.get("limits"), here.resources.limits, BYTES)
             yield from _fractions(resources.get("requests"), here.resources.requests, BYTES)
         if "env" in container:
             yield from _hidden_variables(container["env"] or (), here.env)
-    for container, here in _containers(spec, path):
+    yield from _port_warnings(containers)
+
+
+def _port_warnings(containers: Iterable[tuple[Object, Path]]) -> Iterator[str]:
+    ports: dict[tuple[int, str], list[tuple[Path, Object]]] = defaultdict(list)
+    for container, here in containers:
         for index, port in enumerate(container.get("ports") or ()):
             place = here.ports[index]
             if port.get("hostIP") and not port.get("hostPort"):
@@ -209,7 +226,9 @@ def _container_warnings(spec: Object, path: Path) -> Iterator[str]:
             others.append((place, port))
 
 
-def _hidden_variables(variables: Iterable[Object], path: Path) -> Iterator[str]:
+def _hidden_variables(variables: Sequence[Object], path: Path) -> Iterator[str]:
+    if len({variable.get("name", "") for variable in variables}) == len(variables):
+        return
     seen = set()
     for index, variable in enumerate(variables):
         name = variable.get("name", "")
