@@ -25,6 +25,7 @@ from kplane.runtime.health import Check, Unhealthy
 from .config import Config
 from .credentials import Clients
 from .registry import CONTROLLERS
+from .sharing import Sharing
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class Manager:
 
     async def run(self) -> None:
         """Run the controllers until cancelled."""
-        factory = InformerFactory(self._client, clock=self._clock, entropy=self._entropy)
+        factory = InformerFactory(self._client, clock=self._clock, entropy=self._entropy, prepare=Sharing())
         async with asyncio.TaskGroup() as group:
             # Queues and controllers exist before the informers start, so that no change is missed.
             for name in self._chosen():

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from kplane.api.clock import Clock, Entropy
 from kplane.api.errors import ApiError, Expired, Gone
@@ -39,6 +39,13 @@ SHORTEST_WATCH = 1.0
 """A watch that ends sooner without a single event counts as a failure, or it would be retried in a loop."""
 
 
+Prepare: TypeAlias = Callable[[Any], None]
+
+
+def _as_it_is(obj: Any) -> None:
+    """Nothing is done to objects."""
+
+
 class Informer(Generic[T]):
     """Created by an InformerFactory, so that components share one per resource and selector."""
 
@@ -52,8 +59,11 @@ class Informer(Generic[T]):
         namespace: str = "",
         label_selector: str = "",
         field_selector: str = "",
+        prepare: Prepare = _as_it_is,
     ) -> None:
+        """`prepare` is called with each object before the cache has it."""
         self.resource = resource_of(what)
+        self._prepare = prepare
         self._client = client
         self._clock = clock
         self._entropy = entropy
@@ -109,6 +119,8 @@ class Informer(Generic[T]):
 
     def replace(self, listing: Listing[T]) -> None:
         """Take a complete list as the newest state and watch on from its revision."""
+        for obj in listing.items:
+            self._prepare(obj)
         self._cache.replace({_key(obj): obj for obj in listing.items})
         self._revision = self._list_from = listing.resource_version
         self._stale = False
@@ -165,6 +177,7 @@ class Informer(Generic[T]):
 
     def _take(self, event: WatchEvent[T]) -> None:
         if event.object is not None:
+            self._prepare(event.object)
             gone = event.type == "DELETED"
             self._cache.apply(_key(event.object), None if gone else event.object)
         self._revision = self._list_from = event.resource_version or self._revision
@@ -192,10 +205,13 @@ def _key(obj: Any) -> Key:
 class InformerFactory:
     """One informer per (resource, view class, namespace, selectors) of a process."""
 
-    def __init__(self, client: Client, *, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, client: Client, *, clock: Clock, entropy: Entropy, prepare: Prepare = _as_it_is
+    ) -> None:
         self._client = client
         self._clock = clock
         self._entropy = entropy
+        self._prepare = prepare
         self._informers: dict[tuple[Resource[Any], str, str, str], Informer[Any]] = {}
         self._group: asyncio.TaskGroup | None = None
 
@@ -262,4 +278,5 @@ class InformerFactory:
             namespace=namespace,
             label_selector=label_selector,
             field_selector=field_selector,
+            prepare=self._prepare,
         )

@@ -25,6 +25,7 @@ CONTAINERS = (dict, set, list, deque)
 BOUNDED = {
     (_Recent, "_entries"),
     (_Group, "messages"),
+    ("Sharing", "_parts"),
     # Uids that were seen to go, the newest 500.
     ("GarbageCollector", "_absent"),
     ("ResourceClaimController", "_gone"),
