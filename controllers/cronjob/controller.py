@@ -137,9 +137,11 @@ class CronJobController:
         if cronjob.metadata.deletion_timestamp is not None:
             return None
         try:
-            times = plan.timetable(cronjob)
+            # Of a wrong zone is told even while it rests, of a wrong schedule only when it matters.
+            plan.zone_of(cronjob)
             if cronjob.spec.suspend:
                 return None
+            times = plan.timetable(cronjob)
             if plan.names_zone(cronjob.spec.schedule):
                 why = UNSUPPORTED.format(cronjob.spec.schedule)
                 self._events.event(cronjob, "Warning", "UnsupportedSchedule", why)

@@ -52,19 +52,21 @@ class Missed:
 
 def timetable(cronjob: CronJob) -> Timetable:
     """Read schedule and time zone. Raises BadSchedule."""
-    spec = cronjob.spec
-    zone: tzinfo = UTC
-    if spec.time_zone is not None:
-        try:
-            zone = _zone(spec.time_zone)
-        except UnknownZone as error:
-            why = f'invalid timeZone: "{spec.time_zone}": {error}'
-            raise BadSchedule("UnknownTimeZone", why) from error
+    zone, schedule = zone_of(cronjob), cronjob.spec.schedule
     try:
-        return _timetable(spec.schedule, zone)
+        return _timetable(schedule, zone)
     except cron.ScheduleError as error:
-        why = f'unparseable schedule: "{spec.schedule}" : {error}'
+        why = f'unparseable schedule: "{schedule}" : {error}'
         raise BadSchedule("UnparseableSchedule", why) from error
+
+
+def zone_of(cronjob: CronJob) -> tzinfo:
+    """Raises BadSchedule."""
+    name = cronjob.spec.time_zone
+    try:
+        return UTC if name is None else _zone(name)
+    except UnknownZone as error:
+        raise BadSchedule("UnknownTimeZone", f'invalid timeZone: "{name}": {error}') from error
 
 
 def names_zone(schedule: str) -> bool:

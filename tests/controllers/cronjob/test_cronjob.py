@@ -233,6 +233,18 @@ async def test_bad_schedules_are_told(
     assert {(event.reason, event.message) for event in cluster.events()} == {(reason, message)}
 
 
+@pytest.mark.parametrize(
+    ("spec", "reasons"),
+    [({"schedule": "61 * * * *"}, []), ({"timeZone": "Mars/Base"}, ["UnknownTimeZone"])],
+)
+async def test_a_suspended_cronjob_tells_of_its_zone_only(
+    cluster: FakeCluster, spec: dict[str, Any], reasons: list[str]
+) -> None:
+    await started(cluster, suspend=True, **spec)
+
+    assert told(cluster) == reasons
+
+
 async def test_a_run_that_vanished_is_told(cluster: FakeCluster) -> None:
     await started(cluster)
     await cluster.advance(HOUR + 60)
