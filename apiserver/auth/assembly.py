@@ -12,7 +12,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from kplane.api.clock import Clock, Entropy
-from kplane.runtime.authorities import Authorities
+from kplane.runtime.authorities import Authorities, overlap
 from kplane.runtime.process import Fatal
 from kplane.runtime.tokenkeys import VerifyingKey
 
@@ -84,6 +84,7 @@ def build(
 ) -> Authentication:
     """Raises Fatal for files that cannot be read."""
     requests: list[RequestAuthenticator] = []
+    _check_proxies(request_header, client_ca_file)
     if request_header.client_ca_file is not None:
         authorities = Authorities.load(request_header.client_ca_file, around.clock)
         requests.append(RequestHeaders(request_header, authorities))
@@ -107,6 +108,18 @@ def build(
         metrics=AuthenticationMetrics(around.metrics),
     )
     return Authentication(authenticator, issuers, webhook)
+
+
+def _check_proxies(proxies: RequestHeaderSettings, client_ca_file: Path | None) -> None:
+    """That no client can pass for a front proxy. Raises Fatal."""
+    if client_ca_file is None or proxies.client_ca_file is None or proxies.allowed_names:
+        return
+    if overlap(client_ca_file, proxies.client_ca_file):
+        raise Fatal(
+            "--requestheader-client-ca-file and --client-ca-file contain overlapping certificates;"
+            " --requestheader-allowed-names must be specified to ensure regular client certificates cannot"
+            " set authenticating proxy headers for arbitrary users"
+        )
 
 
 def _local_tokens(

@@ -1,4 +1,4 @@
-"""Client certificates as identities of users: common name and organisations.
+"""Client certificates as identities of users: common name, organisations and uid.
 
 Elsewhere: which certificates are good (`kplane.runtime.authorities`).
 """
@@ -10,7 +10,7 @@ from hashlib import sha256
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from kplane.runtime.authorities import Authorities, Untrusted
+from kplane.runtime.authorities import Authorities, Untrusted, user_id
 
 from .identity import Credentials, Refused
 from .user import CREDENTIAL_ID, User, authenticated
@@ -25,7 +25,7 @@ def verified(authorities: Authorities, der: bytes) -> x509.Certificate:
 
 
 class ClientCertificates:
-    """Common name is the user, organisations are the groups."""
+    """Common name is the user, organisations are the groups; an attribute of Kubernetes' own is the uid."""
 
     def __init__(self, authorities: Authorities) -> None:
         self._authorities = authorities
@@ -37,14 +37,18 @@ class ClientCertificates:
 
 
 def user_of(certificate: x509.Certificate, der: bytes) -> User | None:
-    """Who a certificate's subject names; None without a common name."""
+    """Who a certificate's subject names; None without a common name. Raises Refused."""
     name = common_name(certificate)
     if not name:
         return None
     subject = certificate.subject
     groups = tuple(str(entry.value) for entry in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME))
     extra = {CREDENTIAL_ID: (f"X509SHA256={sha256(der).hexdigest()}",)}
-    return authenticated(name, groups=groups, extra=extra)
+    try:
+        uid = user_id(certificate)
+    except Untrusted as error:
+        raise Refused(str(error)) from error
+    return authenticated(name, uid, groups=groups, extra=extra)
 
 
 def common_name(certificate: x509.Certificate) -> str:

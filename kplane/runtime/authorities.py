@@ -26,6 +26,10 @@ _LOOK_SECONDS = 1.0
 _UNKNOWN = "x509: certificate signed by unknown authority"
 
 
+USER_ID = x509.ObjectIdentifier("1.3.6.1.4.1.57683.2")
+"""Of the attribute of a subject that holds a user's uid: Kubernetes' own."""
+
+
 class Untrusted(Exception):
     """A certificate that is no good for a client of ours. The text is Go's."""
 
@@ -92,6 +96,24 @@ class Authorities:
         if usages is not None and not allowed & usages:
             raise Untrusted("x509: certificate specifies an incompatible key usage")
         return certificate
+
+
+def user_id(certificate: x509.Certificate) -> str:
+    """The uid of the user whom the certificate names; empty if it tells none. Raises Untrusted."""
+    found = [entry.value for entry in certificate.subject.get_attributes_for_oid(USER_ID)]
+    uids = [uid for uid in found if isinstance(uid, str)]
+    if len(uids) < len(found):
+        raise Untrusted("unable to parse UID into a string")
+    if len(uids) > 1:
+        raise Untrusted(f"expected 1 UID, but found multiple: [{' '.join(uids)}]")
+    if uids == [""]:
+        raise Untrusted("UID cannot be an empty string")
+    return uids[0] if uids else ""
+
+
+def overlap(one: Path, other: Path) -> bool:
+    """Whether a certificate is in both files. Raises Fatal."""
+    return not set(_read(one)).isdisjoint(_read(other))
 
 
 def _usages(certificate: x509.Certificate) -> set[x509.ObjectIdentifier] | None:

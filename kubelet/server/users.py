@@ -8,6 +8,8 @@ import msgspec
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from kplane.runtime.authorities import user_id
+
 AUTHENTICATED = "system:authenticated"
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 
@@ -32,11 +34,13 @@ def authenticated(user: User) -> User:
 
 
 def user_of(certificate: x509.Certificate, der: bytes) -> User | None:
-    """Whom a client certificate names: the last common name, and the organisations as groups."""
+    """Whom a client certificate names: the last common name, its uid, and the organisations as groups.
+    Raises Untrusted."""
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if not names or not names[-1].value:
         return None
     organisations = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     digest = f"X509SHA256={sha256(der).hexdigest()}"
     groups = tuple(str(entry.value) for entry in organisations)
-    return authenticated(User(str(names[-1].value), groups=groups, extra=((CREDENTIAL_ID, (digest,)),)))
+    extra = ((CREDENTIAL_ID, (digest,)),)
+    return authenticated(User(str(names[-1].value), user_id(certificate), groups, extra))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +22,8 @@ from kplane.apiserver.server import ApiServer
 from kplane.client.kubeconfig import Credentials
 from kplane.client.transport_https import HttpsTransport
 from kplane.runtime import pki
+from kplane.runtime.authorities import USER_ID
+from kplane.runtime.process import Fatal
 from kplane.runtime.serving import Serving, ServingConfig
 
 WHOAMI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
@@ -134,10 +136,15 @@ async def test_a_strangers_certificate_ends_the_handshake(serve: Serve, keys: Pa
 
 
 def issued(
-    name: str, issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None, *, ca: bool
+    name: str,
+    issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None,
+    *,
+    ca: bool,
+    uids: Sequence[str] = (),
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    said = [x509.NameAttribute(USER_ID, uid) for uid in uids]
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name), *said])
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -157,23 +164,59 @@ def pem(*certificates: x509.Certificate) -> bytes:
     return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in certificates)
 
 
+def secret(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+async def test_a_certificate_may_tell_the_uid_of_its_user(serve: Serve, tmp_path: Path) -> None:
+    root = issued("root", None, ca=True)
+    clients = tmp_path / "clients.crt"
+    clients.write_bytes(pem(root[0]))
+    one, key = issued("ann", root, ca=False, uids=["7-8"])
+    two, other = issued("ann", root, ca=False, uids=["7", "8"])
+
+    async with serve(clients) as server:
+        code, status = await server.code_and_user(pem(one), secret(key))
+        assert (code, status["userInfo"]["username"], status["userInfo"]["uid"]) == (201, "ann", "7-8")
+        # Whoever is two is nobody.
+        assert (await server.code_and_user(pem(two), secret(other)))[0] == 401
+
+
+@pytest.mark.parametrize("names", [pytest.param((), id="any"), pytest.param(("proxy",), id="one")])
+async def test_clients_cannot_pass_for_a_front_proxy(
+    config: ApiServerConfig, keys: Path, names: tuple[str, ...]
+) -> None:
+    config = replace(
+        config,
+        client_ca_file=keys / "ca.crt",
+        requestheader_client_ca_file=keys / "ca.crt",
+        requestheader_allowed_names=names,
+        requestheader_username_headers=("X-Remote-User",),
+    )
+
+    if names:
+        async with ApiServer(config):
+            return
+    with pytest.raises(
+        Fatal, match="contain overlapping certificates; --requestheader-allowed-names must be"
+    ):
+        async with ApiServer(config):
+            pass
+
+
 async def test_an_intermediate_authority_that_is_trusted_issues_users(serve: Serve, tmp_path: Path) -> None:
     root = issued("root", None, ca=True)
     middle = issued("middle", root, ca=True)
     user, key = issued("ann", middle, ca=False)
     clients = tmp_path / "clients.crt"
     clients.write_bytes(pem(middle[0], root[0]))
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
     async with serve(clients) as server:
-        code, status = await server.code_and_user(pem(user), secret)
+        code, status = await server.code_and_user(pem(user), secret(key))
         assert (code, status["userInfo"]["username"]) == (201, "ann")
         # Whoever is issued by a user is nobody.
         forged, forged_key = issued("root", (user, key), ca=False)
-        forged_secret = forged_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
         with pytest.raises(Unreachable):
-            await server.code_and_user(pem(forged, user), forged_secret)
+            await server.code_and_user(pem(forged, user), secret(forged_key))
