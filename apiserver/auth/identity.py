@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+import msgspec
 
 from .user import User
 
@@ -31,21 +33,27 @@ def _unnoted(key: str, value: str) -> None:
     """Where nobody keeps an audit log."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(msgspec.Struct, frozen=True):
     """`certificate`: the client's (DER), whose possession TLS has proved. `headers`: lower-case names, in
     order, with repetitions. `path`: of the request's URL. `warn`: tells the client something. `note`: tells
     the audit log something."""
 
-    certificate: bytes | None = field(default=None, repr=False)
-    headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
+    certificate: bytes | None = None
+    headers: Sequence[tuple[bytes, bytes]] = ()
     path: str = ""
-    warn: Callable[[str], None] = field(default=_unheard, repr=False)
-    note: Callable[[str, str], None] = field(default=_unnoted, repr=False)
+    warn: Callable[[str], None] = _unheard
+    note: Callable[[str, str], None] = _unnoted
+
+    def __repr__(self) -> str:
+        # The rest is nobody's business.
+        return f"Credentials(path={self.path!r})"
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header."""
-        return next((value for key, value in self.headers if key == name), None)
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,13 @@ class Application(FastAPI):
         super().__init__(**settings)
         self._resources = resources
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # What FastAPI and Starlette do here, in one step.
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
+        scope["app"] = self
+        await self.middleware_stack(scope, receive, send)
+
     def build_middleware_stack(self) -> ASGIApp:
         # The boundary turns failures into answers; Starlette's last resort outside of it would never see one.
         routes = ExceptionMiddleware(self.router, handlers=self.exception_handlers)

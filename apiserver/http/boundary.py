@@ -237,10 +237,11 @@ class _Reply:
             self.code = message["status"]
             headers = message["headers"]
             headers.append((b"audit-id", self.audit_id.encode("latin-1")))
-            if not any(name == b"cache-control" for name, _ in headers):
+            if b"cache-control" not in dict(headers):
                 headers.append((b"cache-control", b"no-cache, private"))
             headers += self._call.response_headers
-            headers += [(b"warning", text) for text in self._call.warnings.headers()]
+            if self._call.warnings:
+                headers += [(b"warning", text) for text in self._call.warnings.headers()]
             if (audit := self._call.audit) is not None:
                 media_type = next((value for name, value in headers if name == b"content-type"), b"")
                 await audit.responds(self.code, media_type)

@@ -56,7 +56,8 @@ def field_manager(call: Call, options_kind: str) -> str:
     manager = call.query("fieldManager")
     if not manager:
         agent = call.header(b"user-agent").partition("/")[0]
-        return "".join(filter(str.isprintable, agent))[:MAX_FIELD_MANAGER]
+        printable = agent if agent.isprintable() else "".join(filter(str.isprintable, agent))
+        return printable[:MAX_FIELD_MANAGER]
     faults = []
     if len(manager.encode()) > MAX_FIELD_MANAGER:
         faults.append(Path("fieldManager").too_long(MAX_FIELD_MANAGER))

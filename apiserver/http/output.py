@@ -21,6 +21,7 @@ from .transforms import Form
 CHUNK = 64
 """Objects of a list that are rendered at a time, before other requests have a turn."""
 _encoder = msgspec.json.Encoder()
+_JSON_TYPE = (b"content-type", JSON.encode())
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -29,10 +30,18 @@ def wire_response(
 ) -> Response:
     """One stored object."""
     if form is None and output.media_type == JSON:
-        return Response(finish(call, wire), code, media_type=JSON)
+        return _Json(finish(call, wire), code)
     obj = codec.decode(wire)
     shown = form.single(obj) if form else obj
     return Response(render(call, shown, output), code, media_type=output.media_type)
+
+
+class _Json(Response):
+    """Starlette's would look at what else it might be told."""
+
+    def __init__(self, body: bytes, code: int) -> None:
+        self.status_code, self.body, self.background = code, body, None
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), _JSON_TYPE]
 
 
 def object_response(call: Call, obj: Object, code: int = 200) -> Response:

@@ -27,6 +27,9 @@ class Warnings:
         self._length += len(text)
         self._cut_length += min(len(text), ITEM)
 
+    def __bool__(self) -> bool:
+        return bool(self._texts)
+
     def __iter__(self) -> Iterator[str]:
         """The texts as they will be sent."""
         if self._length <= TOTAL:

@@ -164,10 +164,11 @@ class Registry:
 
     async def _create(self, obj: Object, namespace: str, author: Author, attributes: Attributes) -> Written:
         meta = obj["metadata"]
-        metadata.initialise(obj, self._backing.entropy.uid(), rfc3339(self._backing.clock.now()))
+        now = rfc3339(self._backing.clock.now())
+        metadata.initialise(obj, self._backing.entropy.uid(), now)
         if not self.strategy.immutable_spec_generation:
             meta["generation"] = 1
-        self.strategy.stamp(obj, None, author.user, rfc3339(self._backing.clock.now()))
+        self.strategy.stamp(obj, None, author.user, now)
         self._warn(self.strategy.early_warnings(obj), author)
         self.strategy.prepare_create(obj)
         self._refuse(meta.get("name", ""), faults.of_new(obj, self.info, self.strategy))

@@ -144,10 +144,11 @@ class WatchCache:
 
     async def get(self, namespace: str, name: str, *, at_least: int | None = None) -> Item | None:
         """One object. Raises Timeout when the cache does not become that fresh in time."""
-        if at_least is None and not await self._catches_up():
+        if at_least is not None:
+            await self.fresh(at_least)
+        elif not await self._catches_up():
             entry = await self._hub.store.get(self.key(namespace, name))
             return None if entry is None else self._item(*entry)
-        await self.fresh(at_least or 0)
         return self._items.get(self.key(namespace, name))
 
     async def list(
@@ -192,7 +193,8 @@ class WatchCache:
 
     async def fresh(self, at_least: int | None) -> None:
         """Return when the cache is as fresh as that; None means every acknowledged write."""
-        await self._until_loaded()
+        if not self._loaded.is_set():
+            await self._until_loaded()
         if at_least is None:
             at_least = await self._hub.newest()
         if at_least > self.revision:
@@ -341,7 +343,8 @@ class WatchCache:
         """Whether the cache soon includes every acknowledged write. It may not while the store watch is away,
         nor when others write other keys into an etcd that does not report progress in order."""
         try:
-            await self._until_loaded()
+            if not self._loaded.is_set():
+                await self._until_loaded()
             newest = await self._hub.newest()
             if newest > self.revision:
                 await self._hub.wait(newest, CATCH_UP_SECONDS)
@@ -365,8 +368,6 @@ class WatchCache:
         return self.revision
 
     async def _until_loaded(self) -> None:
-        if self._loaded.is_set():
-            return
         try:
             async with asyncio.timeout(LOAD_SECONDS):
                 await self._loaded.wait()
