@@ -15,6 +15,8 @@ from kplane.runtime.authorities import Authorities, Untrusted, user_id
 from .identity import Credentials, Refused
 from .user import CREDENTIAL_ID, User, authenticated
 
+_KNOWN = 4096
+
 
 def verified(authorities: Authorities, der: bytes) -> x509.Certificate:
     """The certificate, if it is good now. Raises Refused."""
@@ -29,11 +31,19 @@ class ClientCertificates:
 
     def __init__(self, authorities: Authorities) -> None:
         self._authorities = authorities
+        self._users: dict[bytes, User | None] = {}
+        """What a certificate says does not change; whether it is good does."""
 
     async def authenticate(self, credentials: Credentials) -> User | None:
-        if credentials.certificate is None:
+        der = credentials.certificate
+        if der is None:
             return None
-        return user_of(verified(self._authorities, credentials.certificate), credentials.certificate)
+        certificate = verified(self._authorities, der)
+        if der not in self._users:
+            if len(self._users) >= _KNOWN:
+                self._users.clear()
+            self._users[der] = user_of(certificate, der)
+        return self._users[der]
 
 
 def user_of(certificate: x509.Certificate, der: bytes) -> User | None:
