@@ -150,3 +150,65 @@ async def test_a_revision_has_the_name_that_upstreams_controller_gives_it(
 
     found = await api.until(f"{apps}/statefulsets/test", lambda found: found["status"].get("updateRevision"))
     assert found["status"]["updateRevision"] == "test-776999688b"
+
+
+def with_claims(when_deleted: str = "Retain", when_scaled: str = "Retain") -> dict[str, Any]:
+    """Three Pods that wait for claims which nobody binds."""
+    claim = {"accessModes": ["ReadWriteOnce"], "storageClassName": "none"}
+    claim |= {"resources": {"requests": {"storage": "1"}}}
+    return statefulset(
+        podManagementPolicy="Parallel",
+        volumeClaimTemplates=[{"metadata": {"name": "data"}, "spec": claim}],
+        persistentVolumeClaimRetentionPolicy={"whenDeleted": when_deleted, "whenScaled": when_scaled},
+    )
+
+
+def owners(claims: list[Any]) -> dict[str, list[str]]:
+    """Which kinds own which claims."""
+    return {
+        claim["metadata"]["name"].removeprefix("data-"): [
+            owner["kind"] for owner in claim["metadata"].get("ownerReferences", ())
+        ]
+        for claim in claims
+    }
+
+
+async def until_owned(api: Api, core: str, **wanted: list[str]) -> None:
+    expected = {name.replace("_", "-"): kinds for name, kinds in wanted.items()}
+    await api.until_listed(f"{core}/persistentvolumeclaims", lambda claims: owners(claims) == expected)
+
+
+async def test_claims_go_with_the_set_as_the_policy_says(api: Api, core: str, apps: str) -> None:
+    path = f"{apps}/statefulsets/ss"
+    await api.make(f"{apps}/statefulsets", with_claims(when_deleted="Delete"))
+    owned = ["StatefulSet"]
+    await until_owned(api, core, ss_0=owned, ss_1=owned, ss_2=owned)
+
+    retain = {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain"}}
+    await api.patch(path, {"spec": retain}, MERGE)
+    await until_owned(api, core, ss_0=[], ss_1=[], ss_2=[])
+    delete = {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete"}}
+    await api.patch(path, {"spec": delete}, MERGE)
+    await until_owned(api, core, ss_0=owned, ss_1=owned, ss_2=owned)
+
+    await api.delete(path)
+    await api.until_listed(f"{core}/persistentvolumeclaims", lambda claims: not claims)
+
+
+async def test_claims_go_with_pods_that_are_scaled_away(api: Api, core: str, apps: str) -> None:
+    path, mine = f"{apps}/statefulsets/ss", f"{core}/persistentvolumeclaims/data-ss-2"
+    owner = await api.make(f"{core}/configmaps", {"metadata": {"name": "owner"}})
+    await api.make(f"{apps}/statefulsets", with_claims(when_scaled="Delete"))
+    await until_owned(api, core, ss_0=[], ss_1=[], ss_2=[])
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "controller": True}
+    reference["uid"] = owner["metadata"]["uid"]
+    await api.patch(mine, {"metadata": {"ownerReferences": [reference]}}, MERGE)
+
+    await api.patch(path, {"spec": {"replicas": 1}}, MERGE)
+
+    # One belongs to somebody else by now, and stays.
+    await until_owned(api, core, ss_0=[], ss_2=["ConfigMap"])
+    await api.until_listed(f"{core}/pods", lambda pods: names(pods) == ["ss-0"])
+    await api.delete(path)
+    await api.until_listed(f"{core}/pods", lambda pods: not pods)
+    assert owners(await api.items(f"{core}/persistentvolumeclaims")) == {"ss-0": [], "ss-2": ["ConfigMap"]}
