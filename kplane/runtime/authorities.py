@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -34,6 +36,18 @@ class Untrusted(Exception):
     """A certificate that is no good for a client of ours. The text is Go's."""
 
 
+class _Issued(NamedTuple):
+    """A certificate, and its time, which is asked for with every request."""
+
+    certificate: x509.Certificate
+    begin: datetime
+    end: datetime
+
+    @classmethod
+    def of(cls, certificate: x509.Certificate) -> _Issued:
+        return cls(certificate, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+
+
 class Authorities:
     """The certificates of a `--…-ca-file`, read again when it has changed."""
 
@@ -45,7 +59,7 @@ class Authorities:
         self._path = path
         self._stamp = _stamp(path)
         self._looked = clock.monotonic()
-        self._good: dict[bytes, x509.Certificate] = {}
+        self._good: dict[bytes, _Issued] = {}
 
     @classmethod
     def load(cls, path: Path, clock: Clock) -> Authorities:
@@ -56,15 +70,14 @@ class Authorities:
         """The certificate, if it is good now. Raises Untrusted."""
         self._look_again()
         known = self._good.get(der)
-        certificate = known or self._issued(der)
-        now = self._clock.now()
-        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        found = known or _Issued.of(self._issued(der))
+        if not found.begin <= self._clock.now() <= found.end:
             raise Untrusted("x509: certificate has expired or is not yet valid")
         if known is None:
             if len(self._good) >= _CACHED:
                 self._good.clear()
-            self._good[der] = certificate
-        return certificate
+            self._good[der] = found
+        return found.certificate
 
     def _look_again(self) -> None:
         """Follow the file. One that cannot be read changes nothing: it may be in the middle of a renewal."""
