@@ -12,6 +12,8 @@ import asyncio
 import logging
 from typing import Protocol, runtime_checkable
 
+from prometheus_client import Gauge
+
 from kplane.api.clock import Clock, Entropy
 from kplane.client.controller import Context, Controller
 from kplane.client.events import EventRecorder
@@ -34,6 +36,12 @@ PUBLISHERS = (
     "root-ca-certificate-publisher-controller",
 )
 """They publish the file of `--root-ca-file`."""
+
+RUNNING = Gauge(
+    "running_managed_controllers",
+    "Indicates where instances of a controller are currently running",
+    ["name", "manager"],
+)
 
 DEVICE_TAINTS = "DRADeviceTaints"
 """Name of a feature gate; what `--feature-gates` says of others has no effect here."""
@@ -150,4 +158,9 @@ class Manager:
             await factory.wait_synced()
             workers = self._config.workers.get(controller.name, CONTROLLERS[controller.name].workers)
             log.info("started controller=%s workers=%d", controller.name, workers)
-            await context.queue.run(controller.reconcile, workers)
+            running = RUNNING.labels(controller.name, "kube-controller-manager")
+            running.set(1)
+            try:
+                await context.queue.run(controller.reconcile, workers)
+            finally:
+                running.set(0)

@@ -46,6 +46,7 @@ def observe_zones(readiness: Mapping[str, Sequence[bool]]) -> None:
         gauge.clear()
     for zone, nodes in readiness.items():
         ready = sum(nodes)
+        _GIVEN_UP.labels(zone)  # Shown before it counts.
         _SIZE.labels(zone).set(len(nodes))
         _HEALTH.labels(zone).set(100 * ready / len(nodes))
         _UNHEALTHY.labels(zone).set(len(nodes) - ready)

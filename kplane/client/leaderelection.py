@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+from prometheus_client import Gauge
 
 from kplane.api.clock import Clock, Entropy, rfc3339_micro
 from kplane.api.errors import ApiError, NotFound, Unreachable
@@ -25,6 +26,13 @@ from kplane.client.rest import Client
 from kplane.client.transport import Relay, Response, Transport
 
 log = logging.getLogger(__name__)
+
+MASTER = Gauge(
+    "leader_election_master_status",
+    "Gauge of if the reporting system is master of the relevant lease, 0 indicates backup, 1 indicates "
+    "master. 'name' is the string used to identify the lease. Please make sure to group by name.",
+    ["name"],
+)
 
 _WHOLE = replace(Lease.API, view=dict)
 """Leases with every field that somebody else may have put there."""
@@ -102,11 +110,15 @@ async def lead(
     if not config.identity:
         config = replace(config, identity=f"{socket.gethostname()}_{entropy.uid()}")
     elector = Elector(client, config, clock, fence or Fence(clock))
+    master = MASTER.labels(config.name)
+    master.set(0)
     await elector.acquire(entropy)
     log.info("leading lease=%s/%s identity=%s", config.namespace, config.name, config.identity)
+    master.set(1)
     try:
         await _while_leading(elector, work)
     finally:
+        master.set(0)
         await elector.release()
 
 

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+from prometheus_client import REGISTRY
 
 from kplane.api.clock import Clock, rfc3339_micro
 from kplane.api.errors import Forbidden, Unreachable
@@ -252,3 +253,20 @@ async def test_a_leader_that_slept_too_long_writes_nothing_when_it_wakes_up(clus
     assert before == 3
     assert len(cluster.list(ConfigMap)) == before
     assert outcomes[:1] == ["not sent: this process leads no more"]
+
+
+async def test_who_leads_says_so_in_its_metrics(cluster: FakeCluster) -> None:
+    def status() -> float | None:
+        return REGISTRY.get_sample_value("leader_election_master_status", {"name": LEASE.name})
+
+    held_lease(cluster, "another")
+    candidate = Candidate(cluster, "a")
+    cluster.start(candidate.run())
+    await cluster.advance(5)
+    waiting = status()
+    await cluster.advance(30)
+    leading = status()
+    candidate.stop.set()
+    await cluster.settle()
+
+    assert (waiting, leading, status()) == (0, 1, 0)

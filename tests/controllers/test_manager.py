@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -59,6 +60,20 @@ async def test_flags_leave_controllers_out(
     everything, fewer = manager(discoverable).checks(), manager(discoverable, **options).checks()
 
     assert everything.keys() - fewer.keys() == {left_out}
+
+
+async def test_controllers_that_run_are_shown(discoverable: FakeCluster) -> None:
+    def shown() -> float | None:
+        labels = {"name": "ttl-controller", "manager": "kube-controller-manager"}
+        return REGISTRY.get_sample_value("running_managed_controllers", labels)
+
+    task = asyncio.create_task(manager(discoverable, controllers=("ttl-controller",)).run())
+    await discoverable.advance(5)
+    running = shown()
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert (running, shown()) == (1, 0)
 
 
 async def test_an_unreachable_server_is_waited_for(discoverable: FakeCluster) -> None:

@@ -21,6 +21,7 @@ def test_zones_show_size_and_health_and_go_when_they_are_gone() -> None:
     observe_zones({"west": [True]})
 
     assert east == [4, 75, 1]
+    assert sample("evictions_total", "west") == 0
     assert sample("zone_size", "east") is None
     assert sample("zone_health", "west") == 100
 
