@@ -1,7 +1,8 @@
 """The flags about volumes, under upstream's names.
 
-Three are taken and mean nothing here, so that a manifest of upstream's starts: nothing is compared with the
-world now and then, as caches are never out of date for long; there are no Flex volumes.
+Some are taken and mean nothing here, so that a manifest of upstream's starts: nothing is compared with the
+world now and then, as caches are never out of date for long; there are no Flex volumes, and no provisioner
+inside this process that makes directories on its host, which upstream has for tests.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from kplane.api.yaml_reader import YamlReader
 from kplane.runtime.process import Fatal, flag_bool, flag_duration
 
 WITHOUT_EFFECT = (
-    "attach_detach_reconcile_sync_period", "disable_attach_detach_reconcile_sync", "flex_volume_plugin_dir",
+    "attach_detach_reconcile_sync_period", "disable_attach_detach_reconcile_sync",
+    "enable_hostpath_provisioner", "flex_volume_plugin_dir",
 )  # fmt: skip
 
 
@@ -33,6 +35,7 @@ def add_flags(parser: ArgumentParser) -> None:
     )  # fmt: skip
     add("--attach-detach-reconcile-sync-period", type=flag_duration, default=60.0, help="without effect")
     switch(parser, "disable-attach-detach-reconcile-sync", "without effect")
+    switch(parser, "enable-hostpath-provisioner", "without effect: no such provisioner is built in")
     add("--flex-volume-plugin-dir", default="", help="without effect")
     for kind in ("nfs", "hostpath"):
         add(f"--pv-recycler-pod-template-filepath-{kind}", type=Path, help=f"Pod that empties {kind} volumes")

@@ -111,3 +111,22 @@ def test_feature_gates_are_read_and_the_last_word_counts() -> None:
 def test_bad_flags_are_fatal(argument: str | list[str], said: str) -> None:
     with pytest.raises(Fatal, match=said):
         parse([argument] if isinstance(argument, str) else argument, KNOWN)
+
+
+def test_flags_of_volumes_that_mean_nothing_here_are_taken() -> None:
+    argv = [
+        "--enable-hostpath-provisioner=true", "--flex-volume-plugin-dir=/plugins",
+        "--attach-detach-reconcile-sync-period=2m", "--disable-attach-detach-reconcile-sync",
+    ]  # fmt: skip
+    assert parse(argv, worker_flags()) == parse([], worker_flags())
+
+
+def test_flags_of_volumes_and_quotas_are_read() -> None:
+    argv = [
+        "--pvclaimbinder-sync-period=1m", "--enable-dynamic-provisioning=false",
+        "--disable-force-detach-on-timeout", "--resource-quota-sync-period=10s",
+    ]  # fmt: skip
+    config = parse(argv, worker_flags())
+    assert (config.pvclaimbinder_sync_period, config.resource_quota_sync_period) == (60, 10)
+    assert not config.enable_dynamic_provisioning
+    assert config.disable_force_detach_on_timeout
