@@ -18,6 +18,9 @@ from .runtime.interface import Image, RuntimeCondition, RuntimeVersion
 
 MAX_IMAGES = 50
 MAX_NAMES_PER_IMAGE = 5
+DECLARED_FEATURES = ("GuaranteedQoSPodCPUResize", "InPlacePodLevelResourcesVerticalScaling")
+"""What this kubelet knows of the features that not every kubelet does, sorted: the API server lets Pods be
+changed in these ways where their node declares so."""
 RESERVED_MEMORY = 100 << 20
 """Upstream's default hard eviction threshold is kept free; so is 10 % of the disk."""
 
@@ -86,6 +89,7 @@ def node_status(config: KubeletConfig, observed: Observed, old: Object, now: dat
         "daemonEndpoints": {"kubeletEndpoint": {"Port": observed.port}},
         "images": _images(observed.images),
         "nodeInfo": _info(observed),
+        "declaredFeatures": list(DECLARED_FEATURES),
         "runtimeHandlers": [{"name": "", "features": {"recursiveReadOnlyMounts": False}}],
     }
 

@@ -1,5 +1,5 @@
-"""Plug-ins of features that this server does not have: they are known by name and see nothing, as upstream's
-do while their feature gates are off."""
+"""Plug-ins of features that are off by default in 1.37, and that this server does not have: they are known by
+name and see nothing, as upstream's do while their feature gates are off."""
 
 from __future__ import annotations
 
@@ -21,24 +21,19 @@ class Inactive:
 
 
 class PodGroupProtection(Inactive):
-    """Feature gate GenericWorkload."""
+    """Feature gate GenericWorkload, beta. Would keep PodGroups, which are in no API here, until nothing is in
+    them."""
 
     name = "PodGroupProtection"
 
 
 class PodGroupWorkloadExists(Inactive):
-    """Feature gate GenericWorkload."""
+    """Feature gate GenericWorkload, beta. Would refuse PodGroups made from what is in no Workload."""
 
     name = "PodGroupWorkloadExists"
 
 
-class NodeDeclaredFeatureValidator(Inactive):
-    """Feature gate NodeDeclaredFeatures."""
-
-    name = "NodeDeclaredFeatureValidator"
-
-
 class JobValidation(Inactive):
-    """Feature gate WorkloadWithJob."""
+    """Feature gate WorkloadWithJob, alpha. Upstream's checks nothing yet."""
 
     name = "JobValidation"

@@ -27,17 +27,13 @@ from .denyserviceexternalips import DenyServiceExternalIPs
 from .eventratelimit import EventRateLimit
 from .extendedresourcetoleration import ExtendedResourceToleration
 from .imagepolicywebhook import ImagePolicyWebhook
-from .inactive import (
-    JobValidation,
-    NodeDeclaredFeatureValidator,
-    PodGroupProtection,
-    PodGroupWorkloadExists,
-)
+from .inactive import JobValidation, PodGroupProtection, PodGroupWorkloadExists
 from .limitpodhardantiaffinitytopology import LimitPodHardAntiAffinityTopology
 from .limitranger import LimitRanger
 from .namespaceautoprovision import NamespaceAutoProvision
 from .namespaceexists import NamespaceExists
 from .namespacelifecycle import NamespaceLifecycle
+from .nodedeclaredfeatures import NodeDeclaredFeatureValidator
 from .noderestriction import NodeRestriction
 from .ownerreferencespermissionenforcement import OwnerReferencesPermissionEnforcement
 from .persistentvolumeclaimresize import PersistentVolumeClaimResize

@@ -1,5 +1,5 @@
-"""The resize subresource of Pods: cpu and memory of containers, and how they are resized. Nothing else of the
-Pod is written, and its quality of service class stays.
+"""The resize subresource of Pods: cpu and memory of containers and of the Pod as a whole, and how containers
+are resized. Nothing else of the Pod is written, and its quality of service class stays.
 
 Source: core/validation `ValidatePodResize`, pod strategy `dropNonResizeUpdates` (KEP-1287).
 """
@@ -57,6 +57,7 @@ def validate_resize(new: Object, old: Object, path: Path) -> Iterator[FieldError
         yield path.spec.invalid(now, "Pod QOS Class may not change as a result of resizing")
     for field in _LISTS:
         yield from _validate_list(field, new["spec"], old["spec"], path.spec.child(field))
+    yield from _validate_pod_level(new["spec"].get("resources"), old["spec"].get("resources"), path.spec)
     if _without_resizable(new["spec"]) != _without_resizable(old["spec"]):
         yield path.spec.forbidden("only cpu and memory resources are mutable")
 
@@ -89,9 +90,28 @@ def _validate_removals(now: Object, was: Object, path: Path) -> Iterator[FieldEr
             yield path.child(part).forbidden(f"resource {part} cannot be removed")
 
 
+def _validate_pod_level(new: Object | None, old: Object | None, path: Path) -> Iterator[FieldError]:
+    before, after = old or {}, new or {}
+    for part in ("requests", "limits"):
+        if (before.get(part) or {}).keys() - (after.get(part) or {}).keys():
+            yield path.resources.child(part).forbidden(f"pod-level resource {part} cannot be removed")
+    if _fixed(before) != _fixed(after):
+        yield path.forbidden("only cpu and memory resources are mutable at pod-level")
+
+
+def _fixed(resources: Object) -> Object:
+    """Without cpu and memory."""
+    return {
+        part: {name: amount for name, amount in (resources.get(part) or {}).items() if name not in _RESIZABLE}
+        for part in ("requests", "limits")
+    } | {"claims": resources.get("claims") or []}
+
+
 def _without_resizable(spec: Object) -> Object:
-    """What must stay: the spec without cpu, memory, resize policies and names, which are judged apart."""
+    """What must stay: the spec without cpu, memory, resize policies, names, and the resources of the Pod as a
+    whole, which are judged apart."""
     found = copy.deepcopy(spec)
+    found.pop("resources", None)
     for field in _LISTS:
         for container in found.get(field) or ():
             container.pop("resizePolicy", None)

@@ -182,6 +182,37 @@ async def test_resizes_that_are_refused(api: Api, container: dict[str, Any], tex
     assert text in answer.body["message"]
 
 
+@pytest.mark.parametrize(
+    ("own", "text"),
+    [
+        pytest.param({"requests": {"cpu": "3"}}, "", id="cpu"),
+        pytest.param({"limits": {"memory": "6Gi"}}, "", id="a limit more"),
+        pytest.param(
+            {"requests": {"memory": None}},
+            "spec.resources.requests: Forbidden: pod-level resource requests cannot be removed",
+            id="removed",
+        ),
+        pytest.param(
+            {"requests": {"hugepages-2Mi": "2Mi"}, "limits": {"hugepages-2Mi": "2Mi"}},
+            "spec: Forbidden: only cpu and memory resources are mutable at pod-level",
+            id="other resource",
+        ),
+    ],
+)
+async def test_a_pod_as_a_whole_can_be_resized(api: Api, own: dict[str, Any], text: str) -> None:
+    whole = {"requests": {"cpu": "2", "memory": "4Gi"}}
+    await api.make(PODS, pod(containers=[sized()], resources=whole))
+
+    answer = await resize(api, sized(), resources=own)
+
+    assert answer.code == (422 if text else 200), answer.body
+    if text:
+        assert text in answer.body["message"]
+    else:
+        changed = {part: whole.get(part, {}) | amounts for part, amounts in own.items()}
+        assert answer.body["spec"]["resources"] == whole | changed
+
+
 async def test_containers_keep_their_names_and_order(api: Api) -> None:
     await api.make(PODS, pod(containers=[sized(), sized(name="d")]))
 
