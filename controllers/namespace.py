@@ -57,6 +57,8 @@ class Remains:
     errors: list[str] = field(default_factory=list)
     wait: int = 0
     """Seconds within which the rest should go by itself."""
+    elapsed: float = 0.0
+    """Seconds since the namespace was deleted."""
     discovery: Discovered = field(default_factory=Discovered)
 
     @property
@@ -189,7 +191,7 @@ class NamespaceController:
             return None
         if (early := GRACE - (self._clock.now() - since).total_seconds()) > 0:
             return Requeue(early)
-        remains = await empty(self._client, key.name)
+        remains = await empty(self._client, key.name, (self._clock.now() - since).total_seconds())
         namespace = await self._show(namespace, remains)
         if remains.gone:
             await self._finalize(namespace)
@@ -226,9 +228,10 @@ class NamespaceController:
             return  # Somebody else was faster.
 
 
-async def empty(client: Client, namespace: str) -> Remains:
-    """One pass: delete everything, Pods before what they may use to shut down, and look what is left."""
-    remains = Remains(discovery=await discover(client))
+async def empty(client: Client, namespace: str, elapsed: float) -> Remains:
+    """One pass: delete everything, Pods before what they may use to shut down, and look what is left.
+    `elapsed`: seconds since the namespace was deleted."""
+    remains = Remains(elapsed=elapsed, discovery=await discover(client))
     content = [
         entry for entry in remains.discovery.served if entry.resource.namespaced and "delete" in entry.verbs
     ]
@@ -261,6 +264,8 @@ async def _empty_one(client: Client, namespace: str, served: Served, remains: Re
         return
     remains.counts[f"{resource.plural}.{resource.group}"] = count
     remains.finalizers += finalizers
+    if wait <= remains.elapsed:
+        wait = 0  # Pods had their time; what is left now is not explained by it.
     if finalizers:
         wait = max(wait, FINALIZER_WAIT)
     remains.wait = max(remains.wait, wait)

@@ -173,7 +173,7 @@ CONTROLLERS: Mapping[str, Entry] = {
     "storage-version-migrator-controller": Entry(
         StorageVersionMigrator, "storage-version-migrator-controller", "", 5
     ),
-    "taint-eviction-controller": Entry(TaintEvictionController, "taint_eviction", "", 8),
+    "taint-eviction-controller": Entry(TaintEvictionController, "noexec_taint_pod", "", 8),
     "token-cleaner-controller": Entry(TokenCleaner, "token_cleaner", "", 1),
     "ttl-controller": Entry(NodeTTLController, "ttlcontroller", "", 1),
     "ttl-after-finished-controller": Entry(

@@ -127,6 +127,25 @@ async def test_a_namespace_is_looked_at_once_in_every_sync_period(discoverable: 
     assert await controller.reconcile(KEY) == Requeue(100)
 
 
+async def test_pods_that_outstay_their_time_are_complained_about(discoverable: Any) -> None:
+    pod = make_pod("stuck", "doomed", node="node-1")
+    discoverable.load(
+        doomed(discoverable), pod | {"spec": pod["spec"] | {"terminationGracePeriodSeconds": 20}}
+    )
+    run(discoverable)
+    await discoverable.advance(10)
+    patient = shown(discoverable, "NamespaceDeletionContentFailure")
+    await discoverable.advance(30)
+
+    assert patient[:2] == ("False", "ContentDeleted")
+    assert shown(discoverable, "NamespaceDeletionContentFailure") == (
+        "True",
+        "ContentDeletionFailed",
+        "Failed to delete all resource types, 1 remaining: unexpected items still remain in namespace: "
+        "doomed for gvr: /v1, Resource=pods",
+    )
+
+
 @pytest.mark.slow
 async def test_more_content_than_is_listed_at_once_is_counted(discoverable: Any) -> None:
     discoverable.load(doomed(discoverable))
