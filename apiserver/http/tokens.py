@@ -43,6 +43,7 @@ ISSUED = "authentication.kubernetes.io/issued-credential-id"
 """Audit annotation: which token was issued; never the token."""
 _WEBHOOKS = ("admissionregistration.k8s.io", "v1")
 _WEBHOOK_KINDS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+_ATTESTED = "admissionReviewAPIGroups"
 _BINDABLE = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
 
 
@@ -199,3 +200,22 @@ def _faults(spec: Object) -> Iterator[FieldError]:
         yield path.invalid(seconds, "may not specify a duration less than 10 minutes")
     if seconds > MAX_EXPIRATION:
         yield path.invalid(seconds, "may not specify a duration larger than 2^32 seconds")
+    yield from _attestation_faults(spec, Path("spec").attestations)
+
+
+def _attestation_faults(spec: Object, path: Path) -> Iterator[FieldError]:
+    """Only tokens for webhooks, which are not given yet, say what they may be used for."""
+    said, bound = spec.get("attestations") or {}, spec.get("boundObjectRef") or {}
+    if bound.get("kind") not in _WEBHOOK_KINDS:
+        if said:
+            yield path.invalid(
+                said, "attestations may only be specified with a webhook bound object reference"
+            )
+    elif len(said) != 1:
+        text = f"webhook bound requests require exactly one {_ATTESTED} attestation"
+        yield path.invalid(said or None, text)
+    elif _ATTESTED not in said:
+        [key] = said
+        yield path[key].not_supported(key, (_ATTESTED,))
+    elif len(said[_ATTESTED]) != 1:
+        yield path[_ATTESTED].invalid(said[_ATTESTED], "must specify a single value")

@@ -179,11 +179,12 @@ def test_a_renewed_certificate_is_in_its_kubeconfig(layout: Layout, clock: Virtu
     init.init(layout, WISH, clock)
     before = {name: kubeconfig.load(layout.root / name).certificate for name in CONFIGS}
 
-    certs.renew(layout, ["admin", "kube-scheduler"], clock)
+    certs.renew(layout, ["admin", "kube-scheduler", "metrics-server"], clock)
 
     after = {name: kubeconfig.load(layout.root / name) for name in CONFIGS}
     changed = {name for name in CONFIGS if after[name].certificate != before[name]}
-    assert changed == {"admin.conf", "scheduler.conf"}
+    assert changed == {"admin.conf", "scheduler.conf", "metrics-server.conf"}
+    assert subject(after["metrics-server.conf"].certificate) == subject(before["metrics-server.conf"])
     assert after["scheduler.conf"].key == (layout.pki / "kube-scheduler.key").read_bytes()
     assert {held.server for held in after.values()} == {"https://api.example.net:8443"}
     assert not layout.admin_kubeconfig.exists()

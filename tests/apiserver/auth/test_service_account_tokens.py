@@ -66,13 +66,54 @@ async def test_a_token_is_not_bound_to_a_webhook(accounts: Accounts) -> None:
     kind = "ValidatingWebhookConfiguration"
     reference = {"kind": kind, "apiVersion": "admissionregistration.k8s.io/v1", "name": "hook"}
 
-    answer = await accounts.request(boundObjectRef=reference)
+    answer = await accounts.request(
+        boundObjectRef=reference, attestations={"admissionReviewAPIGroups": ["apps"]}, audiences=["https://h"]
+    )
 
     assert (answer.code, answer.body["message"]) == (
         400,
         f"cannot bind token to object of type admissionregistration.k8s.io/v1, Kind={kind}"
         " (feature gate APIServerWebhookAuthenticationToken is disabled)",
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "attestations", "said"),
+    [
+        (
+            "Pod",
+            {"admissionReviewAPIGroups": ["apps"]},
+            ': Invalid value: {"admissionReviewAPIGroups":["apps"]}: attestations may only be specified with a'
+            " webhook bound object reference",
+        ),
+        (
+            "MutatingWebhookConfiguration",
+            {},
+            ": Invalid value: null: webhook bound requests require exactly one admissionReviewAPIGroups"
+            " attestation",
+        ),
+        (
+            "MutatingWebhookConfiguration",
+            {"admissionReviewAPIGroups": ["apps", "batch"]},
+            '[admissionReviewAPIGroups]: Invalid value: ["apps","batch"]: must specify a single value',
+        ),
+        (
+            "MutatingWebhookConfiguration",
+            {"other": ["apps"]},
+            '[other]: Unsupported value: "other": supported values: "admissionReviewAPIGroups"',
+        ),
+    ],
+)
+async def test_attestations_are_for_webhooks(
+    accounts: Accounts, kind: str, attestations: dict[str, list[str]], said: str
+) -> None:
+    reference = {"kind": kind, "apiVersion": "v1", "name": "x"}
+
+    answer = await accounts.request(boundObjectRef=reference, attestations=attestations)
+
+    assert answer.code == 422
+    prefix = 'TokenRequest.authentication.k8s.io "" is invalid: spec.attestations'
+    assert answer.body["message"] == f"{prefix}{said}"
 
 
 async def test_a_token_makes_its_bearer_the_account(accounts: Accounts) -> None:
