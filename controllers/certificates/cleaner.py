@@ -44,9 +44,10 @@ def deadlines(request: SigningRequest) -> Iterator[datetime]:
         yield created + PENDING_FOR
     for condition in request.status.conditions:
         moment = condition.last_update_time
-        over = condition.type in ("Denied", "Failed")
-        if moment is not None and (over or (condition.type == "Approved" and request.status.certificate)):
-            yield moment + DECIDED_FOR
+        over = condition.type in ("Denied", "Failed") or bool(request.status.certificate)
+        if moment is not None and (over or condition.type == "Approved"):
+            # What was approved and is signed by nobody has waited long enough after a day.
+            yield moment + (DECIDED_FOR if over else PENDING_FOR)
     ends = expiry(request.status.certificate)
     if ends is not None and any(condition.type == "Approved" for condition in request.status.conditions):
         yield ends

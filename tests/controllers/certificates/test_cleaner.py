@@ -47,6 +47,7 @@ def decided(cluster: FakeCluster, kind: str, **status: str) -> Object:
         pytest.param("Denied", {}, 1, id="denied"),
         pytest.param("Failed", {}, 1, id="failed"),
         pytest.param("", {}, 24, id="pending"),
+        pytest.param("Approved", {}, 24, id="approved-and-signed-by-nobody"),
     ],
 )
 async def test_a_request_goes_after_its_time(
@@ -62,15 +63,6 @@ async def test_a_request_goes_after_its_time(
     await cluster.advance(20)
 
     assert not here(cluster)
-
-
-async def test_one_that_was_approved_and_not_signed_stays(cluster: FakeCluster) -> None:
-    cluster.load(make_request(status=decided(cluster, "Approved")))
-    start(cluster)
-
-    await cluster.advance(100 * HOUR)
-
-    assert here(cluster)
 
 
 async def test_one_whose_certificate_has_expired_goes_at_once(cluster: FakeCluster, tmp_path: Path) -> None:
