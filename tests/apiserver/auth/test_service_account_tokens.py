@@ -83,8 +83,8 @@ async def test_a_token_is_not_bound_to_a_webhook(accounts: Accounts) -> None:
         (
             "Pod",
             {"admissionReviewAPIGroups": ["apps"]},
-            ': Invalid value: {"admissionReviewAPIGroups":["apps"]}: attestations may only be specified with a'
-            " webhook bound object reference",
+            ': Invalid value: {"admissionReviewAPIGroups":["apps"]}: attestations may only be specified with'
+            " a webhook bound object reference",
         ),
         (
             "MutatingWebhookConfiguration",
