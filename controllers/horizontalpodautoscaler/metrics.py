@@ -43,7 +43,7 @@ class Metrics:
         samples: dict[str, Sample] = {}
         for item in items:
             name = _name(item, "metadata")
-            usage = _usage(item, resource, container, f"{namespace}/{name}")
+            usage = _usage(item, resource, container)
             if usage is not None:
                 window = _seconds(str(item.get("window", "")))
                 samples[name] = Sample(usage, _time(item), window)
@@ -119,16 +119,12 @@ def _name(item: Object, field: str) -> str:
     return str(described.get("name", "")) if isinstance(described, dict) else ""
 
 
-def _usage(item: Object, resource: str, container: str, pod: str) -> int | None:
-    """None where the Pod, as a whole, has no such usage."""
+def _usage(item: Object, resource: str, container: str) -> int | None:
+    """None where the Pod, as a whole, or the container has no such usage."""
     containers = [entry for entry in item.get("containers") or () if isinstance(entry, dict)]
     if container:
         containers = [entry for entry in containers if entry.get("name") == container]
-        if not containers:
-            raise NoReplicas(
-                f"failed to get container metrics: container {container} not present in metrics for pod {pod}"
-            )
-    if any(resource not in (entry.get("usage") or {}) for entry in containers):
+    if not containers or any(resource not in (entry.get("usage") or {}) for entry in containers):
         return None
     return sum(_milli(entry["usage"][resource]) for entry in containers)
 

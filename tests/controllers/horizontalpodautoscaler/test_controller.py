@@ -497,3 +497,19 @@ async def test_one_autoscaler_that_can_not_work_leaves_the_others_alone(scaled: 
     await scaled.cluster.advance(16)
     assert scaled.metrics.replicas == 6
     assert condition(found(scaled, "a-no-target").status.conditions, "AbleToScale") is not None
+
+
+async def test_a_container_that_is_not_measured_yet_counts_as_one_of_which_nothing_is_known(
+    scaled: ScaledCluster,
+) -> None:
+    metric = {
+        "type": "ContainerResource",
+        "containerResource": {"name": "cpu", "container": "web", "target": CPU["resource"]["target"]},
+    }
+    scaled.cluster.load(scaler(metric), *pods())
+    scaled.metrics.set_usage({"web-0": {"web": "1"}, "web-1": {"web": "1"}, "web-2": {"sidecar": "9"}})
+    run(scaled)
+    await scaled.cluster.settle()
+    # Two are twice as busy as they should be, the third counts as idle.
+    assert scaled.metrics.replicas == 4
+    assert says(scaled, "ScalingActive")[:2] == ("True", "ValidMetricFound")
