@@ -100,6 +100,8 @@ class EndpointSliceController:
         self._sizes = metrics.Sizes()
         self._topology = hints.Topology()
         self._nodes_changed = True
+        self._rewritten: dict[Key, str] = {}
+        """Slice -> the revision that we gave it: nothing is to be learned from seeing that one."""
         self._waiting: dict[Key, set[str]] = {}
         """Services, and the unknown nodes of their Pods."""
         self._period = options.endpointslice_updates_batch_period
@@ -108,8 +110,12 @@ class EndpointSliceController:
         self._slices.on_change(self._slice_changed)
 
     def _slice_changed(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
-        for entry in (old, new):
-            if entry is not None and _service_keys(entry):
+        states = [entry for entry in (old, new) if entry is not None]
+        ours = self._rewritten.pop(states[0].key, None)
+        if new is not None and ours == new.metadata.resource_version:
+            return
+        for entry in states:
+            if _service_keys(entry):
                 key = Key(entry.metadata.namespace, entry.metadata.labels[SERVICE_LABEL])
                 self._queue.add_after(key, self._period)
 
@@ -181,6 +187,10 @@ class EndpointSliceController:
         slices = [self._latest.of(entry) for entry in index if entry.metadata.deletion_timestamp is None]
         families = address_types(service)
         plan, usable = Plan(), []
+        for entry in slices:
+            if entry.address_type not in families:
+                self._topology.remove(service.key, entry.address_type)
+                plan.packings.setdefault(entry.address_type, Packing()).delete.append(entry)
         for family in families:
             mine = [entry for entry in slices if entry.address_type == family]
             existing = [entry for entry in mine if _is_of(entry, service)]
@@ -193,10 +203,6 @@ class EndpointSliceController:
             plan.missing += [entry for entry in missing if entry not in plan.missing]
             metrics.count_endpoints(wanted, existing)
             usable += mine
-        for entry in slices:
-            if entry.address_type not in families:
-                self._topology.remove(service.key, entry.address_type)
-                plan.packings.setdefault(entry.address_type, Packing()).delete.append(entry)
         self._sizes.set(
             service.key,
             metrics.size(
@@ -260,13 +266,21 @@ class EndpointSliceController:
         body["metadata"] |= {"labels": labels, "annotations": {TRIGGER_TIME: attempt.time}}
         try:
             patch = guarded(meta, body)
-            self._latest.wrote(await self._client.patch(EndpointSlice, meta.name, meta.namespace, patch))
+            answer = await self._client.patch(EndpointSlice, meta.name, meta.namespace, patch)
         except NotFound:
             return  # Deleted by someone; the watch event wakes us to replace it.
         except ApiError as error:
             attempt.fail(f"failed to update {meta.name} EndpointSlice for Service {attempt.name}", error)
             return
+        self._latest.wrote(answer)
+        self._note(answer)
         metrics.count_change("update")
+
+    def _note(self, answer: EndpointSlice) -> None:
+        """Remember an own rewrite, but if it has been seen already."""
+        cached = self._slices.get(answer.key)
+        if cached is not None and cached.metadata.resource_version != answer.metadata.resource_version:
+            self._rewritten[answer.key] = answer.metadata.resource_version
 
     async def _delete(self, attempt: _Attempt, entry: EndpointSlice) -> None:
         try:

@@ -47,9 +47,8 @@ def test_what_an_endpoint_has_begun_it_may_end() -> None:
 
 def test_flows_to_endpoints_that_are_published_unready_stay() -> None:
     published = endpoint_slice(endpoint("10.0.0.1", ready=True, serving=False), port=UDP)
-    rules = ruleset([service(port=UDP)], [published])
 
-    assert stale_flows(rules, rules) == []
+    assert stale_flows(udp("10.0.0.1"), ruleset([service(port=UDP)], [published])) == []
 
 
 def test_a_further_endpoint_and_tcp_leave_flows_alone() -> None:

@@ -8,7 +8,14 @@ import pytest
 from msgspec import structs
 
 from kplane.api.types import EndpointSlice
-from kplane.api.types.discovery import Endpoint, EndpointConditions, EndpointPort, ObjectReference
+from kplane.api.types.discovery import (
+    Endpoint,
+    EndpointConditions,
+    EndpointHints,
+    EndpointPort,
+    ForZone,
+    ObjectReference,
+)
 from kplane.api.types.meta import ObjectMeta
 from kplane.controllers.endpointslice.packing import Packing, pack
 
@@ -56,6 +63,13 @@ def test_nothing_is_written_where_nothing_changed() -> None:
     packing = pack({HTTP: endpoints(1, 2)}, [existing("a", endpoints(1, 2))], LABELS, 3)
 
     assert packing == Packing()
+
+
+def test_hints_are_no_change() -> None:
+    hints = EndpointHints(for_zones=(ForZone(name="a"),))
+    hinted = structs.replace(endpoint(1), hints=hints)
+
+    assert pack({HTTP: endpoints(1, 2)}, [existing("a", [hinted, endpoint(2)])], LABELS, 3) == Packing()
 
 
 def test_a_changed_endpoint_changes_only_its_slice() -> None:

@@ -68,6 +68,9 @@ OVERLOAD_REASON = (
             {"a": Allocation(21, 37, 25), "b": Allocation(63, 79, 75)},
             id="slack",
         ),
+        pytest.param(
+            {"a": 0.05, "b": 0.95}, 10, {"a": Allocation(1, 2, 1), "b": Allocation(8, 9, 9.5)}, id="tiny-zone"
+        ),
         pytest.param(None, 10, NODE_REASON, id="nodes-unknown"),
         pytest.param(EVEN, 1, FEW_REASON, id="too-few"),
         pytest.param({"a": 0.35, "b": 0.35, "c": 0.3}, 4, OVERLOAD_REASON, id="overload"),
