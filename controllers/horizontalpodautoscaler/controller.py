@@ -29,6 +29,7 @@ from kplane.client.workqueue import Requeue
 
 from ..config import Config
 from ..discovery import discover
+from ..latest import Latest
 from ..status import condition_body
 from . import monitor
 from .behavior import Bounds, History, down_rules, longest_period, settle, up_rules
@@ -135,6 +136,7 @@ class HorizontalPodAutoscalerController:
         self._resources: dict[tuple[str, str], Resource[Any]] = {}
         self._proposals = Proposals(Metrics(ctx.client), self._find)
         self._scalers = ctx.informer(HorizontalPodAutoscaler)
+        self._known = Latest(self._scalers)
         self._pods = ctx.informer(Pod)
         self._scalers.on_change(self._changed)
 
@@ -144,12 +146,12 @@ class HorizontalPodAutoscalerController:
             self._queue.wake(old, new)
 
     async def reconcile(self, key: Key) -> Requeue | None:
-        scaler = self._scalers.get(key)
-        if scaler is None:
+        cached = self._scalers.get(key)
+        if cached is None:
             self._histories.pop(key, None)
             self._selectors.pop(key, None)
             return None
-        now = self._clock.now()
+        scaler, now = self._known.of(cached), self._clock.now()
         draft = Draft(scaler.status, now, list(scaler.status.conditions))
         draft.current, draft.desired = scaler.status.current_replicas, scaler.status.desired_replicas
         draft.metrics = scaler.status.current_metrics
@@ -372,9 +374,10 @@ class HorizontalPodAutoscalerController:
             return
         name, namespace = scaler.metadata.name, scaler.metadata.namespace
         try:
-            await self._client.patch(
+            answer = await self._client.patch(
                 HorizontalPodAutoscaler, name, namespace, {"status": body}, subresource="status"
             )
+            self._known.wrote(answer)
         except NotFound:
             return
         except ApiError as error:

@@ -153,10 +153,8 @@ class Proposals:
                 name, where.namespace, resource, described["name"], _text(metric)
             )
         except NoReplicas as error:
-            place = f"{where.namespace} {described['name']}"
-            raise NoReplicas(
-                f"unable to get metric {name}: {described['kind']} on {place}/{error}"
-            ) from error
+            place = f"{described['kind']} {where.namespace}/{described['name']}"
+            raise NoReplicas(f"unable to get metric {name} on {place}: {error}") from error
         replicas, current = _shared(value, target, where, "object")
         status = _status("Object", {"metric": metric, "describedObject": described}, current)
         return Proposal(replicas, f"{described['kind']} metric {name}", status)

@@ -513,3 +513,37 @@ async def test_a_container_that_is_not_measured_yet_counts_as_one_of_which_nothi
     # Two are twice as busy as they should be, the third counts as idle.
     assert scaled.metrics.replicas == 4
     assert says(scaled, "ScalingActive")[:2] == ("True", "ValidMetricFound")
+
+
+async def test_a_metric_of_another_object_that_is_missing_is_told_with_the_object(
+    scaled: ScaledCluster,
+) -> None:
+    described = {"apiVersion": "v1", "kind": "Service", "name": "front"}
+    source = {"metric": {"name": "hits"}, "describedObject": described}
+    metric = {"type": "Object", "object": source | {"target": {"type": "Value", "value": "10"}}}
+    scaled.metrics.answers["/apis/custom.metrics.k8s.io"] = CUSTOM
+    scaled.cluster.load(scaler(metric), *pods())
+    run(scaled)
+    await scaled.cluster.settle()
+    assert told(scaled)[0] == (
+        "FailedGetObjectMetric",
+        "unable to get metric hits on Service default/front: unable to fetch metrics from custom metrics "
+        "API: the server could not find it",
+    )
+
+
+async def test_what_was_written_a_moment_ago_is_known_before_the_cache_shows_it(
+    scaled: ScaledCluster,
+) -> None:
+    scaled.cluster.load(scaler(), *pods())
+    busy(scaled, "900m")
+    controller = HorizontalPodAutoscalerController(scaled.context(Config()))
+    await scaled.cluster.settle()
+    scaled.cluster.hold_watches()
+    await controller.reconcile(KEY)
+    written = found(scaled).status.last_scale_time
+    scaled.metrics.set_usage({f"web-{n}": {"web": "500m"} for n in range(3)})
+    await scaled.cluster.clock.advance(15)
+    await controller.reconcile(KEY)
+    assert written is not None
+    assert found(scaled).status.last_scale_time == written
