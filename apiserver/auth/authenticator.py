@@ -1,7 +1,7 @@
 """Authentication: a request's credentials to a User, by a chain of authenticators in upstream's order.
 
     front proxy headers -> client certificates
-    -> bearer tokens (static, service account, bootstrap, foreign issuers, webhook)
+    -> bearer tokens (static, service account, bootstrap, foreign issuers, webhook), of a header or a WebSocket
 
 The first that knows the user decides; one that refuses a credential leaves it to the next. Without any
 credential a request is anonymous, where its path may be asked for by anybody; with nothing but bad ones it is
@@ -19,6 +19,7 @@ from .anonymous import EVERYBODY, Anonymous
 from .identity import Audiences, Credentials, Identity, Refused, RequestAuthenticator, TokenAuthenticator
 from .metrics import AuthenticationMetrics, Result
 from .user import ANONYMOUS, User
+from .websockettokens import protocol_token
 
 INVALID = "invalid bearer token"
 
@@ -69,9 +70,11 @@ class Authenticator:
                 continue
             if user is not None:
                 return user
-        token = bearer_token(credentials)
-        if token:
+        for token_of in (bearer_token, _protocol_token):
             try:
+                token = token_of(credentials)
+                if not token:
+                    continue
                 identity = await self.review(token, None)
             except Refused as error:
                 refused = True
@@ -102,6 +105,11 @@ class Authenticator:
                 return identity
         unique = list(dict.fromkeys([INVALID, *faults]))
         raise Refused(unique[0] if len(unique) == 1 else f"[{', '.join(unique)}]", tuple(notes))
+
+
+def _protocol_token(credentials: Credentials) -> str:
+    """Raises Refused."""
+    return protocol_token(credentials.headers)
 
 
 def bearer_token(credentials: Credentials) -> str:

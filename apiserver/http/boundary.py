@@ -19,12 +19,14 @@ from kplane.api.scheme import Scheme
 from kplane.runtime.serving import peer_certificate
 
 from ..audit.auditor import Auditor
+from ..audit.latency import QUEUE, WRITE
 from ..auth.authenticator import Authenticator
 from ..auth.authorizationmetrics import AttemptMetrics
 from ..auth.authorizer import Authorizer, attributes_of, refusal
 from ..auth.identity import Credentials, Notes
 from ..auth.impersonation import Impersonation, wanted
 from ..auth.user import ANONYMOUS, User
+from ..auth.websockettokens import HEADER, without_token
 from ..flowcontrol.gate import Gate, NoRoom, Seat
 from ..storage.store import StoreError
 from .breakdowns import told
@@ -167,13 +169,19 @@ class Boundary:
             return await seat.wait(receive)
         finally:
             call.waited = self._clock.monotonic() - began
+            if call.audit is not None:
+                call.audit.latencies.add(QUEUE, call.waited)
 
     async def _check(self, call: Call, reply: _Reply) -> None:
         """Who asks, and may they. Raises Unauthorized, Forbidden."""
+        began = self._clock.monotonic()
         user = call.user = await self._authenticate(call, reply)
+        if HEADER in call.headers:
+            call.scope["headers"] = kept = without_token(call.scope["headers"])
+            call.headers = dict(kept)
         if self._auditor is not None:
-            long_running = _is_long_running(call.info)
-            await self._auditor.begin(call, reply.audit_id, reply.notes, long_running=long_running)
+            took, long_running = self._clock.monotonic() - began, _is_long_running(call.info)
+            await self._auditor.begin(call, reply.audit_id, reply.notes, took, long_running=long_running)
         if (asked := wanted(call.scope["headers"])) is not None:
             made = await self._impersonation.impersonated(asked, attributes_of(user, call.info))
             user = call.user = made.user
@@ -185,9 +193,10 @@ class Boundary:
         attributes = attributes_of(user, call.info)
         began = self._clock.monotonic()
         verdict = await self._authorizer.authorize(attributes)
-        self._attempts.ended(verdict, self._clock.monotonic() - began)
+        seconds = self._clock.monotonic() - began
+        self._attempts.ended(verdict, seconds)
         if call.audit is not None:
-            call.audit.authorized(verdict)
+            call.audit.authorized(verdict, seconds)
         if verdict.allowed:
             return
         if verdict.error:
@@ -247,10 +256,13 @@ class _Reply:
                 await audit.responds(self.code, media_type)
         elif body := message.get("body"):
             self.size += len(body)
-            if self._call.audit is not None:
-                self._call.audit.body(body)
             if self.on_body is not None:
                 self.on_body(body)
+            if (audit := self._call.audit) is not None:
+                audit.body(body)
+                with audit.latencies.timing(WRITE):
+                    await self._send(message)
+                return
         await self._send(message)
 
     async def fail(self, error: ApiError) -> None:
