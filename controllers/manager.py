@@ -3,7 +3,8 @@
 Owns: one queue, one event recorder and one Context per controller.
 Elsewhere: which controllers exist (registry.py), flags (config.py), the process (main.py).
 
-Invariant: no controller acts before its caches hold the cluster's state.
+Invariant: no controller acts before its caches hold the cluster's state; one whose resources the API server
+does not serve holds up nobody else.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Manager:
             for name in self._chosen():
                 context = self._context(name, factory, group)
                 controller = CONTROLLERS[name].make(context)
-                group.create_task(self._run_controller(controller, context, factory))
+                group.create_task(self._run_controller(controller, context))
             group.create_task(factory.run())
 
     async def lead(self) -> None:
@@ -148,14 +149,12 @@ class Manager:
         queue = self._queues[name] = WorkQueue(entry.queue, self._clock)
         return Context(client, factory, queue, self._clock, self._entropy, recorder, self._config)
 
-    async def _run_controller(
-        self, controller: Controller, context: Context, factory: InformerFactory
-    ) -> None:
+    async def _run_controller(self, controller: Controller, context: Context) -> None:
         async with asyncio.TaskGroup() as group:
             if isinstance(controller, Background):
                 group.create_task(controller.run())
                 await controller.wait_synced()
-            await factory.wait_synced()
+            await context.wait_synced()
             workers = self._config.workers.get(controller.name, CONTROLLERS[controller.name].workers)
             log.info("started controller=%s workers=%d", controller.name, workers)
             running = RUNNING.labels(controller.name, "kube-controller-manager")

@@ -32,9 +32,19 @@ class Context:
     events: EventRecorder
     options: Any = field(default=None)
     """The manager's configuration."""
+    used: list[Informer[Any]] = field(default_factory=list, repr=False)
+    """The informers that were asked for."""
 
     def informer(self, what: type[T] | Resource[T], **selectors: str) -> Informer[T]:
-        return self.informers.informer(what, **selectors)
+        found = self.informers.informer(what, **selectors)
+        self.used.append(found)
+        return found
+
+    async def wait_synced(self) -> None:
+        """Until every informer that was asked for is synced. Not those of others: the server may not even
+        have what they are about."""
+        for informer in self.used:
+            await informer.wait_synced()
 
 
 class Controller(Protocol):

@@ -233,10 +233,10 @@ class InformerFactory:
         return found
 
     def with_metadata(self, resource: Resource[Any]) -> Informer[Any] | None:
-        """An informer that exists already and holds views of all objects of the resource, in whatever
-        version: all of them have the whole metadata. None if there is no such informer."""
+        """An informer that exists already and holds views of all objects of the resource: whatever else they
+        leave out, they have the whole metadata. None if there is no such informer."""
         for what, namespace, label_selector, field_selector in self._informers:
-            same = (what.group, what.plural) == (resource.group, resource.plural)
+            same = (what.prefix, what.plural) == (resource.prefix, resource.plural)
             everything = not (namespace or label_selector or field_selector)
             if same and everything and isinstance(what.view, type) and issubclass(what.view, View):
                 return self._informers[what, namespace, label_selector, field_selector]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -267,6 +268,8 @@ async def test_factory_knows_who_holds_the_metadata_of_everything(cluster: FakeC
     assert before is None
     assert factory.with_metadata(Pod.API.as_type(PartialObjectMetadata)) is whole
     assert factory.with_metadata(ConfigMap.API) is None
+    # What reads another version than the server has waits for ever.
+    assert factory.with_metadata(replace(Pod.API, version="v2")) is None
 
 
 async def test_a_handler_that_was_taken_away_hears_nothing_more(cluster: FakeCluster) -> None:

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from kplane.api.errors import Unreachable
 from kplane.api.resource import Key
-from kplane.api.types import Lease, Pod, ReplicaSet
+from kplane.api.types import Deployment, Lease, Pod, ReplicaSet
 from kplane.controllers.config import Config
 from kplane.controllers.manager import Manager
 from kplane.controllers.nodettl import NodeTTLController
@@ -60,6 +60,24 @@ async def test_flags_leave_controllers_out(
     everything, fewer = manager(discoverable).checks(), manager(discoverable, **options).checks()
 
     assert everything.keys() - fewer.keys() == {left_out}
+
+
+async def test_what_the_server_does_not_serve_holds_up_only_who_needs_it(discoverable: FakeCluster) -> None:
+    scheme = discoverable.server.scheme
+    missing = scheme.rows["resource.k8s.io", "v1", "devicetaintrules"]
+    scheme.remove(missing)
+    try:
+        discoverable.load(make_namespace(), make_deployment(replicas=2))
+        discoverable.start(manager(discoverable).run())
+        await discoverable.advance(5)
+        made = len(discoverable.list(Pod))
+        await discoverable.client().delete(Deployment, "web", "default", propagation="Background")
+        await discoverable.advance(60)
+    finally:
+        scheme.add(missing)
+
+    assert made == 2
+    assert list(discoverable.list(ReplicaSet)) == []
 
 
 async def test_controllers_that_run_are_shown(discoverable: FakeCluster) -> None:
