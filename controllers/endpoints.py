@@ -206,7 +206,7 @@ class EndpointsController:
         self._pace = Pace(ctx.clock)
         self._trigger_times = TriggerTimes()
         self._doomed: set[Key] = set()
-        """Endpoints that go, if they have no Service by the time they are looked at."""
+        """Endpoints that go when they are looked at and have no Service (any more)."""
         self._services.on_change(self._service_changed)
         Wakeups(ctx.queue, self._services, self._pods, options.endpoint_updates_batch_period)
         self._starting = True
@@ -233,7 +233,6 @@ class EndpointsController:
             self._pace.forget(key)
             await self._delete(key, current)
             return None
-        self._doomed.discard(key)
         if not has_endpoints(service):
             return None
         if (wait := self._pace.wait(key)) > 0:
