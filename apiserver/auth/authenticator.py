@@ -1,7 +1,7 @@
 """Authentication: a request's credentials to a User, by a chain of authenticators in upstream's order.
 
     front proxy headers -> client certificates
-    -> bearer tokens (static, service account, bootstrap, foreign issuers, webhook), of a header or a WebSocket
+    -> bearer tokens (static, service account, bootstrap, foreign issuers, webhook), of headers and WebSockets
 
 The first that knows the user decides; one that refuses a credential leaves it to the next. Without any
 credential a request is anonymous, where its path may be asked for by anybody; with nothing but bad ones it is

@@ -1,4 +1,4 @@
-"""Bearer tokens of browsers: a page can set no header on a WebSocket; it hands its token over as a subprotocol.
+"""Bearer tokens of browsers: a page can set no header on a WebSocket, so its token is a subprotocol.
 
     Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.<token, base64url>, v4.channel.k8s.io
 
