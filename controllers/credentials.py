@@ -42,8 +42,8 @@ RETRY_SECONDS = 10.0
 """How long the former token is used on where there is no new one yet."""
 UPDATES = 5
 """How often a patch is merged again because somebody else was faster."""
-KEPT_BYTES = 2 << 20
-"""Of answers that each controller keeps."""
+KEPT_BYTES = 4 << 20
+"""Of answers that all controllers keep together."""
 
 Headers = Mapping[str, str]
 Query = Mapping[str, str]
@@ -214,14 +214,16 @@ class Answers:
 
 
 class AccountClient(Client):
-    """A controller's client. `reader` has the manager's rights."""
+    """A controller's client. `reader` has the manager's rights; `answers` are those to all controllers."""
 
-    def __init__(self, transport: Transport, reader: Client, name: str, clock: Clock) -> None:
+    def __init__(
+        self, transport: Transport, reader: Client, name: str, clock: Clock, answers: Answers
+    ) -> None:
         agent = f"{USER_AGENT}/system:serviceaccount:{NAMESPACE}:{name}"
         super().__init__(transport, user_agent=agent, clock=clock)
         self._reader = reader
         self._patched = patched(name)
-        self._answers = Answers()
+        self._answers = answers
 
     async def patch(
         self,
@@ -285,9 +287,11 @@ class Clients:
         self._accounts = accounts
         self._clock = clock
         self._tokens = AccountTokens(manager, clock)
+        self._answers = Answers()
 
     def client(self, controller: str) -> Client:
         if controller in OF_THE_MANAGER:
             return self._manager
         name = account(controller)
-        return AccountClient(AsAccount(self._accounts, self._tokens, name), self._manager, name, self._clock)
+        transport = AsAccount(self._accounts, self._tokens, name)
+        return AccountClient(transport, self._manager, name, self._clock, self._answers)

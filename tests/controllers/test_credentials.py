@@ -19,7 +19,7 @@ from kplane.api.clock import Entropy, SystemClock
 from kplane.api.errors import Conflict, Forbidden, NotFound, Unreachable
 from kplane.api.resource import Resource
 from kplane.api.types import ConfigMap, Pod
-from kplane.api.types.apps import Deployment
+from kplane.api.types.apps import Deployment, ReplicaSet
 from kplane.apiserver.auth.authorization import AuthorizationSettings
 from kplane.apiserver.auth.serviceaccounts.settings import ServiceAccountSettings
 from kplane.apiserver.auth.settings import AuthenticationSettings
@@ -31,7 +31,7 @@ from kplane.client.transport_asgi import AsgiTransport
 from kplane.controllers.config import Config
 from kplane.controllers.credentials import KEPT_BYTES, AccountTokens, Answers, Clients
 from kplane.controllers.manager import Manager
-from kplane.testing.objects import make_deployment
+from kplane.testing.objects import make_deployment, make_replicaset
 from kplane.testing.waiting import eventually
 
 ACCOUNTS: Resource[dict[str, Any]] = Resource("", "v1", "serviceaccounts", "ServiceAccount", True, dict)
@@ -206,6 +206,23 @@ def test_the_oldest_answers_make_room() -> None:
     assert answers.take("/1") is None
     answers.keep("/large", b'"%s"' % (b"x" * KEPT_BYTES))
     assert answers.take("/large") is None
+
+
+async def test_what_one_controller_was_answered_another_need_not_ask_for(world: World) -> None:
+    made = await world.admin.create(ReplicaSet, make_replicaset())
+    body = {"status": {"replicas": 0, "observedGeneration": 1}}
+    await world.clients.client("replicaset-controller").patch(
+        ReplicaSet, made.metadata.name, "default", body, subresource="status"
+    )
+    asked = len([path for method, path in world.manager.sent if method == "GET"])
+
+    await world.clients.client("deployment-controller").patch(
+        ReplicaSet, made.metadata.name, "default", {"spec": {"replicas": 3}}
+    )
+
+    found = await world.admin.get(ReplicaSet, made.metadata.name, "default")
+    assert found.spec.replicas == 3
+    assert len([path for method, path in world.manager.sent if method == "GET"]) == asked
 
 
 async def test_a_patch_of_an_older_state_is_a_conflict_and_another_is_merged_again(world: World) -> None:
