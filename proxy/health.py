@@ -15,6 +15,7 @@ from kplane.api.clock import Clock
 from kplane.api.types import Node
 from kplane.runtime.health import component_app, respond
 
+from . import metrics
 from .proxier import Proxier
 
 MODE = "nftables"
@@ -29,7 +30,9 @@ def health_app(proxier: Proxier, clock: Clock) -> Callable[..., Any]:
         if scope["path"] not in ("/healthz", "/livez"):
             await respond(send, 404, b"404 page not found\n")
             return
-        code, body = report(proxier, clock, eligibility=scope["path"] == "/healthz")
+        eligibility = scope["path"] == "/healthz"
+        code, body = report(proxier, clock, eligibility=eligibility)
+        (metrics.HEALTHZ if eligibility else metrics.LIVEZ).labels(str(code)).inc()
         await respond(send, code, msgspec.json.encode(body), JSON)
 
     return app

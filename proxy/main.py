@@ -54,7 +54,8 @@ async def run(config: Config) -> None:
     client = _connect(config)
     clock, entropy = SystemClock(), Entropy()
     informers = InformerFactory(client, clock=clock, entropy=entropy)
-    proxier = Proxier(informers, backend, clock, entropy, config)
+    names = [family.name for family in families]
+    proxier = Proxier(informers, backend, clock, entropy, config, names)
     events = EventRecorder(client, "kube-proxy", clock=clock, entropy=entropy, host=config.node_name)
     services = ServiceHealth(proxier, clock, events, config.node_name)
     health = Serving(health_app(proxier, clock), _serving(config.healthz))

@@ -30,13 +30,15 @@ MASQUERADE = f"meta mark set meta mark or {MARK}"
 class Family:
     """The words that differ between IPv4 and IPv6."""
 
+    name: str
+    """As the API spells it."""
     word: str
     address: str
     loopback: str
 
 
-IPV4 = Family("ip", "ipv4_addr", "127.0.0.0/8")
-IPV6 = Family("ip6", "ipv6_addr", "::1")
+IPV4 = Family("IPv4", "ip", "ipv4_addr", "127.0.0.0/8")
+IPV6 = Family("IPv6", "ip6", "ipv6_addr", "::1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,11 +42,20 @@ LONGEST_RETRY = 30.0
 
 class Proxier:
     def __init__(
-        self, informers: InformerFactory, backend: Backend, clock: Clock, entropy: Entropy, config: Config
+        self,
+        informers: InformerFactory,
+        backend: Backend,
+        clock: Clock,
+        entropy: Entropy,
+        config: Config,
+        families: Sequence[str] = metrics.FAMILIES,
     ) -> None:
+        """`families`: those that the backend sets rules for; only metrics ask."""
         self._backend = backend
         self._clock = clock
         self._config = config
+        self._families = families
+        self._programming = metrics.Programming(clock.now())
         self._retry = Backoff(FIRST_RETRY, LONGEST_RETRY, entropy, jitter=0.1)
         self._services = informers.informer(ProxiedService, label_selector=OURS)
         self._slices = informers.informer(EndpointSlice, label_selector=NOT_HEADLESS)
@@ -103,12 +113,14 @@ class Proxier:
             self._config.node_port_addresses,
         )
         self._pending_since, pending = None, self._pending_since
+        metrics.SERVICES_PENDING.set(0)
+        metrics.ENDPOINTS_PENDING.set(0)
         try:
             await self._backend.sync(wanted)
         except SyncFailed as error:
             self._pending_since = pending
             delay = self._retry.delay()
-            metrics.FAILURES.inc()
+            metrics.failed(self._families)
             log.error("rules not applied retry_in=%.1fs why=%s", delay, error)
             await self._clock.sleep(delay)
             self._changed.set()
@@ -117,14 +129,19 @@ class Proxier:
         self.last_updated = self._clock.now()
         self._applied = wanted
         self._applied_anew.set()
-        metrics.synced(self._clock.monotonic() - began, self.last_updated.timestamp())
+        seconds = self._clock.monotonic() - began
+        metrics.synced(self._families, wanted, seconds, self.last_updated.timestamp())
+        self._programming.applied(self._families, self.last_updated)
 
     def _service_changed(self, old: Any, new: Any) -> None:
         metrics.SERVICE_CHANGES.inc()
+        metrics.SERVICES_PENDING.inc()
         self._note()
 
-    def _slice_changed(self, old: Any, new: Any) -> None:
+    def _slice_changed(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
         metrics.ENDPOINT_CHANGES.inc()
+        metrics.ENDPOINTS_PENDING.inc()
+        self._programming.changed(old, new)
         self._note()
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
@@ -135,6 +152,7 @@ class Proxier:
     def _note(self) -> None:
         if self._pending_since is None:
             self._pending_since = self._clock.monotonic()
+        metrics.queued(self._families, self._clock.now().timestamp())
         self._changed.set()
 
 
