@@ -21,7 +21,9 @@ from ..auth.authorizer import attributes_of
 from ..auth.identity import Notes
 from ..auth.user import ANONYMOUS
 from ..storage.background import Background
+from . import latency
 from .event import VERSION, Event, ObjectReference, ResponseStatus, UserInfo, info_of
+from .latency import AUTHENTICATION, Latencies
 from .metrics import AuditMetrics
 from .policy import Level, Policy, Stage
 from .recording import Recording
@@ -56,13 +58,17 @@ class Auditor:
             await sink.close()
         await self._background.close()
 
-    async def begin(self, call: Call, audit_id: str, notes: Notes, *, long_running: bool) -> None:
-        """A request whose user is known; `notes`: annotations about its credentials. Raises InternalError
-        where it must be refused because it cannot be recorded."""
-        recording = self._record(call, audit_id, long_running=long_running)
+    async def begin(
+        self, call: Call, audit_id: str, notes: Notes, authenticated: float, *, long_running: bool
+    ) -> None:
+        """A request whose user is known, which took `authenticated` seconds; `notes`: annotations about its
+        credentials. Raises InternalError where it must be refused because it cannot be recorded."""
+        recording = self._record(call, audit_id, authenticated, long_running=long_running)
         if recording is None:
             return
         call.audit = recording
+        recording.latencies.add(AUTHENTICATION, authenticated)
+        latency.count(recording.latencies)
         call.annotate = recording.annotate
         for note in notes:
             recording.annotate(*note)
@@ -72,7 +78,7 @@ class Auditor:
 
     def refused(self, call: Call, audit_id: str, notes: Notes) -> None:
         """A request whose credentials are no good: it has one event, with the answer."""
-        recording = self._record(call, audit_id, long_running=False, refused=True)
+        recording = self._record(call, audit_id, 0.0, long_running=False, refused=True)
         if recording is not None:
             recording.event.response_status = ResponseStatus({}, message=_attempted(call))
             for note in notes:
@@ -83,6 +89,7 @@ class Auditor:
         await self._send(recording, Stage.RESPONSE_STARTED)
 
     async def finish(self, recording: Recording) -> None:
+        latency.count(None)
         if recording.refused:
             return
         if recording.panic:
@@ -96,9 +103,9 @@ class Auditor:
         await self._send(recording, Stage.RESPONSE_COMPLETE)
 
     def _record(
-        self, call: Call, audit_id: str, *, long_running: bool, refused: bool = False
+        self, call: Call, audit_id: str, age: float, *, long_running: bool, refused: bool = False
     ) -> Recording | None:
-        """None: the policy wants nothing of it."""
+        """None: the policy wants nothing of it. `age`: seconds since the request came."""
         attributes = attributes_of(ANONYMOUS if refused else call.user, call.info)
         rule = self._policy.rule_for(attributes, anybody=refused)
         self._metrics.judged(rule.level)
@@ -129,7 +136,8 @@ class Auditor:
                 api_version=info.version,
                 subresource=info.subresource,
             )
-        return Recording(event, rule, self._started, long_running=long_running, refused=refused)
+        latencies = Latencies(self._clock.monotonic, self._clock.monotonic() - age)
+        return Recording(event, rule, self._started, latencies, long_running=long_running, refused=refused)
 
     async def _send(self, recording: Recording, stage: Stage) -> bool:
         """Whether every backend took it."""

@@ -21,6 +21,7 @@ from ..auth.authorizer import Verdict
 from ..auth.user import User
 from ..http import binary
 from .event import AuthenticationMetadata, Event, ObjectReference, ResponseStatus, info_of
+from .latency import AUTHORIZATION, Latencies
 from .policy import Level, Rule, Stage
 
 PATCH = "patch.webhook.admission.k8s.io/"
@@ -43,9 +44,17 @@ class Recording:
     other stage than that one."""
 
     def __init__(
-        self, event: Event, rule: Rule, on_start: OnStart, *, long_running: bool, refused: bool = False
+        self,
+        event: Event,
+        rule: Rule,
+        on_start: OnStart,
+        latencies: Latencies,
+        *,
+        long_running: bool,
+        refused: bool = False,
     ) -> None:
         self._on_start = on_start
+        self.latencies = latencies
         self.event = event
         self.rule = rule
         self.level = rule.level
@@ -68,7 +77,8 @@ class Recording:
         if notes.setdefault(key, value) != value:
             log.warning("audit annotation set twice key=%s auditID=%s", key, self.event.audit_id)
 
-    def authorized(self, verdict: Verdict) -> None:
+    def authorized(self, verdict: Verdict, seconds: float) -> None:
+        self.latencies.add(AUTHORIZATION, seconds)
         if verdict.allowed or not verdict.error:
             self.annotate(_DECISION, "allow" if verdict.allowed else "forbid")
             self.annotate(_REASON, verdict.reason)
@@ -151,6 +161,8 @@ class Recording:
             self._read_answer(b"".join(self._body), code)
         if self.event.response_status is None:
             self.event.response_status = CLOSED_EARLY
+        for note in self.latencies.annotations().items():
+            self.annotate(*note)
 
     def _read_answer(self, body: bytes, code: int) -> None:
         """Large lists are looked into no further than they must be."""

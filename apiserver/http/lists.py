@@ -13,6 +13,7 @@ from kplane.api.clock import Clock
 from kplane.api.errors import Expired
 from kplane.api.resource import Object
 
+from ..audit import latency
 from ..registry.generic import Registry
 from ..storage.events import Item
 from ..storage.listing import Listing
@@ -59,8 +60,13 @@ async def list_response(call: Call, registry: Registry, output: Output, form: Fo
     plain = not output.form and output.media_type == JSON and not call.pretty
     if plain and all(registry.is_served(item.wire) for item in page.items):
         return SplicedList(call, registry, page, metadata)
-    body = form.listing(await registry.objects([item.wire for item in page.items]), metadata)
-    return Response(await render_list(call, body, output, clock), media_type=output.media_type)
+    with latency.timing(latency.DECODE):
+        objects = await registry.objects([item.wire for item in page.items])
+    with latency.timing(latency.TRANSFORM):
+        listing = form.listing(objects, metadata)
+    with latency.timing(latency.SERIALIZE):
+        body = await render_list(call, listing, output, clock)
+    return Response(body, media_type=output.media_type)
 
 
 def list_metadata(page: Listing, prefix: str) -> Object:

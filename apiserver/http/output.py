@@ -12,6 +12,7 @@ from starlette.responses import Response
 from kplane.api.clock import Clock
 from kplane.api.resource import Object
 
+from ..audit import latency
 from ..storage import codec
 from . import binary
 from .call import Call
@@ -31,9 +32,13 @@ def wire_response(
     """One stored object."""
     if form is None and output.media_type == JSON:
         return _Json(finish(call, wire), code)
-    obj = codec.decode(wire)
-    shown = form.single(obj) if form else obj
-    return Response(render(call, shown, output), code, media_type=output.media_type)
+    with latency.timing(latency.DECODE):
+        obj = codec.decode(wire)
+    with latency.timing(latency.TRANSFORM):
+        shown = form.single(obj) if form else obj
+    with latency.timing(latency.SERIALIZE):
+        body = render(call, shown, output)
+    return Response(body, code, media_type=output.media_type)
 
 
 class _Json(Response):

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from kplane.api.clock import Clock
 from kplane.api.scheme import ResourceInfo
 
+from ..audit import latency
 from ..measuring import Counter, Histogram, Series, Tally
 from .hub import Hub
 from .store import Batch, Entry, Page, Store, StoreError
@@ -92,8 +93,11 @@ class MeasuredStore:
             raise
         finally:
             series, counter = self._of(operation, where)
-            series.observe(self._clock.monotonic() - began)
+            seconds = self._clock.monotonic() - began
+            series.observe(seconds)
             counter.count += 1
+            if (latencies := latency.current()) is not None:
+                latencies.add(latency.STORE, seconds)
 
     def _of(self, operation: str, where: Resource) -> tuple[Series, Tally]:
         labels = (operation, *where)

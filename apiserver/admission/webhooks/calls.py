@@ -17,6 +17,7 @@ from kplane.api.errors import ApiError, BadRequest, InternalError, ServiceUnavai
 from kplane.api.resource import Object
 from kplane.api.scheme import ResourceInfo
 
+from ...audit import latency
 from ...webhooks.client import WebhookClient
 from ...webhooks.errors import BadClientConfig, BadStatus, CallError
 from ..chain import Attributes, Operation
@@ -170,8 +171,10 @@ class Caller:
             raise Failed(name, f"could not create admission objects: {error}", status) from error
         uid = self._with.entropy.uid()
         body = review.request(version, uid, attributes, shown)
+        layer = latency.MUTATING_WEBHOOK if self._type == ADMIT else latency.VALIDATING_WEBHOOK
         try:
-            answer = await self._with.client.call(webhook.client, body, webhook.timeout, limit=MAX_ANSWER)
+            with latency.timing(layer):
+                answer = await self._with.client.call(webhook.client, body, webhook.timeout, limit=MAX_ANSWER)
         except BadClientConfig as error:
             raise Failed(name, f"could not get REST client: {error}", self._status(error)) from error
         except CallError as error:
