@@ -115,6 +115,30 @@ async def test_get_sees_every_acknowledged_write(cluster: Cluster) -> None:
         assert codec.decode(item.wire)["metadata"]["resourceVersion"] == str(revision)
 
 
+@pytest.mark.parametrize("decode", [codec.decode, codec.reader(["spec.nodeName"])], ids=["whole", "part"])
+@pytest.mark.parametrize("fields", [node_of, None], ids=["fields", "no-fields"])
+async def test_a_revision_that_others_stored_gives_way_to_the_true_one(
+    cluster: Cluster, decode: cache_module.Decode, fields: cache_module.Fields | None
+) -> None:
+    jobs = cluster.hub.cache("/registry/jobs/", fields, None, decode)
+    foreign = pod("a", "ns").replace(b'"name"', b'"resourceVersion":"1","name"')
+    revision = await cluster.store.put("/registry/jobs/ns/a", foreign, expect=0)
+
+    item = await jobs.get("ns", "a")
+
+    assert item is not None
+    assert item.wire.count(b"resourceVersion") == 1
+    assert codec.decode(item.wire)["metadata"]["resourceVersion"] == str(revision)
+
+
+@pytest.mark.parametrize("value", [b'{"kind":"Pod","apiVersion":"v1"}', b"[]", b'{"metadata":"a"}'])
+async def test_what_is_no_object_is_not_there(cluster: Cluster, value: bytes) -> None:
+    await cluster.store.put(f"{PODS}ns/a", value, expect=0)
+    await cluster.put("b")
+
+    assert names((await cluster.pods.list()).items) == ["b"]
+
+
 async def test_get_of_what_is_not_there_is_none(cluster: Cluster) -> None:
     await cluster.put("a")
     await cluster.delete("a")
