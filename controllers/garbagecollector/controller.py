@@ -11,7 +11,7 @@ Invariant: nothing is deleted because of a cache: owners are looked up live, and
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -180,16 +180,19 @@ class GarbageCollector:
         try:
             await self._patch_owners(identity, dropped)
         except UnsupportedMediaType:
-            await self._rewrite_owners(identity, uids)
+            await self._rewrite_owners(identity, lambda owner: None if owner.uid in uids else owner)
         except (NotFound, Invalid):
             return  # Gone, or replaced under its name by an object with other owners.
 
-    async def _rewrite_owners(self, identity: Identity, uids: Sequence[str]) -> None:
-        """The same for custom resources, which know no strategic merge."""
+    async def _rewrite_owners(
+        self, identity: Identity, change: Callable[[OwnerReference], OwnerReference | None]
+    ) -> None:
+        """The same for custom resources, which know no strategic merge. `change` says what becomes of each
+        reference; None: it goes."""
         latest = await self._live(identity)
         if latest is None:
             return
-        rest = [owner for owner in latest.metadata.owner_references if owner.uid not in uids]
+        rest = [kept for owner in latest.metadata.owner_references if (kept := change(owner)) is not None]
         body = {"metadata": {"ownerReferences": msgspec.to_builtins(rest) or None}}
         await self._patch(identity, guarded(latest.metadata, body))
 
@@ -198,7 +201,12 @@ class GarbageCollector:
         blocking = [
             {"uid": owner.uid, "blockOwnerDeletion": False} for owner in owners if owner.block_owner_deletion
         ]
-        await self._patch_owners(identity, blocking)
+        try:
+            await self._patch_owners(identity, blocking)
+        except UnsupportedMediaType:
+            await self._rewrite_owners(
+                identity, lambda owner: msgspec.structs.replace(owner, block_owner_deletion=False)
+            )
 
     async def _remove_finalizer(self, identity: Identity, name: str) -> None:
         latest = await self._live(identity)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace as replace_fields
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 from msgspec.structs import replace
 
 from kplane.api.clock import Entropy
-from kplane.api.errors import Conflict, InternalError
+from kplane.api.errors import Conflict, InternalError, UnsupportedMediaType
 from kplane.api.resource import Key, Object
 from kplane.api.scheme import ALL_VERBS, ResourceInfo
 from kplane.api.types import ConfigMap, PartialObjectMetadata
 from kplane.api.types.meta import ObjectMeta
-from kplane.client.rest import Listing
+from kplane.client.codec import encode
+from kplane.client.rest import Listing, PatchType
+from kplane.client.transport import Response
 from kplane.controllers.garbagecollector import GarbageCollector
 from kplane.controllers.garbagecollector.graph import Graph
 from kplane.controllers.garbagecollector.monitors import Monitors
@@ -231,6 +234,43 @@ async def test_a_circle_of_three_goes_in_foreground(discoverable: FakeCluster) -
     await discoverable.advance(60)
 
     assert names(discoverable) == set()
+
+
+class WithoutStrategicMerge(DiscoverableCluster):
+    """All of its resources are as custom ones."""
+
+    async def request(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> Response:
+        if (headers or {}).get("Content-Type") == PatchType.STRATEGIC.value:
+            return Response(415, {}, encode(UnsupportedMediaType("not acceptable").status()))
+        return await super().request(method, path, headers=headers, **more)
+
+
+async def test_a_circle_of_custom_resources_goes_in_foreground() -> None:
+    async with WithoutStrategicMerge() as cluster:
+        second = thing("second", thing("first"))
+        cluster.load(thing("first", second), second)
+        await run(cluster)
+
+        await delete(cluster, "first", "Foreground")
+        await cluster.advance(60)
+
+        assert names(cluster) == set()
+
+
+async def test_orphaned_custom_resources_keep_their_other_owners() -> None:
+    async with WithoutStrategicMerge() as cluster:
+        owner, other = thing("owner"), thing("other")
+        cluster.load(owner, other, thing("child", owner, other))
+        await run(cluster)
+
+        await delete(cluster, "owner", "Orphan")
+
+        child = cluster.get(ConfigMap, Key("default", "child"))
+        assert child is not None
+        [kept] = child.metadata.owner_references
+        assert (kept.name, kept.block_owner_deletion) == ("other", True)
 
 
 async def test_an_owner_that_cannot_be_watched_is_asked_for(discoverable: DiscoverableCluster) -> None:
