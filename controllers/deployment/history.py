@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from kplane.api.types import Deployment, ReplicaSet
 
+from ..numbers import integer
 from .plan import DESIRED, MAXIMUM, annotated, max_surge
 from .template import by_creation
 
@@ -33,7 +34,7 @@ NOT_COPIED = frozenset(
 
 
 def revision(rs: ReplicaSet) -> int:
-    return annotated(rs, REVISION) or 0
+    return annotated(rs, REVISION, bits=64) or 0
 
 
 def next_revision(old: Sequence[ReplicaSet]) -> int:
@@ -47,9 +48,10 @@ def new_set_annotations(deployment: Deployment, present: dict[str, str], number:
     copied = {key: value for key, value in deployment.metadata.annotations.items() if key not in NOT_COPIED}
     wanted = present | copied
     text = present.get(REVISION, "")
-    if text and not text.isdecimal():
+    before = integer(text, bits=64) if text else 0
+    if before is None:
         return wanted
-    if number > int(text or 0):
+    if number > before:
         wanted[REVISION] = str(number)
         if text:
             wanted[HISTORY] = _extended(present.get(HISTORY, ""), text)

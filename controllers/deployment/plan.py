@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from kplane.api.types import Deployment, ReplicaSet
 
+from ..numbers import integer
 from .template import by_creation
 
 DESIRED = "deployment.kubernetes.io/desired-replicas"
@@ -117,10 +118,9 @@ def scaling_changed(deployment: Deployment, sets: Sequence[ReplicaSet]) -> bool:
     return any(count is not None and count != deployment.spec.replicas for count in desired)
 
 
-def annotated(rs: ReplicaSet, name: str) -> int | None:
+def annotated(rs: ReplicaSet, name: str, *, bits: int = 32) -> int | None:
     """An annotation that holds a number; None where it is absent or holds something else."""
-    text = rs.metadata.annotations.get(name, "")
-    return int(text) if text.removeprefix("-").isdecimal() else None
+    return integer(rs.metadata.annotations.get(name, ""), bits=bits)
 
 
 def scaling(deployment: Deployment, new: ReplicaSet | None, old: Sequence[ReplicaSet]) -> list[Scale]:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from kplane.api.resource import Object
 from kplane.api.types import Deployment, ReplicaSet
 
+from ..numbers import integer
 from .history import NOT_COPIED, ROLLBACK, revision
 from .template import HASH_LABEL, same_template
 
@@ -35,8 +36,7 @@ class Outcome:
 
 def asked(deployment: Deployment) -> int | None:
     """The revision to go back to, 0 for the one before; None where none is asked for."""
-    text = deployment.metadata.annotations.get(ROLLBACK, "")
-    return int(text) if text.removeprefix("-").isdecimal() else None
+    return integer(deployment.metadata.annotations.get(ROLLBACK, ""), bits=64)
 
 
 def outcome(deployment: Deployment, number: int, sets: Sequence[ReplicaSet]) -> Outcome:

@@ -14,7 +14,16 @@ from kplane.api.types.meta import condition
 
 from . import indexes, policy
 from .failures import Record, record, restarts_exceed
-from .pods import counts_for, has_failed, ignored_failures, index_failures, index_of, indexed, tracked
+from .pods import (
+    counts_for,
+    ended_at,
+    has_failed,
+    ignored_failures,
+    index_failures,
+    index_of,
+    indexed,
+    tracked,
+)
 from .state import State, new_condition
 
 SUCCESS = "SuccessCriteriaMet"
@@ -103,13 +112,15 @@ def _delayed(found: Assessment) -> dict[int, Pod]:
         index = index_of(pod, found.job)
         if index is None or index in over or not tracked(pod) or not has_failed(pod, found.job):
             continue
-        if index not in latest or _failures(latest[index]) <= _failures(pod):
+        if index not in latest or _follows(pod, latest[index], found.now):
             latest[index] = pod
     return latest
 
 
-def _failures(pod: Pod) -> int:
-    return index_failures(pod) + ignored_failures(pod)
+def _follows(pod: Pod, other: Pod, now: datetime) -> bool:
+    """Whether this failure of an index came after the other."""
+    counts = [index_failures(each) + ignored_failures(each) for each in (pod, other)]
+    return counts[0] >= counts[1] and ended_at(pod, now) >= ended_at(other, now)
 
 
 def _ending(found: Assessment) -> Condition | None:

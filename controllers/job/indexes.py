@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..numbers import integer
+
 
 def parse(text: str | None, completions: int) -> frozenset[int]:
     """The indexes below `completions`; what cannot be read is left out."""
     found: set[int] = set()
     for part in (text or "").split(","):
         first, _, last = part.partition("-")
-        if first.isdecimal() and (not last or last.isdecimal()):
-            found.update(range(int(first), min(int(last or first), completions - 1) + 1))
+        ends = integer(first, bits=64), integer(last or first, bits=64)
+        if ends[0] is not None and ends[1] is not None:
+            found.update(range(max(ends[0], 0), min(ends[1], completions - 1) + 1))
     return frozenset(found)
 
 

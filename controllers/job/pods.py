@@ -12,6 +12,7 @@ from kplane.api.resource import Object
 from kplane.api.types import Job, Pod
 from kplane.api.types.meta import condition
 
+from ..numbers import integer
 from ..pods import from_template
 
 TRACKING = "batch.kubernetes.io/job-tracking"
@@ -33,10 +34,8 @@ def indexed(job: Job) -> bool:
 
 def index_of(pod: Pod, job: Job) -> int | None:
     """The completion index; None where the Pod has none that the Job knows."""
-    text = pod.metadata.annotations.get(INDEX, "")
-    if not text.isdecimal() or int(text) >= (job.spec.completions or 0):
-        return None
-    return int(text)
+    index = integer(pod.metadata.annotations.get(INDEX, ""))
+    return index if index is not None and 0 <= index < (job.spec.completions or 0) else None
 
 
 def counts_for(pod: Pod, job: Job) -> bool:
@@ -73,8 +72,7 @@ def ignored_failures(pod: Pod) -> int:
 
 
 def _number(pod: Pod, annotation: str) -> int:
-    text = pod.metadata.annotations.get(annotation, "")
-    return int(text) if text.isdecimal() else 0
+    return max(integer(pod.metadata.annotations.get(annotation, "")) or 0, 0)
 
 
 def ended_at(pod: Pod, now: datetime) -> datetime:

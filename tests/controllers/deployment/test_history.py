@@ -40,6 +40,7 @@ def test_the_next_revision_follows_the_highest() -> None:
         pytest.param({REVISION: "1"}, 3, {REVISION: "3", HISTORY: "1"}, id="rolled-back-to"),
         pytest.param({REVISION: "3", HISTORY: "1"}, 5, {REVISION: "5", HISTORY: "1,3"}, id="again"),
         pytest.param({REVISION: "4"}, 3, {REVISION: "4"}, id="never-lower"),
+        pytest.param({REVISION: "9" * 5000}, 3, {REVISION: "9" * 5000}, id="nonsense-stays"),
     ],
 )
 def test_revision_annotations(present: dict[str, str], number: int, expected: dict[str, str]) -> None:

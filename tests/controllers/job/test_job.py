@@ -280,7 +280,7 @@ async def test_an_indexed_job_needs_every_index_once(cluster: FakeCluster) -> No
 
 async def test_doubled_and_unknown_indexes_are_removed(cluster: FakeCluster) -> None:
     job = make_job(completionMode="Indexed", parallelism=2, completions=2)
-    for name, index in (("a", "0"), ("b", "0"), ("c", "7")):
+    for name, index in (("a", "0"), ("b", "0"), ("c", "7"), ("d", "9" * 5000), ("e", "١")):
         pod = make_pod(name, labels={"job": "work"}, owner=job, finalizers=[TRACKING])
         pod["metadata"]["finalizers"] = [TRACKING]
         pod["metadata"]["annotations"] = {"batch.kubernetes.io/job-completion-index": index}
