@@ -45,7 +45,7 @@ RUNNING = Gauge(
 )
 
 DEVICE_TAINTS = "DRADeviceTaints"
-"""Name of a feature gate; what `--feature-gates` says of others has no effect here."""
+"""Name of a feature gate; of the others, `--feature-gates` has an effect on HPAScaleToZero only."""
 
 STUCK_SECONDS = 300.0
 """Longer than any request to the API server takes, with all its retries."""

@@ -76,9 +76,8 @@ def _as_v2(obj: Object) -> Object:
 def _validate(spec: Object, here: Path, old: Object | None) -> Iterator[FieldError]:
     """`old`: the spec as it was, which may have what a new one may not."""
     least, most = spec["minReplicas"], spec.get("maxReplicas", 0)
-    lowest = 0 if old and old.get("minReplicas") == 0 else 1
-    if least < lowest:
-        yield here.minReplicas.invalid(least, f"must be greater than or equal to {lowest}")
+    if least < 0:
+        yield here.minReplicas.invalid(least, "must be greater than or equal to 0")
     if most < 1:
         yield here.maxReplicas.invalid(most, "must be greater than 0")
     if most < least:

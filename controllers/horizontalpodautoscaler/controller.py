@@ -31,7 +31,7 @@ from ..config import Config
 from ..discovery import discover
 from ..latest import Latest
 from ..status import condition_body
-from . import monitor
+from . import monitor, zero
 from .behavior import Bounds, History, down_rules, longest_period, settle, up_rules
 from .metrics import Metrics
 from .proposals import Proposal, Proposals, Situation, Unusable
@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 SCALE_ATTEMPTS = 5
 ACTIVE, ABLE, LIMITED = "ScalingActive", "AbleToScale", "ScalingLimited"
+BELOW = "Current number of replicas below Spec.MinReplicas"
 
 
 class Failed(Exception):
@@ -127,6 +128,7 @@ class HorizontalPodAutoscalerController:
         options: Config = ctx.options or Config()
         self._client, self._clock, self._events, self._queue = ctx.client, ctx.clock, ctx.events, ctx.queue
         self._options = options
+        self._may_reach_zero = options.feature_gates.get(zero.GATE, True)
         self._delays = Delays(
             timedelta(seconds=options.hpa_cpu_initialization_period),
             timedelta(seconds=options.hpa_initial_readiness_delay),
@@ -180,18 +182,20 @@ class HorizontalPodAutoscalerController:
         least = 1 if spec.min_replicas is None else spec.min_replicas
         reason = ""
         draft.metrics = None
-        if current == 0 and least != 0:
+        if current == 0 and (not self._may_reach_zero or zero.paused(scaler, least)):
             text = "scaling is disabled since the replica count of the target is zero"
             draft.set(ACTIVE, False, "ScalingDisabled", text)
             desired = 0
         elif current > spec.max_replicas:
             desired, reason = spec.max_replicas, "Current number of replicas above Spec.MaxReplicas"
-        elif current < least:
-            desired, reason = least, "Current number of replicas below Spec.MinReplicas"
+        elif 0 < current < least:
+            desired, reason = least, BELOW
         else:
             desired, reason = await self._judge(scaler, scale, draft, Bounds(least, spec.max_replicas))
         if desired != current:
             await self._rescale(scaler, path, body, desired, reason, draft)
+            if self._may_reach_zero:
+                draft.set(zero.SCALED_TO_ZERO, *zero.outcome(spec, current, desired, least))
         draft.desired = desired
 
     async def _scale(self, scaler: HorizontalPodAutoscaler, draft: Draft) -> tuple[str, Object]:
@@ -328,6 +332,8 @@ class HorizontalPodAutoscalerController:
         reason = "All metrics below target"
         if chosen.replicas > current:
             reason = f"{chosen.name} above target"
+        elif current == 0:
+            reason = BELOW
         history, window = self._histories[scaler.key], self._options.hpa_downscale_stabilization
         verdict = settle(current, chosen.replicas, bounds, scaler.spec.behavior, history, window, draft.now)
         draft.set(ABLE, True, *verdict.able)

@@ -73,6 +73,19 @@ def test_a_behaviour_is_filled_in(autoscalers: Any) -> None:
         pytest.param(
             metric("External", metric={"name": "m"}, target={"type": "Value", "value": "5"}), id="external"
         ),
+        pytest.param(
+            autoscaler(
+                minReplicas=0,
+                metrics=[
+                    CPU,
+                    {
+                        "type": "External",
+                        "external": {"metric": {"name": "m"}, "target": {"type": "Value", "value": "5"}},
+                    },
+                ],
+            ),
+            id="to zero",
+        ),
         pytest.param(up(stabilizationWindowSeconds=3600), id="behaviour"),
     ],
 )
@@ -84,8 +97,8 @@ def test_sound_ones_have_no_faults(autoscalers: Any, obj: dict[str, Any]) -> Non
     ("obj", "fault"),
     [
         (
-            autoscaler(minReplicas=0),
-            "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1",
+            autoscaler(minReplicas=-1),
+            "spec.minReplicas: Invalid value: -1: must be greater than or equal to 0",
         ),
         (
             autoscaler(minReplicas=6),

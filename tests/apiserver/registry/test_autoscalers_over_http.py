@@ -100,7 +100,6 @@ async def test_metrics_have_one_source_of_their_type(api: Api) -> None:
          "Forbidden: may not set both a target value for metric and a per-pod target"),
     ]  # fmt: skip
     assert found["nowhere"] == [
-        ("spec.minReplicas", INVALID, "Invalid value: 0: must be greater than or equal to 1"),
         ("spec.metrics", FORBIDDEN, "Forbidden: must specify at least one Object or External metric to"
          " support scaling to zero replicas"),
     ]  # fmt: skip
