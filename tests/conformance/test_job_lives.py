@@ -137,3 +137,12 @@ async def test_an_indexed_job_is_made_larger_and_smaller(api: Api, core: str, ba
     await end(api, core, last, 0)
     done = await api.until(path, finished)
     assert (done["status"]["succeeded"], done["status"]["completedIndexes"]) == (1, "0")
+
+
+async def test_a_suspended_job_of_nothing_is_complete(api: Api, core: str, batch: str) -> None:
+    await api.make(f"{batch}/jobs", job(suspend=True, parallelism=1, completions=0))
+
+    done = await api.until(f"{batch}/{PATH}", finished)
+
+    assert why(done, "Complete") == "CompletionsReached"
+    assert "startTime" not in done["status"]

@@ -134,6 +134,13 @@ async def test_a_job_of_nothing_is_complete_at_once(cluster: FakeCluster) -> Non
     assert active(cluster) == []
 
 
+async def test_a_suspended_job_of_nothing_is_complete_and_never_started(cluster: FakeCluster) -> None:
+    await started(cluster, completions=0, suspend=True)
+
+    assert ended(cluster)[0] == "Complete"
+    assert stored(cluster).status.start_time is None
+
+
 async def test_failed_pods_are_replaced_after_growing_delays(cluster: FakeCluster) -> None:
     await started(cluster)
     await fail(cluster, *active(cluster))
