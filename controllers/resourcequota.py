@@ -44,10 +44,6 @@ WATCHED = (
 )
 """Group and plural of what costs more than a number, or is counted by its bare name."""
 
-SOON = 1.0
-"""Seconds after which is counted again what was counted before the caches were there: what went in between
-told nobody."""
-
 Place: TypeAlias = tuple[str, str]
 """Group and plural."""
 
@@ -139,22 +135,13 @@ class ResourceQuotaController:
             return None
         hard, status = _hard(quota), quota.get("status") or {}
         before = status.get("used") or {}
-        caught_up = self._caught_up(hard)
         counted, failure = await self._count(quota, hard)
         used = masked(before | counted, hard)
         if not same(used, before) or not same(hard, status.get("hard") or {}):
             await self._write(quota, hard, used)
         if failure is not None:
             raise failure
-        return Requeue(after=self._options.resource_quota_sync_period if caught_up else SOON)
-
-    def _caught_up(self, hard: Object) -> bool:
-        """Whether everything is counted from a cache, which tells of what goes."""
-        asked = [self._watched.get(place) for place in _resources(hard) & set(WATCHED)]
-        counted = self._counted.values()
-        return all(found is not None and found.synced for found in asked) and all(
-            found.synced for found in counted
-        )
+        return Requeue(after=self._options.resource_quota_sync_period)
 
     async def _count(self, quota: Object, hard: Object) -> tuple[dict[str, Wire], ApiError | None]:
         """What is used of everything that can be counted, and why something can not be."""
@@ -180,9 +167,12 @@ class ResourceQuotaController:
         """What is only counted is only so many empty objects."""
         if (group, plural) in WATCHED:
             watched = self._watch((group, plural))
-            if watched.synced:
-                return watched.list(namespace)
-            return (await self._client.list(watched.resource, namespace)).items
+            if not watched.synced:
+                # Raises where it is not served, and the cache would never come. Counting what this tells, and
+                # again what the cache tells, could forget a charge whose object neither has seen.
+                await self._client.list(watched.resource, namespace, limit=1)
+                await watched.wait_synced()
+            return watched.list(namespace)
         resource = await self._counted_resource(group, plural)
         informer = self._counted.get(resource)
         if informer is None:
