@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from kplane.api.resource import Key
@@ -66,6 +67,13 @@ def parse_ip(text: str) -> IPv4Address | IPv6Address | None:
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
         return parsed.ipv4_mapped
     return parsed
+
+
+@lru_cache(maxsize=1 << 16)
+def canonical(text: str) -> tuple[str, str] | None:
+    """Family and form of an address, as the API takes it today. Every sync asks it of every Pod."""
+    parsed = parse_ip(text)
+    return None if parsed is None else (f"IPv{parsed.version}", str(parsed))
 
 
 def family(address: str) -> str:

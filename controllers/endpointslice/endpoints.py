@@ -8,7 +8,7 @@ from typing import TypeAlias
 from kplane.api.types import Node, Pod, Service
 from kplane.api.types.discovery import Endpoint, EndpointConditions, EndpointPort, ObjectReference
 
-from ..services import addresses, belongs, family, hostname, is_headless, parse_ip, target_port
+from ..services import addresses, belongs, canonical, family, hostname, is_headless, target_port
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
@@ -27,7 +27,7 @@ def desired(
         if not belongs(pod, terminating_too=True):
             continue
         node = node_of(pod.spec.node_name)
-        if node is None and pod.spec.node_name and not service.spec.publish_not_ready_addresses:
+        if node is None and not service.spec.publish_not_ready_addresses:
             unknown.append((pod.metadata.name, pod.spec.node_name))
             continue
         endpoint = endpoint_of(service, pod, node, address_type)
@@ -63,8 +63,8 @@ def endpoint_of(service: Service, pod: Pod, node: Node | None, address_type: str
 
 def addresses_of(pod: Pod, address_type: str) -> tuple[str, ...]:
     """The Pod's addresses of a family, in the one form that the API takes today."""
-    parsed = [found for text in addresses(pod) if (found := parse_ip(text)) is not None]
-    return tuple(str(found) for found in parsed if f"IPv{found.version}" == address_type)
+    forms = [found for text in addresses(pod) if (found := canonical(text)) is not None]
+    return tuple(text for family, text in forms if family == address_type)
 
 
 def address_types(service: Service) -> list[str]:

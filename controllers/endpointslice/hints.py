@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -66,16 +67,19 @@ def _none(endpoint: Endpoint) -> None:
 
 def _near(*, node_too: bool) -> HintsOf:
     def hints(endpoint: Endpoint) -> EndpointHints | None:
-        zone = endpoint.zone
-        node = endpoint.node_name if node_too else None
-        if zone is None and node is None:
-            return None
-        return EndpointHints(
-            for_zones=() if zone is None else (ForZone(name=zone),),
-            for_nodes=() if node is None else (ForNode(name=node),),
-        )
+        return _place(endpoint.zone, endpoint.node_name if node_too else None)
 
     return hints
+
+
+@lru_cache(maxsize=1 << 14)
+def _place(zone: str | None, node: str | None) -> EndpointHints | None:
+    if zone is None and node is None:
+        return None
+    return EndpointHints(
+        for_zones=() if zone is None else (ForZone(name=zone),),
+        for_nodes=() if node is None else (ForNode(name=node),),
+    )
 
 
 def _give(packing: Packing, existing: Sequence[EndpointSlice], hints_of: HintsOf) -> None:

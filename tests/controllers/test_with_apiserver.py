@@ -176,7 +176,12 @@ async def test_a_service_shows_the_pods_behind_it_until_it_goes(client: Client) 
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "web"},
-        "spec": {"selector": dict(APP), "ports": [{"port": 80, "targetPort": 8080}]},
+        # Nobody binds these Pods to nodes, and without one they are shown nowhere else.
+        "spec": {
+            "selector": dict(APP),
+            "ports": [{"port": 80, "targetPort": 8080}],
+            "publishNotReadyAddresses": True,
+        },
     }
     await client.create(SERVICES, service, "default")
     await client.create(Deployment, deployment(replicas=3))

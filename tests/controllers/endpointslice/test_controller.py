@@ -173,6 +173,21 @@ async def test_pods_of_unknown_nodes_wait(cluster: FakeCluster) -> None:
     assert (before, after) == ([("10.0.0.1",)], [("10.0.0.1",), ("10.0.0.2",)])
 
 
+@pytest.mark.parametrize(
+    ("publish", "expected"),
+    [pytest.param(False, [], id="left-out"), pytest.param(True, ["10.0.0.1"], id="published")],
+)
+async def test_pods_without_a_node_are_endpoints_only_where_unready_ones_are(
+    cluster: FakeCluster, publish: bool, expected: list[str]
+) -> None:
+    service = make_service(publishNotReadyAddresses=publish)
+    cluster.load(service, make_pod("web", ready=True, ip="10.0.0.1"))
+
+    (found,) = await slices_of(cluster)
+
+    assert [endpoint.addresses[0] for endpoint in found.endpoints or ()] == expected
+
+
 async def test_pods_of_unknown_nodes_are_told_of(cluster: FakeCluster) -> None:
     far = [make_pod(name, node="nowhere", ready=True, ip=f"10.0.0.{n}") for n, name in ((2, "a"), (3, "b"))]
     cluster.load(NODE, make_service(ipFamilies=["IPv4", "IPv6"]), pod(1), *far)
