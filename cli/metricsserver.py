@@ -14,12 +14,12 @@ from typing import Any
 from kplane.api.resource import Object, Resource
 from kplane.client import kubeconfig
 from kplane.client.rest import Client, PatchType, connect
+from kplane.metricsserver.api import GROUP, VERSIONS
 
 NAME, NAMESPACE = "metrics-server", "kube-system"
 USER = f"system:serviceaccount:{NAMESPACE}:{NAME}"
 GROUPS = ("system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}")
 DNS_NAMES = (f"{NAME}.{NAMESPACE}.svc", "localhost")
-GROUP = "metrics.k8s.io"
 READER = "system:aggregated-metrics-reader"
 ROLE = "system:metrics-server"
 RBAC = "rbac.authorization.k8s.io/v1"
@@ -66,20 +66,24 @@ def objects(host: str, port: int, authority: bytes) -> list[Object]:
         _object(RBAC, "ClusterRole", ROLE, rules=[kubelets, seen]),
         _object(RBAC, "ClusterRoleBinding", ROLE, roleRef=bound, subjects=[account]),
         _object("v1", "Service", NAME, NAMESPACE, spec={"type": "ExternalName", "externalName": host}),
-        _object(
-            "apiregistration.k8s.io/v1",
-            "APIService",
-            f"v1beta1.{GROUP}",
-            spec={
-                "group": GROUP,
-                "version": "v1beta1",
-                "service": service,
-                "caBundle": bundle,
-                "groupPriorityMinimum": 100,
-                "versionPriority": 100,
-            },
-        ),
+        *(_api_service(version, service, bundle) for version in VERSIONS),
     ]
+
+
+def _api_service(version: str, service: Object, bundle: str) -> Object:
+    return _object(
+        "apiregistration.k8s.io/v1",
+        "APIService",
+        f"{version}.{GROUP}",
+        spec={
+            "group": GROUP,
+            "version": version,
+            "service": service,
+            "caBundle": bundle,
+            "groupPriorityMinimum": 100,
+            "versionPriority": 100,
+        },
+    )
 
 
 def _object(

@@ -1,4 +1,5 @@
-"""`metrics.k8s.io/v1beta1` over HTTP: discovery, NodeMetrics and PodMetrics, health.
+"""`metrics.k8s.io`, in two versions that differ in nothing, over HTTP: discovery, NodeMetrics and PodMetrics,
+health.
 
 Whoever asks must be the API server's front proxy, by its certificate: it has asked for the caller's rights
 already. Health is told to everybody.
@@ -26,10 +27,10 @@ from kplane.runtime.health import respond
 from kplane.runtime.serving import Scope, peer_certificate
 
 from .metrics import Metrics
-from .objects import API_VERSION, Viewer, table
+from .objects import Viewer, table
 from .views import Pod
 
-GROUP, VERSION = API_VERSION.split("/")
+GROUP, VERSIONS = "metrics.k8s.io", ("v1", "v1beta1")
 BY_NODE = "node"
 """The index of Pods by their node."""
 JSON = "application/json"
@@ -108,25 +109,27 @@ class MetricsApi:
                 return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group()]}
             case ["apis", group] if group == GROUP:
                 return {"kind": "APIGroup", "apiVersion": "v1", **_group()}
-            case ["apis", group, version, *rest] if (group, version) == (GROUP, VERSION):
-                return self._resource(rest, query, as_table=as_table)
+            case ["apis", group, version] if group == GROUP and version in VERSIONS:
+                return _resources(f"{GROUP}/{version}")
+            case ["apis", group, version, *rest] if group == GROUP and version in VERSIONS:
+                found = self._resource(rest, query)
+                return table(_rows(found)) if as_table else found | {"apiVersion": f"{GROUP}/{version}"}
         raise NotFound("the server could not find the requested resource")
 
-    def _resource(self, rest: Sequence[str], query: Query, *, as_table: bool) -> Object:
+    def _resource(self, rest: Sequence[str], query: Query) -> Object:
+        """A list or an object, without its version."""
         match rest:
-            case []:
-                return _resources()
             case ["nodes"]:
-                return _shown("NodeMetricsList", self._node_items(query), as_table=as_table)
+                return _list("NodeMetricsList", self._node_items(query))
             case ["nodes", name]:
-                return _one(self._node(Key("", name)), "nodes", name, as_table=as_table)
+                return {"kind": "NodeMetrics", **_one(self._node(Key("", name)), "nodes", name)}
             case ["pods"]:
-                return _shown("PodMetricsList", self._pod_items(None, query), as_table=as_table)
+                return _list("PodMetricsList", self._pod_items(None, query))
             case ["namespaces", namespace, "pods"]:
-                return _shown("PodMetricsList", self._pod_items(namespace, query), as_table=as_table)
+                return _list("PodMetricsList", self._pod_items(namespace, query))
             case ["namespaces", namespace, "pods", name]:
                 found = self._pod(Key(namespace, name))
-                return _one(found, "pods", f"{namespace}/{name}", as_table=as_table)
+                return {"kind": "PodMetrics", **_one(found, "pods", f"{namespace}/{name}")}
         raise NotFound("the server could not find the requested resource")
 
     def _node(self, key: Key) -> Object | None:
@@ -186,30 +189,34 @@ def _sorted(found: Any) -> list[Object]:
     return sorted((item for item in found if item is not None), key=place)
 
 
-def _shown(kind: str, items: list[Object], *, as_table: bool) -> Object:
-    if as_table:
-        return table(items)
-    return {"kind": kind, "apiVersion": API_VERSION, "metadata": {}, "items": items}
+def _list(kind: str, items: list[Object]) -> Object:
+    return {"kind": kind, "metadata": {}, "items": items}
 
 
-def _one(found: Object | None, plural: str, name: str, *, as_table: bool) -> Object:
+def _rows(found: Object) -> list[Object]:
+    """What a Table of a list, or of one object, has lines of."""
+    rows: list[Object] = found.get("items", [found])
+    return rows
+
+
+def _one(found: Object | None, plural: str, name: str) -> Object:
     if found is None:
         message = f'{plural}.{GROUP} "{name}" not found'
         raise NotFound(message, {"name": name, "group": GROUP, "kind": plural})
-    return table([found]) if as_table else found
+    return found
 
 
 def _group() -> Object:
-    version = {"groupVersion": API_VERSION, "version": VERSION}
-    return {"name": GROUP, "versions": [version], "preferredVersion": version}
+    versions = [{"groupVersion": f"{GROUP}/{version}", "version": version} for version in VERSIONS]
+    return {"name": GROUP, "versions": versions, "preferredVersion": versions[0]}
 
 
-def _resources() -> Object:
+def _resources(api_version: str) -> Object:
     rows = (("nodes", "NodeMetrics", False), ("pods", "PodMetrics", True))
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",
-        "groupVersion": API_VERSION,
+        "groupVersion": api_version,
         "resources": [
             {
                 "name": plural,

@@ -14,11 +14,9 @@ from .exposition import ContainerKey
 from .usage import Usage, Use
 from .views import Pod
 
-API_VERSION = "metrics.k8s.io/v1beta1"
-
 
 class Viewer:
-    """What is known now, as objects."""
+    """What is known now, as objects without a kind: they are the same in every version."""
 
     def __init__(self, usage: Usage) -> None:
         self._usage = usage
@@ -31,8 +29,6 @@ class Viewer:
         uses = list(parts.values())
         metadata = {"name": pod.metadata.name, "namespace": pod.metadata.namespace}
         return {
-            "kind": "PodMetrics",
-            "apiVersion": API_VERSION,
             "metadata": _metadata(metadata, pod.metadata.labels, now),
             **_moment(uses),
             "containers": [{"name": name, "usage": _usage(use)} for name, use in parts.items()],
@@ -44,8 +40,6 @@ class Viewer:
         if use is None:
             return None
         return {
-            "kind": "NodeMetrics",
-            "apiVersion": API_VERSION,
             "metadata": _metadata({"name": node.metadata.name}, node.metadata.labels, now),
             **_moment([use]),
             "usage": _usage(use),

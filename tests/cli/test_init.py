@@ -296,8 +296,9 @@ async def test_nodes_can_join_once_the_api_answers(layout: Layout) -> None:
             await init.announce_metrics_server(path, "metrics.example.net:8443")
             service = await admin.get(SERVICES, "metrics-server", "kube-system")
             assert service["spec"]["externalName"] == "metrics.example.net"
-            aggregated = await admin.get(API_SERVICES, "v1beta1.metrics.k8s.io")
-            assert aggregated["spec"]["service"]["port"] == 8443
+            for version in ("v1", "v1beta1"):
+                aggregated = await admin.get(API_SERVICES, f"{version}.metrics.k8s.io")
+                assert aggregated["spec"]["service"]["port"] == 8443
         finally:
             await stranger.close()
             await admin.close()

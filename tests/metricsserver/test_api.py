@@ -165,11 +165,30 @@ async def test_tables_have_upstreams_columns(world: World) -> None:
     ]
 
 
-async def test_discovery_names_both_resources(world: World) -> None:
+async def test_lists_and_tables_have_the_version_that_was_asked_for(world: World) -> None:
+    await measured(world)
+    stable = BASE.removesuffix("beta1")
+
+    _, pods = await world.ask(f"{stable}/pods")
+    _, node = await world.ask(f"{stable}/nodes/node-1")
+    _, lines = await world.ask(f"{stable}/nodes/node-1", accept=TABLE)
+    missing, _ = await world.ask("/apis/metrics.k8s.io/v2/pods")
+
+    assert (pods["kind"], pods["apiVersion"]) == ("PodMetricsList", "metrics.k8s.io/v1")
+    assert "kind" not in pods["items"][0]
+    assert (node["kind"], node["apiVersion"]) == ("NodeMetrics", "metrics.k8s.io/v1")
+    assert [row["cells"] for row in lines["rows"]] == [["node-1", "500m", "1Gi", "20s"]]
+    assert missing == 404
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+async def test_discovery_names_both_resources(world: World, version: str) -> None:
     _, groups = await world.ask("/apis")
-    _, resources = await world.ask(BASE)
+    _, resources = await world.ask(f"/apis/metrics.k8s.io/{version}")
 
     assert [group["name"] for group in groups["groups"]] == ["metrics.k8s.io"]
+    assert [entry["version"] for entry in groups["groups"][0]["versions"]] == ["v1", "v1beta1"]
+    assert resources["groupVersion"] == f"metrics.k8s.io/{version}"
     assert [(entry["name"], entry["namespaced"]) for entry in resources["resources"]] == [
         ("nodes", False),
         ("pods", True),
@@ -234,7 +253,8 @@ async def test_it_measures_itself_under_upstreams_names(world: World) -> None:
     await world.ask(f"{BASE}/nodes/node-1")
 
     def value(name: str, **labels: str) -> float | None:
-        return world.registry.get_sample_value(f"metrics_server_{name}", labels)
+        found: float | None = world.registry.get_sample_value(f"metrics_server_{name}", labels)
+        return found
 
     now = world.cluster.clock.now().timestamp()
     assert value("kubelet_request_total", success="true") == 5
