@@ -14,12 +14,12 @@ from typing import Any
 from kplane.api.resource import Object, Resource
 from kplane.client import kubeconfig
 from kplane.client.rest import Client, PatchType, connect
-from kplane.metricsserver.api import GROUP, VERSIONS
 
 NAME, NAMESPACE = "metrics-server", "kube-system"
 USER = f"system:serviceaccount:{NAMESPACE}:{NAME}"
 GROUPS = ("system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}")
 DNS_NAMES = (f"{NAME}.{NAMESPACE}.svc", "localhost")
+GROUP, VERSIONS = "metrics.k8s.io", ("v1", "v1beta1")
 READER = "system:aggregated-metrics-reader"
 ROLE = "system:metrics-server"
 RBAC = "rbac.authorization.k8s.io/v1"
