@@ -96,11 +96,25 @@ class Entropy:
         return self._random.choice(items)
 
 
+class _Second:
+    """The second that was last asked about: a server writes the same one hundreds of times."""
+
+    def __init__(self, moment: datetime) -> None:
+        self.begins = moment.replace(microsecond=0)
+        self.last = moment.replace(microsecond=999_999)
+        self.text = f"{moment.isoformat('T', 'seconds')[:19]}Z"
+
+
+_asked = [_Second(datetime(1970, 1, 1, tzinfo=UTC))]
+
+
 def rfc3339(moment: datetime) -> str:
     """`metav1.Time`: whole seconds, `2026-01-02T03:04:05Z`."""
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
-    return f"{moment.isoformat('T', 'seconds')[:19]}Z"
+    if not _asked[0].begins <= moment <= _asked[0].last:
+        _asked[0] = _Second(moment)
+    return _asked[0].text
 
 
 def rfc3339_micro(moment: datetime) -> str:

@@ -80,21 +80,30 @@ def _whole(shape: Shape, value: Any) -> FieldSet:
     """What a write owns that adds `value` as a whole: everything in it, and every inner node."""
     if not value or shape.leaf:
         return MEMBER
-    if shape.named:
-        plan = shape.plan(value)
-        if not plan.branches:
-            return plan.fields
-        fields = plan.fields.copy()
-        for name, element, inner in plan.branches:
-            fields[element] = _whole(inner, value[name])
-        return fields
-    fields, inner = {".": MEMBER}, shape.item
+    if not shape.named:
+        return _whole_list(shape, value)
+    planned, branches = shape.plans[tuple(value)]
+    if not branches:
+        return planned
+    fields = planned.copy()
+    for name, element, inner in branches:
+        if child := value[name]:
+            fields[element] = _whole(inner, child)
+    return fields
+
+
+def _whole_list(shape: Shape, value: Sequence[Any]) -> FieldSet:
+    fields: FieldSet = {".": MEMBER}
+    inner, elements, key = shape.item, shape.elements, shape.key
     for item in value:
-        try:
-            element = shape.element(item)
-        except MissingKey:
-            continue
-        fields[element] = MEMBER if inner.leaf else _whole(inner, item)
+        if key and type(text := item.get(key)) is str:
+            element = elements[text]
+        else:
+            try:
+                element = shape.element(item)
+            except MissingKey:
+                continue
+        fields[element] = _whole(inner, item)
     return fields
 
 
@@ -114,10 +123,10 @@ def _created(shape: Shape, zero: Any, new: Any) -> FieldSet:
         changed: FieldSet = {}
         _compare(shape, zero, new, changed, {})
         return changed
-    plan = shape.plan(new)
-    fields = plan.fields.copy()
+    planned, branches = shape.plans[tuple(new)]
+    fields = planned.copy()
     del fields["."]
-    for name, element, inner in plan.branches:
+    for name, element, inner in branches:
         was = zero.get(name)
         if was is None:
             fields[element] = _whole(inner, new[name])

@@ -61,11 +61,45 @@ class Plan(NamedTuple):
     """Those in which something may be: name, path element, shape."""
 
 
+class _Plans(dict[tuple[str, ...], Plan]):
+    """Of a struct or a map, by the names of the fields that a value has: it fills itself."""
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+
+    def __missing__(self, names: tuple[str, ...]) -> Plan:
+        steps = [(name, *step) for name in names if (step := self._shape.step(name))]
+        fields: FieldSet = {".": MEMBER} | {element: MEMBER for _, element, _ in steps}
+        plan = Plan(fields, [(name, element, inner) for name, element, inner in steps if not inner.leaf])
+        # Names that no schema knows may be anything, however long.
+        if sum(map(len, names)) <= LONGEST_PLANNED:
+            if len(self) >= KEPT:
+                self.clear()
+            self[names] = plan
+        return plan
+
+
+class _Elements(dict[str, str]):
+    """Of a list whose items have one key, by its value, which is a text: it fills itself."""
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+
+    def __missing__(self, value: str) -> str:
+        ((_, prefix, _),) = self._shape.keys
+        element = f"k:{{{prefix}{_encode(value).decode()}}}"
+        if len(value) <= LONGEST_KEPT:
+            if len(self) >= KEPT:
+                self.clear()
+            self[value] = element
+        return element
+
+
 class Shape:
     """One node. `steps`, of a struct: each field's name to its path element (`f:name`) and shape."""
 
     __slots__ = (
-        "_elements", "_plans", "item", "keys", "kind", "leaf", "named", "steps", "struct", "zero",
+        "elements", "item", "key", "keys", "kind", "leaf", "named", "plans", "steps", "struct", "zero",
     )  # fmt: skip
 
     def __init__(self, kind: Kind) -> None:
@@ -81,25 +115,10 @@ class Shape:
         """Of a keyed list, sorted: the field, its text in a path element (`"name":`), its default."""
         self.zero: Object = {}
         """Of a struct, what of it exists in an object that nobody has written to."""
-        self._plans: dict[tuple[str, ...], Plan] = {}
-        self._elements: dict[str, str] = {}
-        """By the value of a single key."""
-
-    def plan(self, value: Object) -> Plan:
-        """Of a struct or a map: that of a value with these fields."""
-        names = tuple(value)
-        return self._plans.get(names) or self._planned(names)
-
-    def _planned(self, names: tuple[str, ...]) -> Plan:
-        steps = [(name, *step) for name in names if (step := self.step(name))]
-        fields: FieldSet = {".": MEMBER} | {element: MEMBER for _, element, _ in steps}
-        plan = Plan(fields, [(name, element, inner) for name, element, inner in steps if not inner.leaf])
-        # Names that no schema knows may be anything, however long.
-        if sum(map(len, names)) <= LONGEST_PLANNED:
-            if len(self._plans) >= KEPT:
-                self._plans.clear()
-            self._plans[names] = plan
-        return plan
+        self.key = ""
+        """The only key of a keyed list; empty where it has several."""
+        self.plans = _Plans(self)
+        self.elements = _Elements(self)
 
     def step(self, name: str) -> Step | None:
         """From a struct or a map to its field; None for a field that the schema does not know."""
@@ -109,21 +128,8 @@ class Shape:
         """The path element of a list's item: `k:{"name":"web"}` or `v:"text"`. Raises MissingKey."""
         if not self.keys:
             return f"v:{_encode(item).decode()}"
-        if len(self.keys) > 1:
-            return self._written(item)
-        value = item.get(self.keys[0][0])
-        if type(value) is not str:
-            return self._written(item)
-        known = self._elements.get(value)
-        if known is None:
-            known = self._written(item)
-            if len(value) <= LONGEST_KEPT:
-                if len(self._elements) >= KEPT:
-                    self._elements.clear()
-                self._elements[value] = known
-        return known
-
-    def _written(self, item: Any) -> str:
+        if self.key and type(value := item.get(self.key)) is str:
+            return self.elements[value]
         texts = []
         for name, prefix, default in self.keys:
             value = item.get(name, default)
@@ -177,6 +183,8 @@ def _shape(of: Node, known: _Kept) -> Shape:
         assert of.item is not None
         shape.item = _shape(of.item, known)
         shape.keys = _keys(of)
+        if len(shape.keys) == 1:
+            shape.key = shape.keys[0][0]
     return shape
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kplane.api import apply
 from kplane.api.apply.compare import compare
-from kplane.api.apply.shape import KEPT, LONGEST_KEPT, MissingKey, Shape, shape_of
+from kplane.api.apply.shape import KEPT, LONGEST_KEPT, LONGEST_PLANNED, MissingKey, Shape, shape_of
 from kplane.api.apply.versions import SameVersion, withdrawn
 from kplane.api.errors import BadRequest
 
@@ -79,7 +79,7 @@ def children(shape: Shape, value: Any) -> list[tuple[str, Shape, Any]]:
 def spelt(shape: Shape, item: Any) -> str:
     """The element, of a shape that remembers nothing."""
     fresh = Shape(shape.kind)
-    fresh.keys = shape.keys
+    fresh.keys, fresh.key = shape.keys, shape.key
     return fresh.element(item)
 
 
@@ -133,4 +133,16 @@ def test_memory_is_bounded() -> None:
 
     found = changed["f:spec"]["f:containers"]['k:{"name":"c"}']["f:env"]
     assert len(found) == 3 * KEPT + 1
-    assert len(ENV._elements) <= KEPT
+    assert len(ENV.elements) <= KEPT
+
+
+def test_plans_are_few_and_short() -> None:
+    metadata = POD.steps["metadata"][1]
+    labels = metadata.steps["labels"][1]
+    for number in range(3 * KEPT):
+        compare(POD, {}, {"metadata": {"labels": {f"label-{number}": "x"}}})
+    few = len(labels.plans)
+    compare(POD, {}, {"metadata": {"labels": {"x" * LONGEST_PLANNED * 2: "x"}}})
+
+    assert few <= KEPT
+    assert len(labels.plans) == few
