@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from kplane.api.resource import Key, Object
-from kplane.api.types import Endpoints, EndpointSlice, Pod
+from kplane.api.types import Endpoints, EndpointSlice, Pod, Service
 from kplane.api.types.networking import IPAddress, ServiceCIDR
 from kplane.controllers.servicecidrs import FINALIZER
 from kplane.testing.cluster import FakeCluster
@@ -101,6 +101,28 @@ def _written(*addresses: str) -> Object:
     return make_object("v1", "Endpoints", "web", "default", subsets=[subset])
 
 
+def _lose_services(cluster: FakeCluster, step: int) -> None:
+    """Services go, with Endpoints that people have made for them and one that nobody meant for a Service."""
+    if step == 0:
+        lonely = _written("10.0.0.9")
+        lonely["metadata"]["name"] = "lonely"
+        lonely["metadata"]["annotations"] = {"control-plane.alpha.kubernetes.io/leader": "{}"}
+        cluster.load(_written("10.0.0.1"), lonely)
+    if step == 3:
+        cluster.delete(Service, Key("default", "web"))
+    if step == 5:
+        cluster.delete(Service, Key("default", "ours"))
+
+
+LEFTOVERS = Scenario(
+    controllers=["endpoints-controller"],
+    objects=lambda: [make_service(selector=None), make_service("ours"), _pod(1)],
+    world=_lose_services,
+    outcome=lambda cluster: sorted(found.metadata.name for found in cluster.list(Endpoints)),
+    expected=["lonely"],
+)
+
+
 def _rewrite(cluster: FakeCluster, step: int) -> None:
     if step < 4:
         cluster.load(_written("10.0.0.1", f"10.0.0.{step + 2}", f"fd00::{step + 1}"))
@@ -162,6 +184,7 @@ STORIES = {
     "endpointslice": ENDPOINT_SLICE,
     "hints": HINTS,
     "endpoints": ENDPOINTS,
+    "leftovers": LEFTOVERS,
     "mirroring": MIRRORING,
     "servicecidr": SERVICE_CIDR,
 }
