@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from kplane.api.quantity import milli
+from kplane.api.quantity import QuantityError, milli
 from kplane.api.types import Node
 
 from ..nodes import is_ready
@@ -47,7 +47,11 @@ def weight(node: Node) -> tuple[str, int] | None:
     labels = node.metadata.labels
     if _EXCLUDED & labels.keys() or not is_ready(node):
         return None
-    return labels.get(ZONE_LABEL, ""), milli(node.status.allocatable.get("cpu", "0"))
+    try:
+        amount = milli(node.status.allocatable.get("cpu", "0"))
+    except QuantityError:
+        amount = 0  # The same as a node that does not tell.
+    return labels.get(ZONE_LABEL, ""), max(amount, 0)
 
 
 def shares(nodes: Iterable[Node]) -> dict[str, float] | None:

@@ -228,6 +228,19 @@ async def test_why_there_are_no_hints_is_told(cluster: FakeCluster, objects: lis
     assert told(cluster)[0] == ("Warning", "TopologyAwareHintsDisabled", f"{why}, addressType: IPv4")
 
 
+@pytest.mark.parametrize("cpu", ["nonsense", "-2", "0", ""])
+async def test_a_node_whose_cpu_makes_no_sense_is_one_that_tells_none(cluster: FakeCluster, cpu: str) -> None:
+    cluster.load(node("a"), node("b", cpu=cpu), annotated(), *pods("a", 1, 2))
+    run(cluster)
+    await cluster.settle()
+    assert told(cluster)[0][2].startswith("Insufficient Node information")
+
+    cluster.load(node("b"))
+    await cluster.settle()
+
+    assert by_zone(cluster) == {"a": 1, "b": 1}
+
+
 async def test_hints_go_with_the_annotation_and_that_is_told(cluster: FakeCluster) -> None:
     cluster.load(node("a"), node("b"), annotated(), *pods("a", 1, 2))
     run(cluster)
