@@ -15,7 +15,7 @@ from pathlib import Path
 from kplane.api.resource import Object
 from kplane.runtime.process import Fatal, FlagParser, flag_bool
 
-from . import networkflags
+from . import ignored, networkflags
 from .aliases import full_name
 from .certificates import flags as signing
 from .nodeipam.ranges import Network
@@ -100,6 +100,8 @@ class Config:
     hpa_cpu_initialization_period: float = 300
     hpa_initial_readiness_delay: float = 30
     verbosity: int = 0
+    ignored: Sequence[str] = ()
+    """Flags that were given and have no effect."""
 
     def enabled(self, name: str) -> bool:
         """Whether `--controllers` lets this one run: by its own name, else by `*`."""
@@ -165,6 +167,7 @@ def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
     signing.add_flags(parser)
     networkflags.add_flags(parser)
     storageflags.add_flags(parser)
+    ignored.add_flags(parser)
     add("--cluster-signing-duration", type=_seconds, default=365 * 24 * 3600.0, help="longest life it signs")
     add("--max-endpoints-per-slice", type=int, default=100)
     add("--node-monitor-period", type=_seconds, default=5.0, help="time between two looks at all nodes")

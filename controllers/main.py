@@ -7,6 +7,7 @@ answers.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from kplane.api.clock import Entropy, SystemClock
@@ -24,6 +25,8 @@ from .credentials import USER_AGENT
 from .manager import Manager
 from .registry import worker_flags
 
+log = logging.getLogger(__name__)
+
 NAME = "kplane controller-manager"
 
 
@@ -33,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     async def start() -> None:
         config = parse(argv, worker_flags())
         logs.setup(config.verbosity)
+        if config.ignored:
+            log.warning("these have no effect flags=%s", ",".join(config.ignored))
         allocator.keep_large_blocks_apart()
         await run(config)
 

@@ -130,3 +130,36 @@ def test_flags_of_volumes_and_quotas_are_read() -> None:
     assert (config.pvclaimbinder_sync_period, config.resource_quota_sync_period) == (60, 10)
     assert not config.enable_dynamic_provisioning
     assert config.disable_force_detach_on_timeout
+
+
+def test_a_manifest_of_upstream_starts_and_its_flags_without_effect_are_known() -> None:
+    config = parse(
+        [
+            "--authentication-kubeconfig=/etc/kubernetes/controller-manager.conf", "--profiling=false",
+            "--authorization-kubeconfig=/etc/kubernetes/controller-manager.conf", "--permit-port-sharing",
+            "--bind-address=127.0.0.1", "--client-ca-file=/etc/kubernetes/pki/ca.crt",
+            "--cluster-name=kubernetes", "--controllers=*,bootstrapsigner,tokencleaner",
+            "--kubeconfig=/etc/kubernetes/controller-manager.conf", "--leader-elect=true",
+            "--leader-elect-resource-lock=leases",
+            "--requestheader-client-ca-file=/etc/kubernetes/pki/front-proxy-ca.crt",
+            "--root-ca-file=/etc/kubernetes/pki/ca.crt", "--use-service-account-credentials=true",
+            "--service-account-private-key-file=/etc/kubernetes/pki/sa.key",
+        ],
+        KNOWN,
+    )  # fmt: skip
+
+    assert config.bind_address == "127.0.0.1"
+    assert config.ignored == (
+        "--authentication-kubeconfig", "--profiling", "--authorization-kubeconfig", "--permit-port-sharing",
+        "--client-ca-file", "--cluster-name", "--leader-elect-resource-lock",
+        "--requestheader-client-ca-file",
+    )  # fmt: skip
+    assert parse([], KNOWN).ignored == ()
+
+
+@pytest.mark.parametrize(
+    "flag", ["--profiling=perhaps", "--leader-elect-resource-lock=endpoints", "--cluster-name"]
+)
+def test_flags_without_effect_have_to_make_sense(flag: str) -> None:
+    with pytest.raises(Fatal):
+        parse([flag], KNOWN)

@@ -46,6 +46,14 @@ async def test_what_a_person_can_mend_is_one_line(flags: list[str], said: str) -
 
 
 @pytest.mark.slow
+async def test_flags_without_effect_are_told() -> None:
+    status, text = await ended(await start("--kubeconfig=/nowhere", "--profiling=false", "--cluster-name=a"))
+
+    assert status == 1
+    assert "these have no effect flags=--profiling,--cluster-name" in text
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("election", ["true", "false"])
 async def test_an_absent_server_is_waited_for_until_the_signal(tmp_path: Path, election: str) -> None:
     config = tmp_path / "kubeconfig"
