@@ -78,6 +78,9 @@ class _SelfRead(type):
 
 
 def _mend(kind: Any, value: Any) -> Any:
+    if type(value) is not str:
+        # A number that becomes a string would hide that a field was left out: see `_holds_all`.
+        raise ValueError(value)
     return mended(value, kind.node)
 
 
@@ -124,9 +127,10 @@ def _object(node: Node, above: tuple[int, ...]) -> Any:
 
 
 def _field(name: str, node: Node, parent: Node, above: tuple[int, ...]) -> Any:
-    """Empty lists and maps are refused where they may be absent: `check` drops them. Nulls are rare in other
-    bodies than those of Go's older clients, which have one for each time that is not set."""
+    """Empty lists and maps are refused where they may be absent: `check` drops them. Of nulls, which it drops
+    as well, those of Go's older clients are taken: times that are not set."""
     kind = _type(node, above)
-    if node.kind in ("list", "map") and name not in parent.required:
-        kind = Annotated[kind, _FILLED]
-    return Union[kind, None]  # noqa: UP007
+    if node.kind == "date-time":
+        return Union[kind, None]  # noqa: UP007
+    optional = node.kind in ("list", "map") and name not in parent.required
+    return Annotated[kind, _FILLED] if optional else kind

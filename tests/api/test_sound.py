@@ -53,7 +53,8 @@ def values(node: Node, depth: int = 0) -> st.SearchStrategy[Any]:
     match node.kind:
         case "object" if node.fields and depth < 5:
             fields = {name: values(child, depth + 1) for name, child in _some(node.fields)}
-            sound: st.SearchStrategy[Any] = st.fixed_dictionaries({}, optional=fields)
+            known = st.fixed_dictionaries({}, optional=fields)
+            sound: st.SearchStrategy[Any] = st.builds(_with_unknown, known, st.integers(0, 9), LEAVES)
         case "map" if node.item:
             sound = st.dictionaries(st.text(max_size=3), values(node.item, depth + 1), max_size=2)
         case "list" if node.item:
@@ -63,7 +64,7 @@ def values(node: Node, depth: int = 0) -> st.SearchStrategy[Any]:
         case "boolean":
             sound = st.booleans()
         case "quantity":
-            sound = st.sampled_from(("1", "100m", "0.5", "1024Mi", "1.50Gi"))
+            sound = st.sampled_from(("1", "100m", "0.5", "1024Mi", "1.50Gi", 1, 0.5))
         case "date-time":
             sound = st.sampled_from(("2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00"))
         case "bytes":
@@ -76,6 +77,10 @@ def values(node: Node, depth: int = 0) -> st.SearchStrategy[Any]:
     return st.integers(0, 19).flatmap(
         lambda turn: sound if turn else st.one_of(LEAVES, st.just({}), st.just([]))
     )
+
+
+def _with_unknown(obj: dict[str, Any], turn: int, value: Any) -> dict[str, Any]:
+    return obj if turn else {**obj, "foo": value}
 
 
 def _some(fields: dict[str, Node]) -> list[tuple[str, Node]]:
@@ -133,6 +138,8 @@ def test_most_bodies_are_sound(indent: int | None) -> None:
         pytest.param('{"spec":{"nodeName":"a","nodeName":"b"}}', id="repeated key"),
         pytest.param('{"metadata":{"labels":{"a":"b","a":"b"}}}', id="repeated key of a map"),
         pytest.param(r'{"spec":{"nodeName":"\u0022\u0022","nodeName":""}}', id="escaped quotation marks"),
+        pytest.param('{"spec":{"overhead":{"cpu":1},"foo":1}}', id="unknown field beside a number"),
+        pytest.param('{"kind":null}', id="null"),
         pytest.param('{"metadata":{"labels":{"a":null}}}', id="null in a map"),
         pytest.param('{"spec":{"containers":[null]}}', id="null in a list"),
         pytest.param('{"spec":{"containers":[],"volumes":[]}}', id="empty list"),
@@ -152,8 +159,8 @@ def test_what_must_be_changed_or_told_of_is_left_to_others(body: str) -> None:
     assert decode_sound(b"\xff" + body.encode(), POD) is None
 
 
-def test_nulls_are_dropped() -> None:
-    obj = decode_sound(b'{"metadata":{"creationTimestamp":null},"spec":null}', POD)
+def test_times_that_are_not_set_are_dropped() -> None:
+    obj = decode_sound(b'{"metadata":{"creationTimestamp":null}}', POD)
 
     assert obj == {"metadata": {}}
 
