@@ -100,7 +100,9 @@ def listed(entries: Entries) -> list[Entry]:
         key=lambda entry: (
             entry["operation"],
             entry.get("time", ""),
-            *(entry.get(name, "") for name in ("manager", "apiVersion", "subresource")),
+            entry.get("manager", ""),
+            entry.get("apiVersion", ""),
+            entry.get("subresource", ""),
         ),
     )
 
