@@ -1,7 +1,8 @@
 """`make compose-demo`: a cluster of containers, an application on two workers, and the loss of one of them.
 
 Starts a Docker engine if none answers, builds the image, `docker-compose up`; deploys example.yaml, asks its
-Service on each worker, stops a worker and shows its Pods replaced on the other; and takes everything down.
+Service on each worker, reads a log and runs a command there, stops a worker and shows its Pods replaced on
+the other; and takes everything down.
 """
 
 from __future__ import annotations
@@ -67,6 +68,15 @@ async def ask(cluster: Cluster, story: Story, *workers: str) -> None:
             raise Failed(f"{worker} was not answered by its own Pods, which are {', '.join(sorted(here))}")
 
 
+async def reach(cluster: Cluster, story: Story) -> None:
+    """A log, and a command, of a Pod on each worker, through the API server. Raises Failed."""
+    story.step("Reading a log and running a command on each worker, through the API server")
+    pods = {pod["spec"]["nodeName"]: pod["metadata"]["name"] for pod in await cluster.pods()}
+    for worker in WORKERS:
+        for words in (("logs", pods[worker]), ("exec", pods[worker], "--", "hostname")):
+            story.show(f"{worker} $ kubectl {' '.join(words)}  ->  {(await cluster.kubectl(*words)).strip()}")
+
+
 async def lose(cluster: Cluster, story: Story, lost: str, other: str) -> None:
     """Stop a worker; its Pods are replaced on the other. Raises Failed."""
     story.step(
@@ -110,6 +120,7 @@ async def act(cluster: Cluster, story: Story) -> None:
     await deploy(cluster, story)
     story.step("Asking the Service on each worker")
     await ask(cluster, story, *WORKERS)
+    await reach(cluster, story)
     await lose(cluster, story, lost=WORKERS[1], other=WORKERS[0])
     await ask(cluster, story, WORKERS[0])
 
