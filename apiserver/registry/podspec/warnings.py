@@ -7,7 +7,7 @@ For pods themselves and for the templates of all workloads. Rules and wording: u
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from kplane.api.field import Path, quoted
 from kplane.api.quantity import milli
@@ -91,7 +91,7 @@ def _warnings(spec: Object, annotations: Object, path: Path) -> Iterator[str]:
     if "imagePullSecrets" in spec:
         yield from _pull_secret_warnings(spec, here.imagePullSecrets)
     if "overhead" in spec:
-        yield from _fractions(spec["overhead"], here.overhead, BYTES)
+        yield from _fractions(spec, ("overhead",), here, BYTES)
     if annotations:
         yield from _profile_warnings(spec, annotations, path)
     yield from _container_warnings(spec, here)
@@ -114,9 +114,8 @@ def _volume_warnings(volumes: Iterable[Object], path: Path) -> Iterator[str]:
 
 def claim_spec_warnings(spec: Object, path: Path) -> Iterator[str]:
     """Of a PersistentVolumeClaim's spec at `path`."""
-    resources = spec.get("resources") or {}
-    yield from _fractions(resources.get("requests"), path.resources.requests, STORAGE)
-    yield from _fractions(resources.get("limits"), path.resources.limits, STORAGE)
+    if resources := spec.get("resources"):
+        yield from _fractions(resources, ("requests", "limits"), path.resources, STORAGE)
 
 
 def _profile_warnings(spec: Object, annotations: Object, path: Path) -> Iterator[str]:
@@ -185,12 +184,16 @@ def _pull_secret_warnings(spec: Object, path: Path) -> Iterator[str]:
             yield f'{path[index].name}: invalid empty name ""'
 
 
-def _fractions(amounts: Mapping[str, str] | None, path: Path, names: tuple[str, ...]) -> Iterator[str]:
-    """Parts of a byte."""
-    for name in names if amounts else ():
-        text = amounts.get(name) if amounts else None
-        if text is not None and milli(text) % 1000:
-            yield f"{path[name]}: fractional byte value {quoted(text)} is invalid, must be an integer"
+def _fractions(
+    owner: Object, fields: tuple[str, ...], path: Path, resources: tuple[str, ...]
+) -> Iterator[str]:
+    """Parts of a byte, in amounts that stand in `fields` of an object at `path`."""
+    for field in fields:
+        amounts = owner.get(field) or {}
+        for name in filter(amounts.__contains__, resources):
+            if milli(amounts[name]) % 1000:
+                place, text = path.child(field)[name], quoted(amounts[name])
+                yield f"{place}: fractional byte value {text} is invalid, must be an integer"
 
 
 def _containers(spec: Object, path: Path) -> Iterator[tuple[Object, Path]]:
@@ -205,8 +208,7 @@ def _container_warnings(spec: Object, path: Path) -> Iterator[str]:
     containers = [*_containers(spec, path)]
     for container, here in containers:
         if resources := container.get("resources"):
-            yield from _fractions(resources.get("limits"), here.resources.limits, BYTES)
-            yield from _fractions(resources.get("requests"), here.resources.requests, BYTES)
+            yield from _fractions(resources, ("limits", "requests"), here.resources, BYTES)
         if "env" in container:
             yield from _hidden_variables(container["env"] or (), here.env)
     yield from _port_warnings(containers)
