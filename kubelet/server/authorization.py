@@ -1,7 +1,7 @@
 """May this user do this with this node? Paths and methods become subresources of the Node and verbs; the API
 server decides, by SubjectAccessReview.
 
-Source: pkg/kubelet/server/auth.go, apiserver `pkg/authorization/authorizerfactory` (delegating).
+Source: pkg/kubelet/server/auth.go.
 """
 
 from __future__ import annotations
@@ -9,18 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
-from kplane.api.clock import Clock
-from kplane.api.resource import Object, Resource
-
-from .reviews import Kept, Reviewer
-from .users import User
-
-ACCESS_REVIEWS: Resource[dict[str, Any]] = Resource(
-    "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", False, dict
-)
-KEPT_ANSWERS = 8192
+from kplane.runtime.delegation.authorization import AccessReviews, ResourceAttributes
+from kplane.runtime.delegation.users import User
 
 VERBS = {"POST": "create", "GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 """Any other method has the empty verb, which no role allows but one for all verbs."""
@@ -71,24 +63,15 @@ class AlwaysAllow:
         return True
 
 
-class AccessReviews:
+class NodeReviews:
     """The API server decides."""
 
-    def __init__(self, reviewer: Reviewer, clock: Clock, settings: AuthorizationSettings) -> None:
-        self._reviewer = reviewer
-        self._kept: Kept[tuple[User, str, str, str], bool] = Kept(
-            clock,
-            KEPT_ANSWERS,
-            lambda allowed: settings.authorized_ttl if allowed else settings.unauthorized_ttl,
-        )
+    def __init__(self, reviews: AccessReviews) -> None:
+        self._reviews = reviews
 
     async def allows(self, question: Question, subresource: str) -> bool:
-        key = question.user, question.verb, question.node, subresource
-        return await self._kept.get(key, lambda: self._ask(question, subresource))
-
-    async def _ask(self, question: Question, subresource: str) -> bool:
-        status = await self._reviewer.post(ACCESS_REVIEWS, _spec(question, subresource))
-        return bool(status.get("allowed")) and not status.get("denied")
+        attributes = ResourceAttributes(question.verb, "v1", "nodes", subresource, question.node)
+        return (await self._reviews.decide(question.user, attributes)).allowed
 
 
 def subresources(root: str) -> Sequence[str]:
@@ -97,22 +80,3 @@ def subresources(root: str) -> Sequence[str]:
         return (_OWN[root],)
     fine = [subresource for part, subresource in _FINE if part == root]
     return (*fine, "proxy")
-
-
-def _spec(question: Question, subresource: str) -> Object:
-    user = question.user
-    attributes = {
-        "verb": question.verb,
-        "version": "v1",
-        "resource": "nodes",
-        "subresource": subresource,
-        "name": question.node,
-    }
-    spec: Object = {
-        "user": user.name,
-        "uid": user.uid,
-        "groups": list(user.groups),
-        "extra": {key: list(values) for key, values in user.extra},
-        "resourceAttributes": attributes,
-    }
-    return {name: value for name, value in spec.items() if value}

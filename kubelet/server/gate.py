@@ -12,21 +12,23 @@ from kplane.api.clock import Clock, Entropy
 from kplane.api.errors import ApiError, Forbidden, InternalError
 from kplane.client.rest import Client
 from kplane.runtime.authorities import Authorities
+from kplane.runtime.delegation.authentication import Authentication, Tokens
+from kplane.runtime.delegation.authorization import AccessReviews
+from kplane.runtime.delegation.reviews import Reviewer
+from kplane.runtime.delegation.users import User
 from kplane.runtime.serving import Scope, peer_certificate
 
-from .authentication import Authentication, AuthenticationSettings, Tokens
+from .authentication import AuthenticationSettings
 from .authorization import (
     VERBS,
-    AccessReviews,
     AlwaysAllow,
     AuthorizationSettings,
     Authorizer,
     Mode,
+    NodeReviews,
     Question,
     subresources,
 )
-from .reviews import Reviewer
-from .users import User
 
 log = logging.getLogger(__name__)
 
@@ -85,5 +87,6 @@ def build(
     tokens = Tokens(reviewer, clock, authentication.cache_ttl) if authentication.webhook else None
     authorizer: Authorizer = AlwaysAllow()
     if authorization.mode is Mode.WEBHOOK:
-        authorizer = AccessReviews(reviewer, clock, authorization)
+        lifetimes = authorization.authorized_ttl, authorization.unauthorized_ttl
+        authorizer = NodeReviews(AccessReviews(reviewer, clock, *lifetimes))
     return Gate(node, Authentication(authorities, tokens, anonymous=authentication.anonymous), authorizer)

@@ -24,13 +24,13 @@ from kplane.kubelet.pod import Container, Pod, PodSpec
 from kplane.kubelet.runtime.cri import CriRuntime
 from kplane.kubelet.runtime.interface import ContainerConfig, SandboxConfig
 from kplane.kubelet.server.app import NodeServer
-from kplane.kubelet.server.authentication import Authentication
 from kplane.kubelet.server.authorization import AlwaysAllow
 from kplane.kubelet.server.containers import NodePods
 from kplane.kubelet.server.gate import Gate
 from kplane.kubelet.usage import Usage
 from kplane.runtime import pki
 from kplane.runtime.authorities import Authorities
+from kplane.runtime.delegation.authentication import Authentication
 from kplane.runtime.health import component_app
 from kplane.runtime.serving import Serving, ServingConfig
 from kplane.testing.containerd import containerd

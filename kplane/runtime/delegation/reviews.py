@@ -1,4 +1,4 @@
-"""Reviews: questions of the node server to the API, whose answers are kept for a while.
+"""Reviews: questions of a component's port to the API server, whose answers are kept for a while.
 
 Who ask the same at the same time share one answer. A question without an answer (the API server is away)
 raises, and nothing is kept of it: whoever asked must not be let in.

@@ -1,4 +1,4 @@
-"""Whom a client certificate names to the node server."""
+"""Whom a client certificate names."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from kplane.kubelet.server.users import user_of
 from kplane.runtime.authorities import USER_ID, Untrusted
+from kplane.runtime.delegation.users import user_of
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

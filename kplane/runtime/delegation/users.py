@@ -1,4 +1,4 @@
-"""Who asks the node server: a name, groups, and how the identity was proved."""
+"""Who asks: a name, groups, and how the identity was proved."""
 
 from __future__ import annotations
 
