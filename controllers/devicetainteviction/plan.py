@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kplane.api.types import Pod
+from kplane.api.types.core import Toleration
 
 from ..resourceclaim.plan import claim_name, is_for
-from ..resourceclaim.views import AllocatedDevice, ResourceClaim, Toleration
+from ..resourceclaim.views import AllocatedDevice, ResourceClaim
 from .views import DeviceTaint, DeviceTaintRule, ResourceSlice
 
 NO_EXECUTE = "NoExecute"

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from kplane.api.resource import Resource
 from kplane.api.types import View
+from kplane.api.types.core import Toleration
 from kplane.api.types.meta import Part
 
 GROUP = "resource.k8s.io"
@@ -38,16 +39,6 @@ class ClaimSpec(Part, frozen=True):
     @property
     def admin_access(self) -> bool:
         return any(request.exactly and request.exactly.admin_access for request in self.devices.requests)
-
-
-class Toleration(Part, frozen=True):
-    """Of taints of devices."""
-
-    key: str = ""
-    operator: str = "Equal"
-    value: str = ""
-    effect: str = ""
-    toleration_seconds: int | None = None
 
 
 class AllocatedDevice(Part, frozen=True):

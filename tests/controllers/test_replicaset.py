@@ -10,10 +10,11 @@ from kplane.api.clock import Entropy, rfc3339
 from kplane.api.errors import Forbidden, InternalError
 from kplane.api.resource import Key, Object
 from kplane.api.types import Pod, ReplicaSet
-from kplane.client.workqueue import Requeue
 from kplane.controllers.replicaset import BURST, MANY, ReplicaSetController, plan
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.objects import make_pod, make_pods, make_replicaset
+
+from .steps import Steps
 
 KEY = Key("default", "web")
 
@@ -277,17 +278,9 @@ async def test_changes_of_many_pods_cost_few_steps(cluster: FakeCluster) -> None
     rs = make_replicaset(replicas=MANY)
     cluster.load(rs, *make_pods(MANY, owner=rs))
     context = cluster.context("replicaset-controller")
-    controller = ReplicaSetController(context)
-    steps = 0
-
-    async def reconcile(key: Key) -> Requeue | None:
-        nonlocal steps
-        steps += 1
-        return await controller.reconcile(key)
-
-    cluster.start(context.queue.run(reconcile))
+    steps = Steps(cluster, context, ReplicaSetController(context))
     await cluster.advance(1)
-    steps = 0
+    steps.taken = 0
     for pod in pods(cluster):
         ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
         await cluster.client().patch(Pod, pod.metadata.name, "default", ready, subresource="status")
@@ -295,4 +288,4 @@ async def test_changes_of_many_pods_cost_few_steps(cluster: FakeCluster) -> None
     await cluster.advance(1)
 
     assert stored(cluster).status.ready_replicas == MANY
-    assert steps < MANY / 2
+    assert steps.taken < MANY / 2

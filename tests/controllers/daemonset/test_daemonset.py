@@ -12,12 +12,13 @@ from kplane.api.errors import Forbidden, InternalError
 from kplane.api.resource import Key, Object
 from kplane.api.types import Node, Pod
 from kplane.api.types.apps import ControllerRevision, DaemonSet
-from kplane.client.workqueue import Requeue
 from kplane.controllers.daemonset import DaemonSetController
 from kplane.controllers.daemonset.placement import Placement, node_of
 from kplane.controllers.gathering import MANY
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.objects import APP, as_view, make_node, make_object, make_pod, make_template
+
+from ..steps import Steps
 
 KEY = Key("default", "agent")
 
@@ -155,17 +156,9 @@ async def test_a_daemon_tolerates_failures_of_its_node_for_ever(cluster: FakeClu
 async def test_changes_of_many_pods_cost_few_steps(cluster: FakeCluster) -> None:
     cluster.load(make_daemonset(), *nodes(MANY))
     context = cluster.context("daemonset-controller")
-    controller = DaemonSetController(context)
-    steps = 0
-
-    async def reconcile(key: Key) -> Requeue | None:
-        nonlocal steps
-        steps += 1
-        return await controller.reconcile(key)
-
-    cluster.start(context.queue.run(reconcile))
+    steps = Steps(cluster, context, DaemonSetController(context))
     await cluster.advance(1)
-    steps = 0
+    steps.taken = 0
     for pod in cluster.list(Pod):
         ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
         await cluster.client().patch(Pod, pod.metadata.name, "default", ready, subresource="status")
@@ -175,7 +168,7 @@ async def test_changes_of_many_pods_cost_few_steps(cluster: FakeCluster) -> None
     found = cluster.get(DaemonSet, KEY)
     assert found is not None
     assert found.status.number_ready == MANY
-    assert steps < MANY / 2
+    assert steps.taken < MANY / 2
 
 
 def required(**term: Any) -> Object:

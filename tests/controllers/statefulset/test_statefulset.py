@@ -13,12 +13,13 @@ from kplane.api.errors import Forbidden, InternalError
 from kplane.api.resource import Key, Object
 from kplane.api.types import Pod
 from kplane.api.types.apps import ControllerRevision, StatefulSet
-from kplane.client.workqueue import Requeue
 from kplane.controllers.gathering import MANY
 from kplane.controllers.statefulset import StatefulSetController
 from kplane.controllers.statefulset.claims import CLAIMS
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.objects import APP, make_object, make_pod, make_pods, make_template
+
+from ..steps import Steps
 
 KEY = Key("default", "web")
 WHOLE_CLAIM = CLAIMS.as_type(dict)
@@ -383,26 +384,18 @@ async def test_changes_of_many_pods_cost_a_parallel_set_few_steps(
 ) -> None:
     cluster.load(make_statefulset(replicas=MANY, podManagementPolicy="Parallel"))
     context = cluster.context("statefulset-controller")
-    controller = StatefulSetController(context)
-    steps = 0
-
-    async def reconcile(key: Key) -> Requeue | None:
-        nonlocal steps
-        steps += 1
-        return await controller.reconcile(key)
-
-    cluster.start(context.queue.run(reconcile))
+    steps = Steps(cluster, context, StatefulSetController(context))
     await cluster.advance(1)
     cluster.load(_stored_with(cluster, podManagementPolicy=policy))
     await cluster.advance(1)
-    steps = 0
+    steps.taken = 0
     for pod in cluster.list(Pod):
         marked = {"metadata": {"annotations": {"seen": "yes"}}}
         await cluster.client().patch(Pod, pod.metadata.name, "default", marked)
         await cluster.advance(0.0005)
     await cluster.advance(1)
 
-    assert (steps < MANY / 2) is few
+    assert (steps.taken < MANY / 2) is few
 
 
 async def test_pods_that_are_down_are_counted_as_long_as_the_set_lives(cluster: FakeCluster) -> None:
