@@ -26,7 +26,7 @@ from . import metricsserver, tokens
 from .clusterinfo import publish
 from .kubeadmconfig import publish as publish_config
 from .layout import Layout
-from .plan import CONTROLLERS, etcd_client_flags, etcd_trust_flags, trust_flags
+from .plan import CONTROLLERS, delegation_flags, etcd_client_flags, etcd_trust_flags, trust_flags
 from .prepare import KUBECONFIGS, SERVER_NAMES, write_kubeconfigs, write_metrics_server, write_serving
 from .rights import grant
 
@@ -207,6 +207,7 @@ def commands(layout: Layout, wish: Wish) -> Sequence[Command]:
             "on one machine or more; one of them leads",
             [
                 "kplane", "scheduler", f"--kubeconfig={folder / 'scheduler.conf'}",
+                *delegation_flags(folder / "scheduler.conf", layout.pki / "ca.crt"),
                 *_serving(layout, "kube-scheduler"),
             ],
         ),
@@ -214,6 +215,7 @@ def commands(layout: Layout, wish: Wish) -> Sequence[Command]:
             "likewise",
             [
                 "kplane", "controller-manager", f"--kubeconfig={folder / 'controller-manager.conf'}",
+                *delegation_flags(folder / "controller-manager.conf", layout.pki / "ca.crt"),
                 CONTROLLERS,
                 "--use-service-account-credentials=true",
                 *_serving(layout, "kube-controller-manager"),

@@ -168,10 +168,18 @@ def trust_flags(pki: Path) -> Iterator[str]:
     yield f"--kubelet-certificate-authority={pki / 'ca.crt'}"
 
 
+def delegation_flags(identity: Path, authority: Path) -> Iterator[str]:
+    """Who may read a component's metrics: whom the API server knows and allows, asked as the component."""
+    yield f"--authentication-kubeconfig={identity}"
+    yield f"--authorization-kubeconfig={identity}"
+    yield f"--client-ca-file={authority}"
+
+
 def _scheduler(layout: Layout, options: Options, ports: Ports) -> ProcessSpec:
     flags = iter(
         [
             f"--kubeconfig={layout.kubeconfig('kube-scheduler')}",
+            *delegation_flags(layout.kubeconfig("kube-scheduler"), layout.pki / "ca.crt"),
             "--bind-address=127.0.0.1",
             f"--secure-port={ports.scheduler}",
             f"--tls-cert-file={layout.pki / 'kube-scheduler-serving.crt'}",
@@ -188,6 +196,7 @@ def _controller_manager(layout: Layout, options: Options, ports: Ports) -> Proce
     flags = iter(
         [
             f"--kubeconfig={layout.kubeconfig('kube-controller-manager')}",
+            *delegation_flags(layout.kubeconfig("kube-controller-manager"), layout.pki / "ca.crt"),
             CONTROLLERS,
             "--use-service-account-credentials=true",
             "--bind-address=127.0.0.1",

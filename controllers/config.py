@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kplane.api.resource import Object
+from kplane.runtime.delegation import settings as delegation
+from kplane.runtime.delegation.settings import DelegationSettings
 from kplane.runtime.process import Fatal, FlagParser, flag_bool
 
 from . import ignored, networkflags
@@ -45,6 +47,8 @@ class Config:
     secure_port: int = 10257
     cert_file: Path | None = None
     key_file: Path | None = None
+    delegation: DelegationSettings = field(default_factory=DelegationSettings)
+    """Who may use the port."""
     root_ca_file: Path | None = None
     service_account_private_key_file: Path | None = None
     legacy_token_clean_up_period: float = 365 * 24 * 3600
@@ -127,6 +131,7 @@ def parse(argv: Sequence[str] | None, known: Mapping[str, tuple[str, int]]) -> C
         raise Fatal("the number of concurrent syncs must be at least 1")
     options["feature_gates"] = _gates(options["feature_gates"])
     options["signing_files"] = signing.files(options)
+    options["delegation"] = delegation.settle(options)
     networkflags.settle(options)
     storageflags.settle(options)
     if not 1 <= options["max_endpoints_per_slice"] <= 1000:
@@ -164,6 +169,7 @@ def _parser(known: Mapping[str, tuple[str, int]]) -> FlagParser:
         "--legacy-service-account-token-clean-up-period", dest="legacy_token_clean_up_period",
         type=_seconds, default=365 * 24 * 3600.0, help="how long such a token may go unused",
     )  # fmt: skip
+    delegation.add_flags(parser, tolerate_lookup_failure=False)
     signing.add_flags(parser)
     networkflags.add_flags(parser)
     storageflags.add_flags(parser)

@@ -13,22 +13,20 @@ from typing import Any
 from kplane.runtime.process import flag_bool
 
 VALUES = (
-    "allow-metric-labels", "allow-metric-labels-manifest", "authentication-kubeconfig",
-    "authentication-token-webhook-cache-ttl", "authorization-always-allow-paths", "authorization-kubeconfig",
-    "authorization-webhook-cache-authorized-ttl", "authorization-webhook-cache-unauthorized-ttl", "cert-dir",
-    "client-ca-file", "cloud-config", "cloud-provider", "cluster-name", "concurrent-service-syncs",
-    "controller-start-interval", "disabled-metrics", "emulated-version", "external-cloud-volume-plugin",
-    "http2-max-streams-per-connection", "kube-api-burst", "kube-api-content-type", "kube-api-qps",
-    "log-flush-frequency", "log-json-info-buffer-size", "log-text-info-buffer-size", "logging-format",
-    "min-resync-period", "requestheader-allowed-names", "requestheader-client-ca-file",
-    "requestheader-extra-headers-prefix", "requestheader-group-headers", "requestheader-uid-headers",
-    "requestheader-username-headers", "route-reconciliation-period", "show-hidden-metrics-for-version",
-    "tls-cipher-suites", "tls-min-version", "tls-sni-cert-key", "vmodule",
+    "allow-metric-labels", "allow-metric-labels-manifest", "cert-dir", "cloud-config", "cloud-provider",
+    "cluster-name", "concurrent-service-syncs", "controller-start-interval", "disabled-metrics",
+    "emulated-version", "external-cloud-volume-plugin", "http2-max-streams-per-connection",
+    "kube-api-burst", "kube-api-content-type", "kube-api-qps", "log-flush-frequency",
+    "log-json-info-buffer-size", "log-text-info-buffer-size", "logging-format", "min-resync-period",
+    "requestheader-allowed-names", "requestheader-client-ca-file", "requestheader-extra-headers-prefix",
+    "requestheader-group-headers", "requestheader-uid-headers", "requestheader-username-headers",
+    "route-reconciliation-period", "show-hidden-metrics-for-version", "tls-cipher-suites",
+    "tls-min-version", "tls-sni-cert-key", "vmodule",
 )  # fmt: skip
 SWITCHES = (
-    "authentication-skip-lookup", "authentication-tolerate-lookup-failure", "configure-cloud-routes",
-    "contention-profiling", "disable-http2-serving", "emulation-forward-compatible", "log-json-split-stream",
-    "log-text-split-stream", "permit-address-sharing", "permit-port-sharing", "profiling",
+    "configure-cloud-routes", "contention-profiling", "disable-http2-serving",
+    "emulation-forward-compatible", "log-json-split-stream", "log-text-split-stream",
+    "permit-address-sharing", "permit-port-sharing", "profiling",
 )  # fmt: skip
 _TEXT = "without effect"
 

@@ -16,9 +16,10 @@ from kplane.client.kubeconfig import Credentials
 from kplane.client.rest import connect
 from kplane.client.transport_https import HttpsTransport
 from kplane.runtime import allocator, logs, process
+from kplane.runtime.delegation.secureport import secure_port
 from kplane.runtime.health import component_app
 from kplane.runtime.process import Fatal
-from kplane.runtime.serving import Serving, ServingConfig
+from kplane.runtime.serving import ServingConfig
 
 from .config import Config, parse
 from .credentials import USER_AGENT
@@ -49,15 +50,17 @@ async def run(config: Config) -> None:
     credentials = _credentials(config)
     client = connect(credentials, user_agent=USER_AGENT)
     accounts = HttpsTransport(_nobody(credentials)) if config.use_service_account_credentials else None
-    manager = Manager(client, SystemClock(), Entropy(), config, accounts)
+    clock, entropy = SystemClock(), Entropy()
+    manager = Manager(client, clock, entropy, config, accounts)
     serving = ServingConfig(
         address=config.bind_address,
         port=config.secure_port,
         cert_file=config.cert_file,
         key_file=config.key_file,
     )
+    app = component_app(manager.checks())
     try:
-        async with Serving(component_app(manager.checks()), serving), asyncio.TaskGroup() as group:
+        async with secure_port(app, serving, config.delegation, clock, entropy), asyncio.TaskGroup() as group:
             group.create_task(manager.lead() if config.leader_elect else manager.run())
     finally:
         await client.close()

@@ -9,7 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kplane.runtime.delegation import settings as delegation
+from kplane.runtime.delegation.settings import DelegationSettings
 from kplane.runtime.process import Fatal, FlagParser, flag_bool, flag_duration
+
+_DELEGATION = DelegationSettings(authentication_tolerate_lookup_failure=True)
 
 
 @dataclass(frozen=True)
@@ -25,12 +29,15 @@ class Config:
     secure_port: int = 10259
     cert_file: Path | None = None
     key_file: Path | None = None
+    delegation: DelegationSettings = _DELEGATION
+    """Who may use the port."""
     verbosity: int = 0
 
 
 def parse(argv: Sequence[str] | None) -> Config:
     """Flags to Config. Raises Fatal for what makes no sense."""
-    config = Config(**vars(_parser().parse_args(argv)))
+    options = vars(_parser().parse_args(argv))
+    config = Config(delegation=delegation.settle(options), **options)
     if config.renew_deadline >= config.lease_duration:
         raise Fatal("--leader-elect-lease-duration must be greater than --leader-elect-renew-deadline")
     return config
@@ -50,5 +57,6 @@ def _parser() -> FlagParser:
     add("--secure-port", type=int, default=10259, help="its port; 0 for any free one")
     add("--tls-cert-file", dest="cert_file", type=Path)
     add("--tls-private-key-file", dest="key_file", type=Path)
+    delegation.add_flags(parser, tolerate_lookup_failure=True)
     add("--v", dest="verbosity", type=int, default=0, help="how much to log")
     return parser

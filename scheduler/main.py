@@ -16,9 +16,10 @@ from kplane.client.informer import InformerFactory
 from kplane.client.leaderelection import ElectionConfig, Fence, Fenced, LostLeadership, lead
 from kplane.client.rest import Client, connect
 from kplane.runtime import logs, process
+from kplane.runtime.delegation.secureport import secure_port
 from kplane.runtime.health import Unhealthy, component_app
 from kplane.runtime.process import Fatal
-from kplane.runtime.serving import Serving, ServingConfig
+from kplane.runtime.serving import ServingConfig
 
 from . import metrics
 from .config import Config, parse
@@ -43,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 async def run(config: Config) -> None:
     """Serve health and metrics, and schedule, until cancelled."""
     client = _connect(config)
-    running = Running(client, SystemClock(), Entropy())
+    clock, entropy = SystemClock(), Entropy()
+    running = Running(client, clock, entropy)
     serving = ServingConfig(
         address=config.bind_address,
         port=config.secure_port,
@@ -52,7 +54,7 @@ async def run(config: Config) -> None:
     )
     app = component_app({"informer-sync": running.check_synced})
     try:
-        async with Serving(app, serving):
+        async with secure_port(app, serving, config.delegation, clock, entropy):
             if config.leader_elect:
                 await running.lead(config)
             else:

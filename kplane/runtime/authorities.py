@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from kplane.api.clock import Clock
@@ -48,16 +49,37 @@ class _Issued(NamedTuple):
         return cls(certificate, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
 
+class Held:
+    """Authorities that stand in no file, but were told to this process; none until then."""
+
+    def __init__(self) -> None:
+        self.pem = b""
+        self.version = 0
+        """Differs when `pem` does."""
+
+    def __str__(self) -> str:
+        return "lookup"
+
+    def hold(self, pem: bytes) -> None:
+        """Raises ValueError for what holds no certificate, and keeps the former ones then."""
+        # What stands between certificates is for people, and not for OpenSSL.
+        found = x509.load_pem_x509_certificates(pem)
+        only = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in found)
+        if only != self.pem:
+            self.pem = only
+            self.version += 1
+
+
 class Authorities:
-    """The certificates of a `--…-ca-file`, read again when it has changed."""
+    """The certificates of a `--…-ca-file`, read again when it has changed; or those that are held."""
 
     def __init__(
-        self, certificates: Sequence[x509.Certificate], clock: Clock, path: Path | None = None
+        self, certificates: Sequence[x509.Certificate], clock: Clock, source: Path | Held | None = None
     ) -> None:
         self._certificates = certificates
         self._clock = clock
-        self._path = path
-        self._stamp = _stamp(path)
+        self._source = source
+        self._stamp = _stamp(source)
         self._looked = clock.monotonic()
         self._good: dict[bytes, _Issued] = {}
 
@@ -65,6 +87,10 @@ class Authorities:
     def load(cls, path: Path, clock: Clock) -> Authorities:
         """Raises Fatal."""
         return cls(_read(path), clock, path)
+
+    @classmethod
+    def held(cls, held: Held, clock: Clock) -> Authorities:
+        return cls(_read(held), clock, held)
 
     def verified(self, der: bytes) -> x509.Certificate:
         """The certificate, if it is good now. Raises Untrusted."""
@@ -80,22 +106,23 @@ class Authorities:
         return found.certificate
 
     def _look_again(self) -> None:
-        """Follow the file. One that cannot be read changes nothing: it may be in the middle of a renewal."""
+        """Follow the source. A file that cannot be read changes nothing: it may be in the middle of a
+        renewal."""
         now = self._clock.monotonic()
-        if self._path is None or now - self._looked < _LOOK_SECONDS:
+        if self._source is None or (isinstance(self._source, Path) and now - self._looked < _LOOK_SECONDS):
             return
         self._looked = now
-        stamp = _stamp(self._path)
+        stamp = _stamp(self._source)
         if stamp == self._stamp:
             return
         try:
-            self._certificates = _read(self._path)
+            self._certificates = _read(self._source)
         except Fatal as fault:
             log.warning("%s; the former ones stay in use", fault)
             return
         self._stamp = stamp
         self._good.clear()
-        log.info("loaded changed authorities path=%s", self._path)
+        log.info("loaded changed authorities from=%s", self._source)
 
     def _issued(self, der: bytes) -> x509.Certificate:
         try:
@@ -137,17 +164,21 @@ def _usages(certificate: x509.Certificate) -> set[x509.ObjectIdentifier] | None:
         return None
 
 
-def _read(path: Path) -> Sequence[x509.Certificate]:
+def _read(source: Path | Held) -> Sequence[x509.Certificate]:
     """Raises Fatal."""
+    if isinstance(source, Held):
+        return x509.load_pem_x509_certificates(source.pem) if source.pem else ()
     try:
-        return x509.load_pem_x509_certificates(path.read_bytes())
+        return x509.load_pem_x509_certificates(source.read_bytes())
     except (OSError, ValueError) as error:
-        raise Fatal(f"cannot read the authorities in {path}: {error}") from error
+        raise Fatal(f"cannot read the authorities in {source}: {error}") from error
 
 
-def _stamp(path: Path | None) -> tuple[int, int] | None:
+def _stamp(source: Path | Held | None) -> tuple[int, int] | None:
+    if isinstance(source, Held):
+        return source.version, 0
     try:
-        found = path.stat() if path is not None else None
+        found = source.stat() if source is not None else None
     except OSError:
         return None
     return (found.st_mtime_ns, found.st_ino) if found is not None else None

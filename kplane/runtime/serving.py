@@ -25,6 +25,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from kplane.api.clock import Entropy
+from kplane.runtime.authorities import Held
 from kplane.runtime.process import Fatal
 from kplane.runtime.responses import Exchange, Joined
 from kplane.runtime.tls import ReloadingTls, TlsFiles
@@ -42,7 +43,8 @@ class ServingConfig:
     port: int
     cert_file: Path | None = None
     key_file: Path | None = None
-    client_ca_file: Path | None = None
+    client_ca_file: Path | Held | None = None
+    """Whose client certificates are let through; clients without any are, too."""
     further_client_ca_file: Path | None = None
     """Authorities whose client certificates are let through as well (a front proxy's)."""
     require_client_cert: bool = False
@@ -250,7 +252,8 @@ def reloading_tls(config: ServingConfig) -> ReloadingTls | None:
     """None without a certificate. Raises Fatal on unreadable files."""
     if config.cert_file is None or config.key_file is None:
         return None
-    authorities = tuple(filter(None, (config.client_ca_file, config.further_client_ca_file)))
+    sources = config.client_ca_file, config.further_client_ca_file
+    authorities = [source for source in sources if source is not None]
     return ReloadingTls(TlsFiles(config.cert_file, config.key_file, authorities, config.require_client_cert))
 
 

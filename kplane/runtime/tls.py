@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kplane.runtime.authorities import Held
 from kplane.runtime.process import Fatal
 
 log = logging.getLogger(__name__)
@@ -29,14 +30,13 @@ class TlsFiles:
 
     certificate: Path
     key: Path
-    client_authorities: Sequence[Path] = ()
+    client_authorities: Sequence[Path | Held] = ()
     require_client: bool = False
 
     def stamp(self) -> Stamp:
         """Differs when a file was replaced or written. Raises Fatal for files that are not there."""
-        paths = (self.certificate, self.key, *self.client_authorities)
         try:
-            return tuple((found.st_mtime_ns, found.st_ino, found.st_size) for found in map(Path.stat, paths))
+            return tuple(map(_stamp, (self.certificate, self.key, *self.client_authorities)))
         except OSError as error:
             raise Fatal(f"cannot load the serving certificate {self.certificate}: {error}") from error
 
@@ -49,11 +49,26 @@ class TlsFiles:
         try:
             context.load_cert_chain(self.certificate, self.key)
             for authorities in self.client_authorities:
-                context.load_verify_locations(authorities)
+                # Set while none are known, too: a context that is chosen in a handshake does not change it.
                 context.verify_mode = ssl.CERT_REQUIRED if self.require_client else ssl.CERT_OPTIONAL
+                _trust(context, authorities)
         except (OSError, ssl.SSLError) as error:
             raise Fatal(f"cannot load the serving certificate {self.certificate}: {error}") from error
         return context
+
+
+def _stamp(source: Path | Held) -> tuple[int, int, int]:
+    if isinstance(source, Held):
+        return source.version, 0, 0
+    found = source.stat()
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _trust(context: ssl.SSLContext, authorities: Path | Held) -> None:
+    if isinstance(authorities, Path):
+        context.load_verify_locations(authorities)
+    elif authorities.pem:
+        context.load_verify_locations(cadata=authorities.pem.decode())
 
 
 class ReloadingTls:

@@ -142,8 +142,14 @@ def test_the_components_understand_what_they_are_to_be_started_with(
     assert served.etcd_servers == ("https://127.0.0.1:2379",)
     assert served.etcd_certfile == layout.pki / "apiserver-etcd-client.crt"
     assert served.advertise_address == "192.0.2.1"
-    assert scheduler.parse(flags(made, "scheduler")).kubeconfig == layout.root / "scheduler.conf"
+    scheduling = scheduler.parse(flags(made, "scheduler"))
+    assert scheduling.kubeconfig == layout.root / "scheduler.conf"
     managed = controllers.parse(flags(made, "controller-manager"), worker_flags())
+    # Their metrics are for those whom the API server allows to read them.
+    for config in (scheduling, managed):
+        assert config.delegation.authentication_kubeconfig == config.kubeconfig
+        assert config.delegation.authorization_kubeconfig == config.kubeconfig
+        assert config.delegation.client_ca_file == layout.pki / "ca.crt"
     assert managed.root_ca_file == layout.pki / "ca.crt"
     # More than one of each may be started.
     assert managed.leader_elect

@@ -150,8 +150,7 @@ def test_a_manifest_of_upstream_starts_and_its_flags_without_effect_are_known() 
 
     assert config.bind_address == "127.0.0.1"
     assert config.ignored == (
-        "--authentication-kubeconfig", "--profiling", "--authorization-kubeconfig", "--permit-port-sharing",
-        "--client-ca-file", "--cluster-name", "--leader-elect-resource-lock",
+        "--profiling", "--permit-port-sharing", "--cluster-name", "--leader-elect-resource-lock",
         "--requestheader-client-ca-file",
     )  # fmt: skip
     assert parse([], KNOWN).ignored == ()
