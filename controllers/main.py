@@ -1,7 +1,7 @@
 """The controller manager's process: flags, connection, health, and the manager.
 
 An API server that cannot be reached never ends this process: everything waits, with backoff, until it
-answers.
+answers. The port alone may need it at the start (`--authentication-tolerate-lookup-failure`).
 """
 
 from __future__ import annotations

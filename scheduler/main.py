@@ -1,7 +1,7 @@
 """The scheduler's process: flags, connection, health, leadership, and the scheduler.
 
 An API server that cannot be reached never ends this process: everything waits, with backoff, until it
-answers.
+answers. The port alone may need it at the start (`--authentication-tolerate-lookup-failure`).
 """
 
 from __future__ import annotations

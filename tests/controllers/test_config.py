@@ -149,6 +149,11 @@ def test_a_manifest_of_upstream_starts_and_its_flags_without_effect_are_known() 
     )  # fmt: skip
 
     assert config.bind_address == "127.0.0.1"
+    asked = Path("/etc/kubernetes/controller-manager.conf")
+    assert config.delegation.authentication_kubeconfig == asked
+    assert config.delegation.authorization_kubeconfig == asked
+    assert config.delegation.client_ca_file == Path("/etc/kubernetes/pki/ca.crt")
+    assert not config.delegation.authentication_tolerate_lookup_failure
     assert config.ignored == (
         "--profiling", "--permit-port-sharing", "--cluster-name", "--leader-elect-resource-lock",
         "--requestheader-client-ca-file",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from kplane.api.resource import Key
@@ -19,6 +21,22 @@ def test_flags_have_upstreams_names_and_defaults() -> None:
 
     assert config == Config(leader_elect=False, secure_port=0, lease_duration=60, verbosity=4)
     assert (Config().leader_elect, Config().secure_port) == (True, 10259)
+
+
+def test_a_manifest_of_upstream_starts() -> None:
+    asked = Path("/etc/kubernetes/scheduler.conf")
+    config = parse(
+        [
+            f"--authentication-kubeconfig={asked}", f"--authorization-kubeconfig={asked}",
+            "--bind-address=127.0.0.1", f"--kubeconfig={asked}", "--leader-elect=true",
+        ]
+    )  # fmt: skip
+
+    assert (config.kubeconfig, config.bind_address) == (asked, "127.0.0.1")
+    assert config.delegation.authentication_kubeconfig == asked
+    assert config.delegation.authorization_kubeconfig == asked
+    # Where no flag names the authority of clients, it is found when the API server can be asked.
+    assert config.delegation.authentication_tolerate_lookup_failure
 
 
 @pytest.mark.parametrize(

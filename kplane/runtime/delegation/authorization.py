@@ -20,8 +20,8 @@ ACCESS_REVIEWS: Resource[dict[str, Any]] = Resource(
     "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", False, dict
 )
 KEPT_ANSWERS = 8192
-LONGEST_KEPT = 10_000
-"""Characters that a caller may choose in a question whose answer is kept; upstream's number."""
+LONGEST_KEPT = 1000
+"""Characters of a question whose answer is kept: strangers choose the path that they ask for."""
 
 
 class ResourceAttributes(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from kplane.api.types import ConfigMap
+from kplane.runtime.delegation.authorization import LONGEST_KEPT
 from kplane.runtime.delegation.settings import DelegationSettings
 from kplane.runtime.process import Fatal
 from kplane.testing.waiting import eventually
 
-from .conftest import RBAC, Cluster
+from .conftest import RBAC, Cluster, Port
 
 pytestmark = pytest.mark.slow
 
@@ -115,7 +116,7 @@ async def test_answers_are_kept_for_their_time(cluster: Cluster) -> None:
 
 
 async def test_long_paths_are_asked_for_each_time(cluster: Cluster) -> None:
-    path = "/" + "x" * 10_001
+    path = "/" + "x" * LONGEST_KEPT
     async with cluster.open(cluster.settings()) as port:
         assert await port.status(path) == 403
         assert await port.status(path) == 403
@@ -170,15 +171,28 @@ async def test_the_authority_that_no_flag_names_is_looked_up_and_followed(cluste
         await publish(cluster, "no certificates")
         await publish(cluster, (cluster.keys / "stranger-ca.crt").read_text())
 
-        async def is_let_in() -> bool | None:
-            try:
-                return (await port.get("/metrics", certificate="stranger"))[0] == 200
-            except OSError:
-                return None
-
-        await eventually(is_let_in)
+        await eventually(lambda: is_let_in(port, "stranger"))
         with pytest.raises(OSError):  # noqa: PT011
             await port.get("/metrics", certificate="super-admin")
+
+
+async def test_an_authority_that_is_published_later_is_found_then(cluster: Cluster) -> None:
+    authority = (cluster.keys / "ca.crt").read_text()
+    await publish(cluster, "")
+    async with cluster.open(cluster.settings(client_ca_file=None)) as port:
+        assert await port.status("/healthz") == 200
+        assert not await is_let_in(port, "super-admin")
+
+        await publish(cluster, f"# Ours: é\n{authority}")
+
+        await eventually(lambda: is_let_in(port, "super-admin"))
+
+
+async def is_let_in(port: Port, certificate: str) -> bool:
+    try:
+        return await port.status("/metrics", certificate=certificate) == 200
+    except OSError:
+        return False
 
 
 async def publish(cluster: Cluster, authority: str) -> None:
