@@ -49,7 +49,9 @@ class GarbageCollector:
         self._queue = ctx.queue
         self._graph = Graph(self._wake, self._tell_invalid_owner)
         self._absent: dict[str, None] = {}
-        self._monitors = Monitors(ctx, self._graph)
+        self._unserved: set[Key] = set()
+        """Keys whose reconciliation waits for a kind to be served."""
+        self._monitors = Monitors(ctx, self._graph, self._retry_unserved)
 
     async def run(self) -> None:
         """Keep the graph current until cancelled."""
@@ -60,6 +62,12 @@ class GarbageCollector:
 
     def _wake(self, node: Node) -> None:
         self._queue.add(Key("", node.identity.uid))
+
+    def _retry_unserved(self) -> None:
+        """Some kind is served now that was not."""
+        for key in self._unserved:
+            self._queue.add(key)
+        self._unserved.clear()
 
     def _tell_invalid_owner(self, node: Node, owner: OwnerReference) -> None:
         identity = node.identity
@@ -81,7 +89,15 @@ class GarbageCollector:
         """Decide about one object. Safe to repeat at any time."""
         node = self._graph.get(key.name)
         if node is None:
+            self._unserved.discard(key)
             return None
+        try:
+            return await self._attend_to(node)
+        except UnknownKind:
+            self._unserved.add(key)
+            raise
+
+    async def _attend_to(self, node: Node) -> Requeue | None:
         if node.virtual:
             return await self._look_for(node)
         if node.orphans_dependents:

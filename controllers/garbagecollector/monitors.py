@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -65,12 +66,14 @@ class _Monitor:
 
 
 class Monitors:
-    """Runs the informers. `kinds` tells where objects of a kind are found."""
+    """Runs the informers. `kinds` tells where objects of a kind are found; `on_more` is called when there are
+    others than before."""
 
-    def __init__(self, ctx: Context, graph: Graph) -> None:
+    def __init__(self, ctx: Context, graph: Graph, on_more: Callable[[], None] = lambda: None) -> None:
         self._client, self._clock, self._entropy = ctx.client, ctx.clock, ctx.entropy
         self._informers = ctx.informers
         self._graph = graph
+        self._on_more = on_more
         self._running: dict[Metadata, _Monitor] = {}
         self._schema_changed = asyncio.Event()
         self._synced = asyncio.Event()
@@ -85,6 +88,8 @@ class Monitors:
         """Watch everything until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
+                # Before discovery: a definition that changes meanwhile may not be in the answer yet.
+                self._schema_changed.clear()
                 if not await self._refresh(group):
                     await self._clock.sleep(RETRY)
                     continue
@@ -94,7 +99,6 @@ class Monitors:
                 await self._next_occasion()
 
     async def _next_occasion(self) -> None:
-        self._schema_changed.clear()
         async with asyncio.TaskGroup() as group:
             waits = [
                 group.create_task(self._clock.sleep(REDISCOVERY)),
@@ -113,7 +117,9 @@ class Monitors:
             log.warning("discovery failed why=%s", error)
             return False
         wanted = set(monitored(found).values())
-        self.kinds = (self.kinds if found.failures else {}) | found.by_kind()
+        before, self.kinds = self.kinds, (self.kinds if found.failures else {}) | found.by_kind()
+        if self.kinds.keys() - before.keys():
+            self._on_more()
         for resource in wanted - self._running.keys():
             self._start(group, resource)
         if not found.failures:

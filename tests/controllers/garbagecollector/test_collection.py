@@ -333,6 +333,46 @@ async def test_a_cluster_scoped_owner_is_found_from_a_namespace(discoverable: Fa
     assert names(discoverable) == {"child"}
 
 
+class Busy(DiscoverableCluster):
+    """While discovery is being asked for the second time, another resource comes."""
+
+    asked = 0
+
+    async def request(self, method: str, path: str, **more: Any) -> Response:
+        answer = await super().request(method, path, **more)
+        if path == "/apis":
+            self.asked += 1
+        elif path == "/apis/apps/v1" and self.asked == 2:
+            self.server.scheme.add(WIDGETS)
+            self.load(DEFINITION | {"status": {"conditions": []}})
+        return answer
+
+
+DEFINITION = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "widgets.example.com", "uid": "definition"},
+}
+
+
+async def test_what_lost_its_owner_goes_as_soon_as_the_owners_kind_is_served() -> None:
+    owner = {"apiVersion": "example.com/v2", "kind": "Widget", "metadata": {"name": "w", "uid": "widget"}}
+    async with Busy() as cluster:
+        cluster.load(thing("child", owner))
+        await run(cluster)
+        # The next try is not what is waited for: it is 20 s away.
+        await cluster.advance(21)
+        cluster.asked = 1
+        cluster.load(DEFINITION)
+        try:
+            await cluster.advance(1)
+            left = names(cluster)
+        finally:
+            cluster.server.scheme.remove(WIDGETS)
+
+    assert left == set()
+
+
 async def test_dependents_of_an_unknown_kind_are_kept(discoverable: FakeCluster) -> None:
     stranger = {"apiVersion": "example.com/v1", "kind": "Toy", "metadata": {"name": "toy", "uid": "toy"}}
     discoverable.load(thing("child", stranger))
