@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
 import httptools
@@ -25,10 +25,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from kplane.api.clock import Entropy
-from kplane.runtime.authorities import Held
 from kplane.runtime.process import Fatal
 from kplane.runtime.responses import Exchange, Joined
 from kplane.runtime.tls import ReloadingTls, TlsFiles
+
+if TYPE_CHECKING:
+    from kplane.runtime.authorities import Held
 
 Scope = MutableMapping[str, Any]
 

@@ -12,9 +12,13 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kplane.runtime.authorities import Held
 from kplane.runtime.process import Fatal
+
+if TYPE_CHECKING:
+    # Most servers look up no authorities, and do not need what reads certificates.
+    from kplane.runtime.authorities import Held
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +62,7 @@ class TlsFiles:
 
 
 def _stamp(source: Path | Held) -> tuple[int, int, int]:
-    if isinstance(source, Held):
+    if not isinstance(source, Path):
         return source.version, 0, 0
     found = source.stat()
     return found.st_mtime_ns, found.st_ino, found.st_size
