@@ -318,11 +318,21 @@ LISTENING_PORTS = range(15_000, 30_000)
 not taken by a client before its server binds it."""
 
 
+_claims: list[socket.socket] = []
+"""One for each port that this process was given, held until it ends."""
+
+
 def free_port(address: str = "127.0.0.1") -> int:
-    """A port that was free a moment ago, for programs that cannot bind port 0 themselves."""
+    """A port that was free a moment ago, for programs that cannot bind port 0 themselves. None is given twice,
+    in all processes of this network namespace, while the first who got it lives."""
     entropy = Entropy()
     while True:
         port = entropy.choice(LISTENING_PORTS)
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         with socket.socket() as probe, contextlib.suppress(OSError):  # taken: try another
+            # A name that is no file: it goes with the process.
+            claim.bind(f"\0kplane-port-{port}")
             probe.bind((address, port))
+            _claims.append(claim)
             return port
+        claim.close()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kplane.runtime import pki
+from kplane.runtime import pki, serving
 from kplane.runtime.health import component_app, respond
 from kplane.runtime.process import Fatal
 from kplane.runtime.serving import Serving, ServingConfig, free_port, hijack, peer_certificate
@@ -165,6 +168,21 @@ async def test_the_head_of_a_watch_leaves_before_there_is_an_event(certificates:
 
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"happened" in body
+
+
+def test_no_port_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = free_port()
+    monkeypatch.setattr(serving, "LISTENING_PORTS", few := range(first, first + 60))
+    script = (
+        "from kplane.runtime import serving; "
+        f"serving.LISTENING_PORTS = {few}; "
+        "print([serving.free_port() for _ in range(10)])"
+    )
+
+    given = [free_port() for _ in range(30)]
+    elsewhere = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+
+    assert len({first, *given, *json.loads(elsewhere.stdout)}) == 41
 
 
 def test_free_ports_are_none_that_outgoing_connections_take() -> None:
