@@ -323,8 +323,8 @@ _claims: list[socket.socket] = []
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    """A port that was free a moment ago, for programs that cannot bind port 0 themselves. None is given twice,
-    in all processes of this network namespace, while the first who got it lives."""
+    """A port that was free a moment ago, for programs that cannot bind port 0 themselves. None is given
+    twice, in all processes of this network namespace, while the first who got it lives."""
     entropy = Entropy()
     while True:
         port = entropy.choice(LISTENING_PORTS)
