@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -32,11 +33,16 @@ async def test_debug_sees_the_processes_of_its_target_and_ends_once(node_cluster
     )  # fmt: skip
     assert debug.stdin is not None
     assert debug.stdout is not None
-    # The end of the input must not overtake it, so that comes last.
-    debug.stdin.write(b"ps; echo said hello; exit 3\n")
-    await debug.stdin.drain()
+    # containerd 1.6 loses now and then what a process says when it has just been attached to, or is about to
+    # end: all of it is in the log. The end of the input must not overtake it, so that comes last.
+    said = ""
     async with asyncio.timeout(60):
-        said = (await debug.stdout.read()).decode()
+        while "attached" not in said:
+            debug.stdin.write(b"echo attached\n")
+            with suppress(TimeoutError):
+                said += (await asyncio.wait_for(debug.stdout.read(4096), 0.5)).decode()
+        debug.stdin.write(b"ps; echo said hello; sleep 1; exit 3\n")
+        said += (await debug.stdout.read()).decode()
         debug.stdin.close()
         await debug.wait()
     await node_cluster.kubectl(
@@ -46,9 +52,9 @@ async def test_debug_sees_the_processes_of_its_target_and_ends_once(node_cluster
     pod = await node_cluster.get("pod", "debugged")
     logs = await node_cluster.kubectl("logs", "debugged", "-c", "tools")
 
-    assert "sleep 4321" in said
-    assert "sleep 4321" in logs.out
-    assert "said hello" in said
+    for heard in (said, logs.out):
+        assert "sleep 4321" in heard
+        assert "said hello" in heard
     assert pod["status"]["ephemeralContainerStatuses"][0]["restartCount"] == 0
     assert pod["status"]["phase"] == "Running"
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
