@@ -14,7 +14,7 @@ from kplane.client.rest import Client
 from kplane.runtime.authorities import Authorities
 from kplane.runtime.delegation.authentication import Authentication, Tokens
 from kplane.runtime.delegation.authorization import AccessReviews
-from kplane.runtime.delegation.reviews import Reviewer
+from kplane.runtime.delegation.reviews import ReviewClient
 from kplane.runtime.delegation.users import User
 from kplane.runtime.serving import Scope, peer_certificate
 
@@ -81,12 +81,12 @@ def build(
     entropy: Entropy,
 ) -> Gate:
     """Raises Fatal for authorities that cannot be read."""
-    reviewer = Reviewer(client, clock, entropy)
+    reviews = ReviewClient(client, clock, entropy)
     file = authentication.client_ca_file
     authorities = Authorities.load(file, clock) if file is not None else None
-    tokens = Tokens(reviewer, clock, authentication.cache_ttl) if authentication.webhook else None
+    tokens = Tokens(reviews, clock, authentication.cache_ttl) if authentication.webhook else None
     authorizer: Authorizer = AlwaysAllow()
     if authorization.mode is Mode.WEBHOOK:
         lifetimes = authorization.authorized_ttl, authorization.unauthorized_ttl
-        authorizer = NodeReviews(AccessReviews(reviewer, clock, *lifetimes))
+        authorizer = NodeReviews(AccessReviews(reviews, clock, *lifetimes))
     return Gate(node, Authentication(authorities, tokens, anonymous=authentication.anonymous), authorizer)

@@ -16,7 +16,7 @@ from kplane.api.errors import ApiError, Unauthorized
 from kplane.api.resource import Object, Resource
 from kplane.runtime.authorities import Authorities, Untrusted
 
-from .reviews import Kept, Reviewer
+from .reviews import Kept, ReviewClient
 from .users import ANONYMOUS, User, authenticated, user_of
 
 TOKEN_REVIEWS: Resource[dict[str, Any]] = Resource(
@@ -32,8 +32,8 @@ class Tokens:
     """Bearer tokens, as the API server judges them. A verdict is kept, good or bad; the token is not, only
     its hash."""
 
-    def __init__(self, reviewer: Reviewer, clock: Clock, ttl: float) -> None:
-        self._reviewer = reviewer
+    def __init__(self, reviews: ReviewClient, clock: Clock, ttl: float) -> None:
+        self._reviews = reviews
         self._kept: Kept[bytes, User | None] = Kept(clock, KEPT_TOKENS, lambda user: ttl)
 
     async def user(self, token: str) -> User | None:
@@ -41,7 +41,7 @@ class Tokens:
         return await self._kept.get(sha256(token.encode()).digest(), lambda: self._ask(token))
 
     async def _ask(self, token: str) -> User | None:
-        status = await self._reviewer.post(TOKEN_REVIEWS, {"token": token})
+        status = await self._reviews.post(TOKEN_REVIEWS, {"token": token})
         if not status.get("authenticated"):
             return None
         return authenticated(_reviewed(status.get("user") or {}))

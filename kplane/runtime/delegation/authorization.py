@@ -13,7 +13,7 @@ import msgspec
 from kplane.api.clock import Clock
 from kplane.api.resource import Object, Resource
 
-from .reviews import Kept, Reviewer
+from .reviews import Kept, ReviewClient
 from .users import User
 
 ACCESS_REVIEWS: Resource[dict[str, Any]] = Resource(
@@ -56,9 +56,9 @@ class AccessReviews:
     """Verdicts of the API server, kept for these seconds."""
 
     def __init__(
-        self, reviewer: Reviewer, clock: Clock, authorized_ttl: float, unauthorized_ttl: float
+        self, reviews: ReviewClient, clock: Clock, authorized_ttl: float, unauthorized_ttl: float
     ) -> None:
-        self._reviewer = reviewer
+        self._reviews = reviews
         self._kept: Kept[tuple[User, Attributes], Verdict] = Kept(
             clock, KEPT_ANSWERS, lambda verdict: authorized_ttl if verdict.allowed else unauthorized_ttl
         )
@@ -70,7 +70,7 @@ class AccessReviews:
         return await self._kept.get((user, attributes), lambda: self._ask(user, attributes))
 
     async def _ask(self, user: User, attributes: Attributes) -> Verdict:
-        status = await self._reviewer.post(ACCESS_REVIEWS, _spec(user, attributes))
+        status = await self._reviews.post(ACCESS_REVIEWS, _spec(user, attributes))
         allowed = bool(status.get("allowed")) and not status.get("denied")
         return Verdict(allowed, status.get("reason") or "")
 

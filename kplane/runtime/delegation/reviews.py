@@ -59,7 +59,7 @@ class Kept(Generic[K, T]):
         return answer
 
 
-class Reviewer:
+class ReviewClient:
     """Posts reviews, again where the API server failed for a moment."""
 
     def __init__(self, client: Client, clock: Clock, entropy: Entropy) -> None:

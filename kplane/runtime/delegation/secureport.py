@@ -25,7 +25,7 @@ from .authentication import Authentication, Tokens
 from .authorization import AccessReviews
 from .gate import App, Gate, OpenPaths, PathAccess
 from .lookup import ClientAuthority
-from .reviews import Reviewer
+from .reviews import ReviewClient
 from .settings import DelegationSettings
 
 log = logging.getLogger(__name__)
@@ -83,14 +83,14 @@ class _Delegation:
             authorities = Authorities.load(source, self.clock)
         if asking is not None:
             ttl = self.settings.authentication_token_webhook_cache_ttl
-            tokens = Tokens(Reviewer(asking, self.clock, self.entropy), self.clock, ttl)
+            tokens = Tokens(ReviewClient(asking, self.clock, self.entropy), self.clock, ttl)
         return Authentication(authorities, tokens, anonymous=True)
 
     def access(self, deciding: Client | None) -> PathAccess:
         reviews = None
         if deciding is not None:
             reviews = AccessReviews(
-                Reviewer(deciding, self.clock, self.entropy),
+                ReviewClient(deciding, self.clock, self.entropy),
                 self.clock,
                 self.settings.authorization_webhook_cache_authorized_ttl,
                 self.settings.authorization_webhook_cache_unauthorized_ttl,
