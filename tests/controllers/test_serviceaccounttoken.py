@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,16 +11,10 @@ from typing import Any
 
 import pytest
 
-from kplane.api.clock import Entropy, SystemClock, rfc3339
+from kplane.api.clock import rfc3339
 from kplane.api.errors import NotFound
 from kplane.api.resource import Object, Resource
-from kplane.apiserver.auth.authorization import AuthorizationSettings
-from kplane.apiserver.auth.serviceaccounts.settings import ServiceAccountSettings
-from kplane.apiserver.auth.settings import AuthenticationSettings
-from kplane.apiserver.config import IN_MEMORY, ApiServerConfig
-from kplane.apiserver.server import ApiServer
 from kplane.client.rest import Client
-from kplane.client.transport_asgi import AsgiTransport
 from kplane.controllers.config import Config
 from kplane.controllers.legacytokencleaner import (
     INVALID_SINCE,
@@ -31,13 +23,13 @@ from kplane.controllers.legacytokencleaner import (
     LegacyTokenCleaner,
     secret_names,
 )
-from kplane.controllers.manager import Manager
 from kplane.controllers.serviceaccounttoken import ACCOUNT_NAME, ACCOUNT_UID, SECRETS, TYPE, WHOLE_ACCOUNTS
 from kplane.controllers.trustbundlepublisher import BUNDLES, SIGNER, bundle_name
-from kplane.runtime import pki
 from kplane.testing.clock import START
 from kplane.testing.cluster import FakeCluster
 from kplane.testing.waiting import eventually
+
+from .guarded import guarded, managed
 
 REVIEWS: Resource[dict[str, Any]] = Resource(
     "authentication.k8s.io", "v1", "tokenreviews", "TokenReview", False, dict
@@ -83,31 +75,14 @@ class World:
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """The controllers with the manager's own rights, against a server that asks RBAC."""
-    keys = tmp_path / "pki"
-    pki.ensure(keys, server_names=["localhost"], server_ips=["127.0.0.1"])
-    listed = tmp_path / "tokens.csv"
-    listed.write_text("secret,admin,1,system:masters\nmanager,system:kube-controller-manager,2\n")
-    accounts = ServiceAccountSettings(issuers=("https://issuer",), signing_key_file=keys / "sa.key")
-    config = ApiServerConfig(
-        storage_dir=IN_MEMORY,
-        token_auth_file=listed,
-        authentication=AuthenticationSettings(service_accounts=accounts),
-        authorization=AuthorizationSettings(modes=("RBAC",)),
-    )
-    async with ApiServer(config) as server:
+    async with guarded(tmp_path, without=()) as made:
         options = Config(
             controllers=UNDER_TEST,
-            root_ca_file=keys / "ca.crt",
-            service_account_private_key_file=keys / "sa.key",
-            use_service_account_credentials=True,
+            root_ca_file=made.keys / "ca.crt",
+            service_account_private_key_file=made.keys / "sa.key",
         )
-        client = Client(AsgiTransport(server.app, token="manager"))
-        manager = Manager(client, SystemClock(), Entropy(), options, AsgiTransport(server.app))
-        running = asyncio.create_task(manager.run())
-        yield World(Client(AsgiTransport(server.app, token="secret")), keys)
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        async with managed(made, options):
+            yield World(made.client(), made.keys)
 
 
 async def test_a_secret_is_filled_with_a_token_that_is_good(world: World) -> None:

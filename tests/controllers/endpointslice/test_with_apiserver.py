@@ -16,21 +16,15 @@ from kplane.api.errors import Invalid
 from kplane.api.resource import Object, Resource
 from kplane.api.types import EndpointSlice, Node, Pod
 from kplane.api.types.core import Event
-from kplane.apiserver.auth.authorization import AuthorizationSettings
-from kplane.apiserver.auth.serviceaccounts.settings import ServiceAccountSettings
-from kplane.apiserver.auth.settings import AuthenticationSettings
-from kplane.apiserver.config import IN_MEMORY, ApiServerConfig
-from kplane.apiserver.server import ApiServer
 from kplane.client.informer import InformerFactory
 from kplane.client.rest import Client
-from kplane.client.transport_asgi import AsgiTransport
 from kplane.controllers.config import Config
-from kplane.controllers.manager import Manager
 from kplane.proxy.config import Config as ProxyConfig
 from kplane.proxy.plan import Ruleset
 from kplane.proxy.proxier import Proxier
-from kplane.runtime import pki
 from kplane.testing.waiting import eventually
+
+from ..guarded import PROXY, guarded, managed
 
 ZONE = "topology.kubernetes.io/zone"
 SERVICES: Resource[dict[str, Any]] = Resource("", "v1", "services", "Service", True, dict)
@@ -64,38 +58,15 @@ class World:
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """A server that asks RBAC, the controllers of endpoints as their accounts, and a proxy as itself."""
-    keys = tmp_path / "pki"
-    pki.ensure(keys, server_names=["localhost"], server_ips=["127.0.0.1"])
-    listed = tmp_path / "tokens.csv"
-    users = (
-        "secret,admin,1,system:masters",
-        "manager,system:kube-controller-manager,2",
-        "proxy,system:kube-proxy,3",
-    )
-    listed.write_text("\n".join(users) + "\n")
-    accounts = ServiceAccountSettings(issuers=("https://issuer",), signing_key_file=keys / "sa.key")
-    config = ApiServerConfig(
-        storage_dir=IN_MEMORY,
-        token_auth_file=listed,
-        authentication=AuthenticationSettings(service_accounts=accounts),
-        authorization=AuthorizationSettings(modes=("RBAC",)),
-        disable_admission_plugins=("ServiceAccount",),
-    )
+    names = ("endpoints", "endpointslice", "endpointslice-mirroring")
+    options = Config(controllers=tuple(f"{name}-controller" for name in names))
     clock, entropy = SystemClock(), Entropy()
-    async with ApiServer(config) as server:
-        names = ("endpoints", "endpointslice", "endpointslice-mirroring")
-        options = Config(
-            controllers=tuple(f"{name}-controller" for name in names), use_service_account_credentials=True
-        )
-        client = Client(AsgiTransport(server.app, token="manager"))
-        manager = Manager(client, clock, entropy, options, AsgiTransport(server.app))
-        informers = InformerFactory(
-            Client(AsgiTransport(server.app, token="proxy")), clock=clock, entropy=entropy
-        )
+    async with guarded(tmp_path) as made, managed(made, options):
+        informers = InformerFactory(made.client(PROXY), clock=clock, entropy=entropy)
         rules = Rules()
         proxier = Proxier(informers, rules, clock, entropy, ProxyConfig(node_name="a1", min_sync_period=0.01))
-        running = [asyncio.create_task(part.run()) for part in (manager, informers, proxier)]
-        yield World(Client(AsgiTransport(server.app, token="secret")), rules)
+        running = [asyncio.create_task(part.run()) for part in (informers, proxier)]
+        yield World(made.client(), rules)
         for task in running:
             task.cancel()
         for task in running:

@@ -3,35 +3,26 @@ server."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from kplane.api.clock import Entropy, SystemClock
 from kplane.api.errors import NotFound
 from kplane.api.resource import Object
 from kplane.api.types import Pod
 from kplane.api.types.meta import condition
-from kplane.apiserver.auth.authorization import AuthorizationSettings
-from kplane.apiserver.auth.serviceaccounts.settings import ServiceAccountSettings
-from kplane.apiserver.auth.settings import AuthenticationSettings
-from kplane.apiserver.config import IN_MEMORY, ApiServerConfig
-from kplane.apiserver.server import ApiServer
 from kplane.client.rest import Client
-from kplane.client.transport_asgi import AsgiTransport
 from kplane.controllers.config import Config
 from kplane.controllers.devicetainteviction.views import DeviceTaintRule
-from kplane.controllers.manager import Manager
 from kplane.controllers.resourceclaim.plan import FINALIZER
 from kplane.controllers.resourceclaim.views import TEMPLATES, ResourceClaim
 from kplane.controllers.storage.classprotection import AttributesClass
 from kplane.controllers.storageversionmigrator import Migration
-from kplane.runtime import pki
 from kplane.testing.devices import ALLOCATED, make_device_spec
 from kplane.testing.waiting import eventually
+
+from ..guarded import guarded, managed
 
 NAMES = (
     "resourceclaim",
@@ -44,29 +35,9 @@ NAMES = (
 @pytest.fixture
 async def admin(tmp_path: Path) -> AsyncIterator[Client]:
     """Of a server that asks RBAC, under controllers that work as their accounts."""
-    keys = tmp_path / "pki"
-    pki.ensure(keys, server_names=["localhost"], server_ips=["127.0.0.1"])
-    listed = tmp_path / "tokens.csv"
-    listed.write_text("secret,admin,1,system:masters\nmanager,system:kube-controller-manager,2\n")
-    accounts = ServiceAccountSettings(issuers=("https://issuer",), signing_key_file=keys / "sa.key")
-    config = ApiServerConfig(
-        storage_dir=IN_MEMORY,
-        token_auth_file=listed,
-        authentication=AuthenticationSettings(service_accounts=accounts),
-        authorization=AuthorizationSettings(modes=("RBAC",)),
-        disable_admission_plugins=("ServiceAccount",),
-    )
-    async with ApiServer(config) as server:
-        options = Config(
-            controllers=tuple(f"{name}-controller" for name in NAMES), use_service_account_credentials=True
-        )
-        client = Client(AsgiTransport(server.app, token="manager"))
-        manager = Manager(client, SystemClock(), Entropy(), options, AsgiTransport(server.app))
-        running = asyncio.create_task(manager.run())
-        yield Client(AsgiTransport(server.app, token="secret"))
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+    options = Config(controllers=tuple(f"{name}-controller" for name in NAMES))
+    async with guarded(tmp_path) as world, managed(world, options):
+        yield world.client()
 
 
 async def named(admin: Client) -> str:
